@@ -1,0 +1,107 @@
+# make          build/sluice and build/libbook.a
+# make run      the main job, on a fresh Debian 12, as root
+# make test     every test, on a fresh Debian 12, as root
+# make bench    measure
+# make install  into $(DESTDIR)$(PREFIX)
+#
+# make SAN=address,undefined, make SAN=thread and make CC=clang build variants, each in a folder of its
+# own; make V=1 shows the commands.
+
+CC     ?= gcc
+ifeq ($(origin CC),default)
+CC     := gcc
+endif
+CLANG  ?= clang
+PREFIX ?= /usr/local
+SAN    ?=
+comma  := ,
+ifneq ($(SAN),)
+variant := -$(subst $(comma),-,$(SAN))
+endif
+ifneq ($(notdir $(CC)),gcc)
+variant := $(variant)-$(notdir $(CC))
+endif
+B ?= build$(variant)
+
+OPT       ?= -O2
+CFLAGS    := -std=gnu17 -Wall -Wextra -Werror -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
+             $(OPT) -g -fno-omit-frame-pointer -D_GNU_SOURCE -I. -I$(B)/gen -pthread \
+             $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
+LDFLAGS   := -pthread $(if $(SAN),-fsanitize=$(SAN))
+LDLIBS    := -lxdp -lbpf -lelf -lz -lconfig -ljansson -lisal -lpcap -lnuma -lm
+BPFFLAGS  := -O2 -g -target bpf -Wall -Wextra -Werror -I. -I/usr/include/$(shell uname -m)-linux-gnu
+
+Q := $(if $(V),,@)
+
+rooms     := numa book journal xdp dataplane
+sources   := $(filter-out %.bpf.c,$(wildcard $(rooms:%=%/*.c)))
+objects   := $(sources:%.c=$(B)/%.o)
+shared    := $(filter-out $(B)/dataplane/main.o,$(objects))
+unit      := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+bench     := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/bench_*.c))
+headers   := $(wildcard $(rooms:%=%/*.h))
+formatted := $(wildcard $(rooms:%=%/*.[ch]) tests/*/*.[ch])
+
+.PHONY: all run test unit bench install clean format format-check
+.SECONDARY:
+all: $(B)/sluice $(B)/libbook.a
+
+$(B)/sluice: $(objects)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(B)/libbook.a: $(patsubst %.c,$(B)/%.o,$(wildcard book/*.c))
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/%.o: %.c Makefile
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/gen/xdp/steer.bpf.o: xdp/steer.bpf.c xdp/steer.h Makefile
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPFFLAGS) -c $< -o $@
+	$(Q)llvm-strip -g $@
+
+$(B)/gen/xdp/steer.skel.h: $(B)/gen/xdp/steer.bpf.o
+	$(Q)PATH=$$PATH:/usr/sbin bpftool gen skeleton $< name steer_bpf >$@
+
+$(B)/xdp/loader.o: $(B)/gen/xdp/steer.skel.h
+
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(shared)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -lcriterion -o $@
+
+$(B)/tests/bench/%: $(B)/tests/bench/%.o $(shared)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+unit: $(unit)
+
+packages:
+	$(Q)scripts/install-packages
+
+run: packages
+	$(Q)$(MAKE) --no-print-directory -j2 all
+	$(Q)scripts/run
+
+test: packages
+	$(Q)$(MAKE) --no-print-directory -j2 all unit
+	$(Q)tests/run
+
+bench: packages
+	$(Q)$(MAKE) --no-print-directory -j2 all $(bench)
+	$(Q)tests/bench/run $(ONLY)
+
+install: all
+	install -D -m 0755 $(B)/sluice $(DESTDIR)$(PREFIX)/bin/sluice
+	install -D -m 0644 $(B)/libbook.a $(DESTDIR)$(PREFIX)/lib/libbook.a
+	install -D -m 0644 book/book.h $(DESTDIR)$(PREFIX)/include/book/book.h
+	install -D -m 0644 deploy/sluice.conf $(DESTDIR)/etc/sluice/sluice.conf.example
+
+format:
+	$(Q)clang-format -i $(formatted)
+
+format-check:
+	$(Q)clang-format --dry-run -Werror $(formatted)
+
+clean:
+	rm -rf build build-*
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

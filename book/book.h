@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: MIT
+//
+// book: the matching core of one shard. Its sessions' order state, its instruments' price levels
+// and orders, and the rules by which a command becomes events. A pure function of the commands it
+// is given: no clock, no I/O, no allocation after book_open, no thread, no global. The same
+// commands give the same events and the same book_hash, on any machine, compiler and optimisation
+// level.
+//
+// Commands and events are the language of the whole house. Each is one 64-byte record, one cache
+// line, little endian, and commands are what the journal stores. What a client sends becomes a
+// command in dataplane/; what leaves for clients (OUCH) and for the feed (ITCH) is encoded from
+// events there. The rules are those of OUCH 5.0 (Nasdaq, revision 1.04) and ITCH 5.0.
+//
+// Embedding it alone needs libbook.a and this header. An example, whole:
+//
+//     #include <stdio.h>
+//     #include <stdlib.h>
+//     #include "book/book.h"
+//
+//     static void print(struct event_sink *sink) // called when the sink's space is used up
+//     {
+//         struct event *first = sink->context;
+//         for (struct event *e = first; e < sink->next; e++)
+//             printf("%llu: event %d, user ref %u, %u @ %u\n", (unsigned long long)e->seq,
+//                    e->type, e->user_ref_num, e->quantity, e->price);
+//         sink->next = first;
+//     }
+//
+//     int main(void)
+//     {
+//         struct book_limits limits = {.orders_max = 1024, .instruments_max = 1, .sessions_max =
+//         2}; struct book *book = book_open(aligned_alloc(64, book_memory_size(&limits)), &limits);
+//         struct event space[16];
+//         struct event_sink sink = {space, space + 16, print, space};
+//         struct command commands[] = {
+//             {.type = COMMAND_OPEN, .open.session_id = "SESSION001", .open.limits = limits},
+//             {.type = COMMAND_INSTRUMENT, .instrument = 0, .listing.symbol = "ACME    "},
+//             {.type = COMMAND_SESSION, .session = 0, .member.user_name = "ALICE "},
+//             {.type = COMMAND_SESSION, .session = 1, .member.user_name = "BOB   "},
+//             {.type = COMMAND_START},
+//             {.type = COMMAND_ENTER, .session = 0, .side = SIDE_BUY,
+//              .order = {.user_ref_num = 1, .quantity = 100, .price = 500000}},
+//             {.type = COMMAND_ENTER, .session = 1, .side = SIDE_SELL,
+//              .order = {.user_ref_num = 1, .quantity = 40, .price = 490000}},
+//         };
+//         for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+//             book_apply(book, &commands[i], &sink);
+//         print(&sink); // ... executed 40 @ 500000, on both sides
+//     }
+#ifndef SLUICE_BOOK_BOOK_H
+#define SLUICE_BOOK_BOOK_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// Prices are unsigned with 4 implied decimals, as OUCH and ITCH have them.
+#define PRICE_MAX            0x7735939Cu // 199,999.9900, the largest limit price (OUCH 5.0 section 1)
+#define PRICE_MARKET         0x7FFFFFFFu // a market order; the port maps OUCH's other spellings to it
+#define QUANTITY_MAX         999999u     // shares an order, or a chain of replacements, may execute
+#define NO_INSTRUMENT        UINT16_MAX // a symbol that is not listed here
+#define FEED_SESSION         UINT16_MAX // events for the market data feed
+#define BOOK_ORDERS_MAX      (1u << 26)
+#define BOOK_INSTRUMENTS_MAX 65000u
+#define BOOK_SESSIONS_MAX    4096u
+
+enum side {
+    SIDE_BUY = 0,
+    SIDE_SELL = 1,
+    SIDE_SELL_SHORT = 2,
+    SIDE_SELL_SHORT_EXEMPT = 3,
+};
+
+enum time_in_force {
+    TIF_DAY = 0,      // OUCH '0'
+    TIF_IOC = 1,      // OUCH '3'
+    TIF_GTX = 2,      // OUCH '5'
+    TIF_GTT = 3,      // OUCH '6'
+    TIF_EXTENDED = 4, // OUCH 'E'
+};
+
+enum display {
+    DISPLAY_VISIBLE = 0,      // OUCH 'Y'
+    DISPLAY_HIDDEN = 1,       // OUCH 'N'
+    DISPLAY_ATTRIBUTABLE = 2, // OUCH 'A': visible, and named by its firm on the feed
+};
+
+enum capacity {
+    CAPACITY_AGENCY = 0,
+    CAPACITY_PRINCIPAL = 1,
+    CAPACITY_RISKLESS = 2,
+    CAPACITY_OTHER = 3
+};
+
+// What an order carries besides price and quantity; the same two bytes in command, order and event.
+struct order_attributes {
+    uint16_t time_in_force : 3;
+    uint16_t display : 2;
+    uint16_t capacity : 2;
+    uint16_t sweep : 1; // intermarket sweep eligible
+    uint16_t reserved : 8;
+};
+static_assert(sizeof(struct order_attributes) == 2, "two bytes");
+
+enum command_type {
+    COMMAND_OPEN = 1,       // first of every journal: the trading day, its session id, the limits
+    COMMAND_INSTRUMENT = 2, // list an instrument
+    COMMAND_SESSION = 3,    // admit a session
+    COMMAND_START = 4,      // trading starts
+    COMMAND_CLOSE = 5,      // the day ends: every order is cancelled, nothing is accepted any more
+    COMMAND_ENTER = 6,
+    COMMAND_REPLACE = 7,
+    COMMAND_CANCEL = 8,
+    COMMAND_MODIFY = 9,
+    COMMAND_QUERY = 10, // OUCH Account Query
+};
+
+// Reject reasons, OUCH 5.0 section 8. A command that arrives with a verdict other than 0 is
+// sequenced, journaled and answered with that reason, and does nothing else.
+enum reject_reason {
+    REJECT_NONE = 0,
+    REJECT_DESTINATION_CLOSED = 0x02, // before the start, after the close
+    REJECT_INVALID_DISPLAY = 0x03,
+    REJECT_INVALID_MAX_FLOOR = 0x04,
+    REJECT_INVALID_PEG = 0x05,
+    REJECT_HALTED = 0x07,
+    REJECT_INVALID_SIDE = 0x09,
+    REJECT_PROCESSING_ERROR = 0x0A, // no room for another order; journal running out of space
+    REJECT_FIRM_NOT_AUTHORIZED = 0x0C,
+    REJECT_INVALID_MIN_QUANTITY = 0x0D,
+    REJECT_OTHER = 0x0F,
+    REJECT_PEGGING_NOT_ALLOWED = 0x11,
+    REJECT_INVALID_QUANTITY = 0x13,
+    REJECT_INVALID_CROSS = 0x14,
+    REJECT_INVALID_SYMBOL = 0x17,
+    REJECT_INVALID_PRICE = 0x1D,
+};
+
+struct book_limits {
+    uint32_t orders_max;      // resting at once, 1 to BOOK_ORDERS_MAX
+    uint16_t instruments_max; // 1 to BOOK_INSTRUMENTS_MAX
+    uint16_t sessions_max;    // 1 to BOOK_SESSIONS_MAX
+};
+
+struct command {
+    uint64_t time_ns; // when it arrived, ns since 1970-01-01 UTC; never runs backwards in a journal
+    uint8_t type;     // enum command_type
+    uint8_t verdict;  // enum reject_reason, set by the port
+    uint16_t session; // index, admitted by COMMAND_SESSION
+    uint16_t instrument;    // index, listed by COMMAND_INSTRUMENT
+    uint8_t side;           // enum side
+    uint8_t user_ref_index; // OUCH UserRefIdx: the order-flow channel, 0 for the default
+    union {
+        struct {                        // ENTER, REPLACE, CANCEL, MODIFY, QUERY
+            uint32_t user_ref_num;      // ENTER, REPLACE: new; CANCEL, MODIFY: the order's
+            uint32_t orig_user_ref_num; // REPLACE: the order's
+            uint32_t quantity; // ENTER: shares; else the intended total, executed shares included
+            uint32_t price;    // ENTER, REPLACE: limit, or PRICE_MARKET
+            struct order_attributes attributes; // ENTER, REPLACE
+            uint16_t reserved;
+            char firm[4]; // ENTER: MPID, zeros when the client named none
+            uint8_t reserved_too[8];
+            char client_order_id[14]; // ENTER, REPLACE: echoed, not looked at
+            uint16_t reserved_last;
+        } order;
+        struct {                  // OPEN
+            uint64_t midnight_ns; // of the trading day, ns since 1970-01-01 UTC
+            struct book_limits limits;
+            char session_id[10]; // of the UFO and MoldUDP64 sessions, padded with spaces
+            uint16_t shard;      // number of the shard
+        } open;
+        struct {            // INSTRUMENT
+            char symbol[8]; // padded with spaces
+            uint32_t round_lot;
+        } listing;
+        struct {               // SESSION
+            char user_name[6]; // UFO user name, padded with spaces
+            char firm[4];      // MPID of its orders when they name none
+        } member;
+        uint8_t bytes[48];
+    };
+};
+static_assert(sizeof(struct command) == 64, "a command is one cache line");
+static_assert(offsetof(struct command, order) == 16, "journal format");
+static_assert(offsetof(struct command, order.firm) == 36, "journal format");
+static_assert(offsetof(struct command, order.client_order_id) == 48, "journal format");
+
+enum event_type {
+    // To one session, as OUCH 5.0.
+    EVENT_SYSTEM = 1,   // code: 'S' start of day, 'E' end of day
+    EVENT_ACCEPTED = 2, // order reference: seq
+    EVENT_REPLACED = 3, // order reference: seq; quantity: shares now open
+    EVENT_CANCELED = 4, // quantity: shares removed; code: reason, OUCH 5.0 section 7
+    EVENT_EXECUTED = 5, // code: liquidity flag, 'A' added or 'R' removed
+    EVENT_REJECTED = 6, // code: enum reject_reason
+    EVENT_CANCEL_REJECTED = 7,
+    EVENT_MODIFIED = 8,       // quantity: shares now open
+    EVENT_QUERY_RESPONSE = 9, // user_ref_num: the next usable one
+    // To the feed, as ITCH 5.0.
+    EVENT_FEED_SYSTEM = 32,         // code: 'O' 'S' 'Q' 'M' 'E' 'C'
+    EVENT_FEED_DIRECTORY = 33,      // listing.symbol; quantity: round lot
+    EVENT_FEED_ACTION = 34,         // listing.symbol; code: trading state, 'T' or 'H'
+    EVENT_FEED_ADD = 35,            // firm: zeros unless attributable
+    EVENT_FEED_EXECUTED = 36,       // at the order's own price
+    EVENT_FEED_EXECUTED_PRICE = 37, // at `price`; code: printable, 'Y' or 'N'
+    EVENT_FEED_CANCEL = 38,         // quantity: shares removed, some are left
+    EVENT_FEED_DELETE = 39,         // all that was left is removed
+    EVENT_FEED_REPLACE = 40,        // new reference: seq
+    EVENT_FEED_TRADE = 41,          // against a hidden order
+};
+
+struct event {
+    uint64_t seq;          // of the command that caused it: its place in the journal, from 1
+    uint64_t stream_seq;   // its place in the session's UFO stream, or in the feed, from 1
+    uint64_t time_ns;      // of that command, ns since the trading day's midnight
+    uint32_t user_ref_num; // the order's
+    uint32_t quantity;
+    uint32_t price;
+    uint16_t session; // index, or FEED_SESSION
+    uint16_t instrument;
+    uint8_t type; // enum event_type
+    uint8_t side; // enum side
+    uint8_t code;
+    uint8_t user_ref_index;
+    union {
+        char firm[4];               // ACCEPTED: as the client named it; FEED_ADD
+        uint32_t orig_user_ref_num; // REPLACED
+    };
+    union {
+        struct { // ACCEPTED, REPLACED, REJECTED
+            char client_order_id[14];
+            struct order_attributes attributes; // ACCEPTED, REPLACED
+        } order;
+        struct {                   // EXECUTED and what the feed says of an order
+            uint64_t order_ref;    // the resting order's; REPLACE: the original order's
+            uint64_t match_number; // executions
+        } trade;
+        struct {
+            char symbol[8];
+        } listing;
+    };
+};
+static_assert(sizeof(struct event) == 64, "an event is one cache line");
+
+// Where events go. book_apply writes them to next, next + 1, … and calls more() whenever next has
+// reached end; more() must make room (next < end) before it returns. Nothing else is kept.
+struct event_sink {
+    struct event *next;
+    struct event *end;
+    void (*more)(struct event_sink *sink);
+    void *context; // the owner's
+};
+
+struct book;
+
+// book_limits_check: NULL when the limits can be served, else what is wrong, in a few words.
+const char *book_limits_check(const struct book_limits *limits);
+
+// book_memory_size: bytes book_open needs. The limits are valid.
+size_t book_memory_size(const struct book_limits *limits);
+
+// book_open: an empty book in `memory`: 64-byte aligned, book_memory_size bytes, the caller's, to
+// be kept until the book is no longer used. There is nothing to close.
+struct book *book_open(void *memory, const struct book_limits *limits);
+
+// book_apply: give the next command; its events are in the sink when this returns. Every command
+// counts, also one that has no effect: book_seq goes up by one. The command's fields come from the
+// journal or from a port and need not make sense: what is out of range is answered or ignored as
+// the protocol says. Events per command are bounded by three for each order it touches, and by the
+// number of sessions and instruments for START and CLOSE. One thread at a time.
+void book_apply(struct book *book, const struct command *command, struct event_sink *sink);
+
+// book_prefetch: the command will be applied soon: bring in the lines it will touch. No effect on
+// any result. Same thread as book_apply.
+void book_prefetch(const struct book *book, const struct command *command);
+
+// book_seq: commands applied so far, which is the seq of the last one.
+uint64_t book_seq(const struct book *book);
+
+// book_hash: 64 bits that depend on everything the future behaviour of the book depends on, and on
+// nothing else: not on memory layout, nor on the way it got there. Walks the whole state.
+uint64_t book_hash(const struct book *book);
+
+// Queries. `side` is SIDE_BUY or SIDE_SELL; instruments that are not listed have empty books.
+// Shares of hidden orders are not counted. Same thread as book_apply.
+
+struct book_level {
+    uint32_t price;
+    uint32_t order_count;
+    uint64_t quantity; // shares
+};
+
+// book_best: the best visible level; false, and zeros, when there is none.
+bool book_best(const struct book *book, uint16_t instrument, enum side side,
+               struct book_level *level);
+
+// book_depth: the best `count` visible levels, best first; returns how many there were.
+uint32_t book_depth(const struct book *book, uint16_t instrument, enum side side,
+                    struct book_level *levels, uint32_t count);
+
+// book_depth_at: visible shares at one price, 0 when there is no such level.
+uint64_t book_depth_at(const struct book *book, uint16_t instrument, enum side side,
+                       uint32_t price);
+
+struct book_order {
+    uint64_t order_ref;
+    uint32_t user_ref_num;
+    uint32_t quantity; // open shares
+    uint32_t executed; // by it and by the orders it replaced
+    uint32_t price;
+    uint16_t session;
+    uint16_t instrument;
+    uint8_t side;
+    uint8_t user_ref_index;
+    struct order_attributes attributes;
+};
+
+// book_find_order / book_find_user_ref: the resting order by its order reference, or by its
+// session's UserRefNum and channel; false when there is none. Constant time.
+bool book_find_order(const struct book *book, uint64_t order_ref, struct book_order *order);
+bool book_find_user_ref(const struct book *book, uint16_t session, uint8_t user_ref_index,
+                        uint32_t user_ref_num, struct book_order *order);
+
+// What a port has to know of a book it serves, after recovery as well.
+enum book_state { BOOK_NEW = 0, BOOK_PREOPEN = 1, BOOK_TRADING = 2, BOOK_CLOSED = 3 };
+
+struct book_summary {
+    enum book_state state;
+    uint16_t shard;
+    uint16_t instrument_count;
+    uint16_t session_count;
+    uint32_t order_count; // resting now
+    uint64_t seq;
+    uint64_t midnight_ns;
+    uint64_t feed_next;    // next stream_seq of the feed
+    uint64_t match_count;  // executions so far
+    uint64_t last_time_ns; // of the last command, ns since 1970
+    char session_id[11];   // zero-terminated
+    struct book_limits limits;
+};
+void book_summarise(const struct book *book, struct book_summary *summary);
+
+// book_session_user / book_instrument_symbol: the name given at COMMAND_SESSION (6 bytes) and at
+// COMMAND_INSTRUMENT (8 bytes), padded with spaces; NULL when the index is not in use.
+const char *book_session_user(const struct book *book, uint16_t session);
+const char *book_instrument_symbol(const struct book *book, uint16_t instrument);
+
+// book_session_next: next stream_seq of a session's stream; 1 before its first message.
+uint64_t book_session_next(const struct book *book, uint16_t session);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

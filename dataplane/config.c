@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: MIT
+#include "dataplane/config.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <libconfig.h>
+#include <net/if.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "journal/journal.h"
+#include "numa/thread.h"
+
+// Where we are in the file, for messages.
+struct reader {
+    const char *path;
+    struct error *error;
+};
+
+__attribute__((format(printf, 3, 4))) static int complain(const struct reader *reader,
+                                                          const config_setting_t *at,
+                                                          const char *format, ...)
+{
+    char text[400];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    return error_set(reader->error, "%s:%u: %s", reader->path, config_setting_source_line(at),
+                     text);
+}
+
+static int check_keys(const struct reader *reader, const config_setting_t *group,
+                      const char *const *known)
+{
+    if (!config_setting_is_group(group))
+        return complain(reader, group, "expected a group { key = value; … }");
+    for (int i = 0; i < config_setting_length(group); i++) {
+        const config_setting_t *member = config_setting_get_elem(group, (unsigned)i);
+        const char *const *name = known;
+        while (*name && strcmp(*name, config_setting_name(member)) != 0)
+            name++;
+        if (*name)
+            continue;
+        char list[256] = "";
+        for (name = known; *name; name++) {
+            strncat(list, *name, sizeof(list) - strlen(list) - 1);
+            strncat(list, name[1] ? ", " : "", sizeof(list) - strlen(list) - 1);
+        }
+        return complain(reader, member, "unknown key \"%s\"; known here: %s",
+                        config_setting_name(member), list);
+    }
+    return 0;
+}
+
+// A whole number from `low` to `high`; absent: `*value` stays as it is, unless `required`.
+static int read_number(const struct reader *reader, const config_setting_t *group, const char *key,
+                       bool required, long long low, long long high, long long *value)
+{
+    const config_setting_t *member = config_setting_get_member(group, key);
+    if (!member)
+        return required ? complain(reader, group, "\"%s\" is missing", key) : 0;
+    if (config_setting_type(member) != CONFIG_TYPE_INT &&
+        config_setting_type(member) != CONFIG_TYPE_INT64)
+        return complain(reader, member, "\"%s\" must be a whole number", key);
+    *value = config_setting_get_int64(member);
+    if (*value < low || *value > high)
+        return complain(reader, member, "\"%s\" is %lld; it must be %lld to %lld", key, *value, low,
+                        high);
+    return 0;
+}
+
+static int read_power(const struct reader *reader, const config_setting_t *group, const char *key,
+                      long long low, long long high, long long *value)
+{
+    if (read_number(reader, group, key, false, low, high, value))
+        return -1;
+    if (*value & (*value - 1))
+        return complain(reader, config_setting_get_member(group, key),
+                        "\"%s\" is %lld; it must be a power of two", key, *value);
+    return 0;
+}
+
+// A required text of 1 to `size` printable characters, padded with `pad`; with pad 0 it is
+// zero-terminated and one shorter.
+static int read_text(const struct reader *reader, const config_setting_t *group, const char *key,
+                     char *into, size_t size, char pad)
+{
+    const config_setting_t *member = config_setting_get_member(group, key);
+    if (!member)
+        return complain(reader, group, "\"%s\" is missing", key);
+    const char *text = config_setting_get_string(member);
+    if (!text)
+        return complain(reader, member, "\"%s\" must be a text in quotes", key);
+    size_t length = strlen(text), limit = pad ? size : size - 1;
+    if (length == 0 || length > limit)
+        return complain(reader, member, "\"%s\" must have 1 to %zu characters", key, limit);
+    for (size_t i = 0; i < length; i++)
+        if (!isprint((unsigned char)text[i]))
+            return complain(reader, member, "\"%s\" must be printable ASCII", key);
+    memset(into, pad, size);
+    memcpy(into, text, length);
+    return 0;
+}
+
+static int read_address(const struct reader *reader, const config_setting_t *group, const char *key,
+                        uint32_t *address)
+{
+    char text[32];
+    struct in_addr parsed;
+    if (read_text(reader, group, key, text, sizeof(text), 0))
+        return -1;
+    if (inet_pton(AF_INET, text, &parsed) != 1)
+        return complain(reader, config_setting_get_member(group, key),
+                        "\"%s\" is not an IPv4 address: %s", key, text);
+    *address = parsed.s_addr;
+    return 0;
+}
+
+// One of two words.
+static int read_choice(const struct reader *reader, const config_setting_t *group, const char *key,
+                       const char *no, const char *yes, bool *value)
+{
+    char text[16];
+    if (!config_setting_get_member(group, key))
+        return 0;
+    if (read_text(reader, group, key, text, sizeof(text), 0))
+        return -1;
+    if (strcmp(text, no) != 0 && strcmp(text, yes) != 0)
+        return complain(reader, config_setting_get_member(group, key),
+                        "\"%s\" is \"%s\"; it must be \"%s\" or \"%s\"", key, text, no, yes);
+    *value = strcmp(text, yes) == 0;
+    return 0;
+}
+
+static int read_core(const struct reader *reader, const config_setting_t *group, const char *key,
+                     int *core)
+{
+    long long value = THREAD_ANY_CORE;
+    if (read_number(reader, group, key, false, 0, 1023, &value))
+        return -1;
+    *core = (int)value;
+    return 0;
+}
+
+static int read_journal(const struct reader *reader, const config_setting_t *root,
+                        struct config *config)
+{
+    static const char *const known[] = {"directory", "segment_mib", "spares", NULL};
+    const config_setting_t *group = config_setting_get_member(root, "journal");
+    if (!group)
+        return complain(reader, root, "\"journal\" is missing: journal = { directory = \"…\"; };");
+    long long segment_mib = 64, spares = 4;
+    if (check_keys(reader, group, known) ||
+        read_text(reader, group, "directory", config->journal_directory,
+                  sizeof(config->journal_directory), 0) ||
+        read_power(reader, group, "segment_mib", 1, 4096, &segment_mib) ||
+        read_number(reader, group, "spares", false, 2, JOURNAL_SPARES_MAX, &spares))
+        return -1;
+    config->segment_bytes = (uint64_t)segment_mib << 20;
+    config->spare_count = (uint32_t)spares;
+    return 0;
+}
+
+static int read_limits(const struct reader *reader, const config_setting_t *root,
+                       struct config *config)
+{
+    static const char *const known[] = {"orders", "history", "in_flight", NULL};
+    const config_setting_t *group = config_setting_get_member(root, "limits");
+    long long orders = 1000000, history = 65536, in_flight = 65536;
+    if (group && (check_keys(reader, group, known) ||
+                  read_number(reader, group, "orders", false, 1, BOOK_ORDERS_MAX, &orders) ||
+                  read_power(reader, group, "history", 1024, 1 << 26, &history) ||
+                  read_power(reader, group, "in_flight", 1024, 1 << 22, &in_flight)))
+        return -1;
+    config->orders_max = (uint32_t)orders;
+    config->history_count = (uint32_t)history;
+    config->in_flight_count = (uint32_t)in_flight;
+    return 0;
+}
+
+static int read_port(const struct reader *reader, const config_setting_t *group,
+                     struct config *config)
+{
+    static const char *const known[] = {"interface", "queue", "mode", "address",
+                                        "frames",    "core",  "idle", NULL};
+    if (config->port_count == CONFIG_PORTS_MAX)
+        return complain(reader, group, "more than %u ports", CONFIG_PORTS_MAX);
+    struct config_port *port = &config->ports[config->port_count];
+    long long queue = 0, frames = 8192;
+    if (check_keys(reader, group, known) ||
+        read_text(reader, group, "interface", port->interface, sizeof(port->interface), 0) ||
+        read_number(reader, group, "queue", true, 0, STEER_QUEUES_MAX - 1, &queue) ||
+        read_choice(reader, group, "mode", "copy", "zerocopy", &port->zerocopy) ||
+        read_address(reader, group, "address", &port->address) ||
+        read_power(reader, group, "frames", 1024, 65536, &frames) ||
+        read_core(reader, group, "core", &port->core) ||
+        read_choice(reader, group, "idle", "adaptive", "spin", &port->spin))
+        return -1;
+    port->queue = (uint32_t)queue;
+    port->frame_count = (uint32_t)frames;
+    for (uint32_t i = 0; i < config->port_count; i++)
+        if (strcmp(config->ports[i].interface, port->interface) == 0) {
+            // One program and one map a device: several queues of a device come with multi-queue
+            // ports.
+            return complain(reader, group, "ports %u and %u both take interface %s", i,
+                            config->port_count, port->interface);
+        }
+    config->port_count++;
+    return 0;
+}
+
+static int read_shard(const struct reader *reader, const config_setting_t *group,
+                      struct config *config)
+{
+    static const char *const known[] = {"port",         "udp_port", "feed_group",   "feed_port",
+                                        "request_port", "core",     "journal_core", NULL};
+    if (config->shard_count == CONFIG_SHARDS_MAX)
+        return complain(reader, group, "more than %u shards", CONFIG_SHARDS_MAX);
+    struct config_shard *shard = &config->shards[config->shard_count];
+    long long port = 0, udp_port = 0, feed_port = 0, request_port = 0;
+    if (check_keys(reader, group, known) ||
+        read_number(reader, group, "port", true, 0, config->port_count - 1ll, &port) ||
+        read_number(reader, group, "udp_port", true, 1, 65535, &udp_port) ||
+        read_address(reader, group, "feed_group", &shard->feed_group) ||
+        read_number(reader, group, "feed_port", true, 1, 65535, &feed_port) ||
+        read_number(reader, group, "request_port", false, 1, 65535, &request_port) ||
+        read_core(reader, group, "core", &shard->core) ||
+        read_core(reader, group, "journal_core", &shard->journal_core))
+        return -1;
+    if (!IN_MULTICAST(ntohl(shard->feed_group)))
+        return complain(reader, group, "\"feed_group\" is not a multicast address (224.0.0.0/4)");
+    if (request_port == udp_port)
+        return complain(reader, group, "\"request_port\" and \"udp_port\" are both %lld", udp_port);
+    for (uint32_t i = 0; i < config->shard_count; i++) {
+        const struct config_shard *other = &config->shards[i];
+        bool same_address = config->ports[other->port].address == config->ports[port].address;
+        if (same_address && (other->udp_port == udp_port || other->request_port == udp_port ||
+                             (request_port && (other->udp_port == request_port ||
+                                               other->request_port == request_port))))
+            return complain(reader, group, "UDP port used twice: by shards %u and %u", i,
+                            config->shard_count);
+    }
+    shard->port = (uint32_t)port;
+    shard->udp_port = (uint16_t)udp_port;
+    shard->feed_port = (uint16_t)feed_port;
+    shard->request_port = (uint16_t)request_port;
+    config->shard_count++;
+    return 0;
+}
+
+static int read_instrument(const struct reader *reader, const config_setting_t *group,
+                           struct config *config)
+{
+    static const char *const known[] = {"symbol", "shard", "round_lot", NULL};
+    struct config_instrument *instrument = &config->instruments[config->instrument_count];
+    long long shard = 0, round_lot = 100;
+    if (check_keys(reader, group, known) ||
+        read_text(reader, group, "symbol", instrument->symbol, sizeof(instrument->symbol), ' ') ||
+        read_number(reader, group, "shard", true, 0, config->shard_count - 1ll, &shard) ||
+        read_number(reader, group, "round_lot", false, 1, QUANTITY_MAX, &round_lot))
+        return -1;
+    for (uint32_t i = 0; i < config->instrument_count; i++)
+        if (memcmp(config->instruments[i].symbol, instrument->symbol, 8) == 0)
+            return complain(reader, group, "symbol \"%.8s\" is listed twice", instrument->symbol);
+    instrument->shard = (uint32_t)shard;
+    instrument->round_lot = (uint32_t)round_lot;
+    config->instrument_count++;
+    return 0;
+}
+
+static void upper_case(char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        text[i] = (char)toupper((unsigned char)text[i]);
+}
+
+static int read_session(const struct reader *reader, const config_setting_t *group,
+                        struct config *config)
+{
+    static const char *const known[] = {"user", "password", "firm", NULL};
+    struct config_session *session = &config->sessions[config->session_count];
+    if (check_keys(reader, group, known) ||
+        read_text(reader, group, "user", session->user, sizeof(session->user), ' ') ||
+        read_text(reader, group, "password", session->password, sizeof(session->password), ' ') ||
+        read_text(reader, group, "firm", session->firm, sizeof(session->firm), ' '))
+        return -1;
+    upper_case(session->user, sizeof(session->user)); // UFO compares without case
+    upper_case(session->password, sizeof(session->password));
+    for (uint32_t i = 0; i < config->session_count; i++)
+        if (memcmp(config->sessions[i].user, session->user, sizeof(session->user)) == 0)
+            return complain(reader, group, "user \"%.6s\" is there twice", session->user);
+    config->session_count++;
+    return 0;
+}
+
+typedef int read_member_fn(const struct reader *, const config_setting_t *, struct config *);
+
+static int read_list(const struct reader *reader, const config_setting_t *root, const char *key,
+                     long long count_max, read_member_fn *read_member, struct config *config)
+{
+    const config_setting_t *list = config_setting_get_member(root, key);
+    if (!list || !config_setting_is_list(list) || config_setting_length(list) == 0)
+        return complain(reader, list ? list : root,
+                        "\"%s\" must be a list with at least one entry: %s = ( { … } );", key, key);
+    if (config_setting_length(list) > count_max)
+        return complain(reader, list, "\"%s\" has %d entries; at most %lld are served", key,
+                        config_setting_length(list), count_max);
+    for (int i = 0; i < config_setting_length(list); i++)
+        if (read_member(reader, config_setting_get_elem(list, (unsigned)i), config))
+            return -1;
+    return 0;
+}
+
+static int read_all(const struct reader *reader, const config_setting_t *root,
+                    struct config *config)
+{
+    static const char *const known[] = {"name",   "journal",     "limits",   "ports",
+                                        "shards", "instruments", "sessions", NULL};
+    config->instruments = calloc(BOOK_INSTRUMENTS_MAX, sizeof(*config->instruments));
+    config->sessions = calloc(CONFIG_SESSIONS_MAX, sizeof(*config->sessions));
+    if (!config->instruments || !config->sessions)
+        return error_set(reader->error, "no memory for the configuration");
+    return check_keys(reader, root, known) ||
+                   read_text(reader, root, "name", config->name, sizeof(config->name), 0) ||
+                   read_journal(reader, root, config) || read_limits(reader, root, config) ||
+                   read_list(reader, root, "ports", CONFIG_PORTS_MAX, read_port, config) ||
+                   read_list(reader, root, "shards", CONFIG_SHARDS_MAX, read_shard, config) ||
+                   read_list(reader, root, "instruments", BOOK_INSTRUMENTS_MAX, read_instrument,
+                             config) ||
+                   read_list(reader, root, "sessions", CONFIG_SESSIONS_MAX, read_session, config)
+               ? -1
+               : 0;
+}
+
+struct config *config_load(const char *path, struct error *error)
+{
+    config_t file;
+    config_init(&file);
+    struct config *config = calloc(1, sizeof(*config));
+    struct reader reader = {path, error};
+    int failed = -1;
+    if (!config)
+        error_set(error, "no memory for the configuration");
+    else if (config_read_file(&file, path))
+        failed = read_all(&reader, config_root_setting(&file), config);
+    else if (config_error_type(&file) == CONFIG_ERR_FILE_IO)
+        error_set(error, "%s: cannot read the configuration: %s", path, strerror(errno));
+    else
+        error_set(error, "%s:%d: %s", path, config_error_line(&file), config_error_text(&file));
+    config_destroy(&file);
+    if (!failed)
+        return config;
+    config_free(config);
+    return NULL;
+}
+
+void config_free(struct config *config)
+{
+    if (!config)
+        return;
+    free(config->instruments);
+    free(config->sessions);
+    free(config);
+}
+
+static int check_core(int core, const char *whose, uint32_t index, struct error *error)
+{
+    struct error why;
+    if (core == THREAD_ANY_CORE || thread_core_usable(core, &why) == 0)
+        return 0;
+    return error_set(error, "%s %u: %s", whose, index, why.text);
+}
+
+int config_check_host(const struct config *config, struct error *error)
+{
+    for (uint32_t i = 0; i < config->port_count; i++) {
+        const struct config_port *port = &config->ports[i];
+        if (if_nametoindex(port->interface) == 0)
+            return error_set(error,
+                             "port %u: there is no interface \"%s\"; `ip link` lists what there is",
+                             i, port->interface);
+        if (check_core(port->core, "port", i, error))
+            return -1;
+    }
+    for (uint32_t i = 0; i < config->shard_count; i++)
+        if (check_core(config->shards[i].core, "shard", i, error) ||
+            check_core(config->shards[i].journal_core, "journal of shard", i, error))
+            return -1;
+    return 0;
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+//
+// config: what a gateway is told by its file, checked. deploy/sluice.conf shows and explains every
+// key.
+#ifndef SLUICE_DATAPLANE_CONFIG_H
+#define SLUICE_DATAPLANE_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "book/book.h"
+#include "numa/error.h"
+#include "xdp/steer.h"
+
+#define CONFIG_PORTS_MAX    16u
+#define CONFIG_SHARDS_MAX   STEER_SHARDS_MAX
+#define CONFIG_SESSIONS_MAX BOOK_SESSIONS_MAX
+
+struct config_port {
+    char interface[16];
+    uint32_t queue;
+    bool zerocopy;
+    uint32_t address;     // network byte order
+    uint32_t frame_count; // UMEM frames of 2 KiB, a power of two
+    int core;             // THREAD_ANY_CORE when not given
+    bool spin;            // idle policy: spin, else adaptive
+};
+
+struct config_shard {
+    uint32_t port; // index
+    uint16_t udp_port;
+    uint32_t feed_group; // network byte order
+    uint16_t feed_port;
+    uint16_t request_port; // MoldUDP64 retransmission requests; 0: none are served
+    int core;              // THREAD_ANY_CORE when not given
+    int journal_core;
+};
+
+struct config_instrument {
+    char symbol[8]; // padded with spaces
+    uint32_t shard; // index
+    uint32_t round_lot;
+};
+
+struct config_session {
+    char user[6];      // upper case, padded with spaces
+    char password[10]; // upper case, padded with spaces
+    char firm[4];      // padded with spaces
+};
+
+struct config {
+    char name[32];
+    char journal_directory[256];
+    uint64_t segment_bytes;
+    uint32_t spare_count;
+    uint32_t orders_max;      // per shard
+    uint32_t history_count;   // events kept per stream, a power of two
+    uint32_t in_flight_count; // commands of a shard waiting for the disk, a power of two
+    uint32_t port_count, shard_count, instrument_count, session_count;
+    struct config_port ports[CONFIG_PORTS_MAX];
+    struct config_shard shards[CONFIG_SHARDS_MAX];
+    struct config_instrument *instruments;
+    struct config_session *sessions;
+};
+
+// config_load: read and check `path`. NULL with `error`, which names file and line, the key, and
+// what is wanted. The result is the caller's; config_free frees it.
+struct config *config_load(const char *path, struct error *error);
+void config_free(struct config *config);
+
+// config_check_host: what the file asks for and this host has not: interfaces, cores, queues. 0, or
+// -1 with `error` at the first.
+int config_check_host(const struct config *config, struct error *error);
+
+#endif

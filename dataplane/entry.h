@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+//
+// entry: order entry of one shard: the server's side of its UFO sessions. Takes the datagrams that
+// came to the shard's port, turns OUCH messages into commands, keeps each session's outgoing
+// stream, and sends and resends it. Time is given to it; it never reads a clock. Runs on the port's
+// thread.
+//
+// Who is bound to which address is known here only and not journaled: after a restart clients log
+// in again, as UFO has them do after ten seconds of silence. What they were told is rebuilt from
+// the journal.
+#ifndef SLUICE_DATAPLANE_ENTRY_H
+#define SLUICE_DATAPLANE_ENTRY_H
+
+#include "dataplane/config.h"
+#include "dataplane/ouch.h"
+#include "dataplane/port.h"
+#include "dataplane/stream.h"
+#include "dataplane/symbols.h"
+#include "dataplane/ufo.h"
+#include "numa/ring.h"
+
+struct entry_session {
+    struct stream stream;
+    struct endpoint client; // where it is bound
+    uint64_t heard_ns;      // when it last sent anything valid
+    uint64_t spoke_ns;      // when something was last sent to it
+    bool bound;
+    bool ended; // its end of day was released: no more orders
+    struct config_session who;
+};
+
+// Every datagram that reaches entry is counted once, here.
+enum entry_verdict {
+    ENTRY_TAKEN,           // valid, from a bound session
+    ENTRY_LOGIN_REFUSED,   // answered with a reject
+    ENTRY_BAD_CHECKSUM,    // UDP checksum wrong
+    ENTRY_BAD_UFO,         // not valid UFO framing
+    ENTRY_BAD_OUCH,        // valid UFO, holding something that is not an OUCH message
+    ENTRY_NOT_BOUND,       // no login, and its source is not bound
+    ENTRY_BOUND_ELSEWHERE, // a login of a session that is bound to another source
+    ENTRY_RING_FULL,       // more commands than there is room for: none was taken
+    ENTRY_VERDICT_COUNT,
+};
+#define ENTRY_VERDICT_NAMES                                                                        \
+    {                                                                                              \
+        "taken", "login_refused", "bad_checksum", "bad_ufo", "bad_ouch", "not_bound",              \
+            "bound_elsewhere", "ring_full"                                                         \
+    }
+
+struct entry_counters {
+    uint64_t datagrams[ENTRY_VERDICT_COUNT];
+    uint64_t ufo_faults[UFO_FAULT_COUNT];
+    uint64_t ouch_faults[OUCH_FAULT_COUNT];
+    uint64_t commands;
+    uint64_t sent_packets, sent_messages;
+    uint64_t retransmit_requests, retransmitted_messages;
+    uint64_t retransmit_unserved; // of what is not there, or no longer
+    uint64_t logins, timeouts, logoffs;
+};
+
+struct entry {
+    struct port *port;
+    struct endpoint source; // the shard's address, port and MAC
+    const struct symbols *symbols;
+    struct ring *commands; // to the shard
+    char session_id[10];
+    const _Atomic bool *cancel_only; // the disk is full: orders that add risk are refused
+    uint32_t session_count, session_max;
+    struct entry_session *sessions;
+    uint32_t bound_mask;
+    uint16_t *bound; // hash table by source address and port of session index + 1
+    struct entry_counters counters;
+};
+
+// entry_memory_size: bytes that entry_init takes for up to `session_max` sessions, and
+// entry_stream_size: those that entry_add_session takes for a stream of `history_count` events.
+size_t entry_memory_size(uint32_t session_max);
+size_t entry_stream_size(uint32_t history_count);
+
+// entry_init: no sessions yet. `memory` is 64-byte aligned and stays the caller's, as do the fields
+// from port to cancel_only, which the caller fills in.
+void entry_init(struct entry *entry, void *memory, uint32_t session_max);
+
+// entry_add_session: the session with the next index, with its stream in `memory` (64-byte aligned,
+// the caller's).
+void entry_add_session(struct entry *entry, const struct config_session *who, void *memory,
+                       uint32_t history_count);
+
+// entry_receive: a datagram to the shard's order port. `now_ns` is a monotonic clock, `time_ns` the
+// arrival time that goes into the commands. Returns how many commands were put into the ring.
+uint32_t entry_receive(struct entry *entry, const struct packet *packet, uint64_t now_ns,
+                       uint64_t time_ns);
+
+// entry_release: an event whose command is durable. Call entry_flush soon. False, and nothing done,
+// when the session's stream is full of unsent events.
+bool entry_release(struct entry *entry, const struct event *event);
+
+// entry_flush: send each bound session what was released and not sent. Stops, to go on at the next
+// call, when the port has no frame free.
+void entry_flush(struct entry *entry, uint64_t now_ns);
+
+// entry_tick: heartbeats to quiet sessions, and time-outs of silent ones. At least ten times a
+// second.
+void entry_tick(struct entry *entry, uint64_t now_ns);
+
+// entry_idle: nothing is waiting to be sent.
+bool entry_idle(const struct entry *entry);
+
+#endif

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+#include "dataplane/feed.h"
+
+#include "dataplane/itch.h"
+#include "dataplane/mold.h"
+
+#define HEARTBEAT_NS 1000000000ull
+
+void feed_release(struct feed *feed, const struct event *event)
+{
+    stream_append(&feed->stream, event);
+    if (event->type == EVENT_FEED_SYSTEM && event->code == 'C')
+        feed->ended = true;
+}
+
+static void write_header(const struct feed *feed, uint8_t *payload, uint64_t sequence,
+                         uint16_t count)
+{
+    struct mold_header *header = (struct mold_header *)payload;
+    memcpy(header->session, feed->session, sizeof(header->session));
+    header->sequence = be64_of(sequence);
+    header->count = be16_of(count);
+}
+
+// Messages from `first` on, up to `count_max` of them, as they fit one packet: the number written.
+// A packet with none is not sent.
+static uint16_t send_messages(struct feed *feed, const struct endpoint *source,
+                              const struct endpoint *destination, uint64_t first,
+                              uint64_t count_max)
+{
+    uint8_t *frame = feed->port->operations->claim(feed->port);
+    if (!frame)
+        return 0;
+    uint8_t *payload = frame + packet_payload_offset(destination);
+    size_t size = sizeof(struct mold_header);
+    uint16_t count = 0;
+    while (count < count_max && size + sizeof(be16) + ITCH_OUT_SIZE_MAX <= STEER_PAYLOAD_MAX) {
+        const struct event *event = stream_event(&feed->stream, first + count);
+        if (!event)
+            break;
+        size_t length = itch_encode(event, feed->symbols, payload + size + sizeof(be16));
+        *(be16 *)(payload + size) = be16_of((uint16_t)length);
+        size += sizeof(be16) + length;
+        count++;
+    }
+    if (count == 0)
+        return 0;
+    write_header(feed, payload, first, count);
+    feed->port->operations->send(feed->port,
+                                 packet_write_headers(frame, source, destination, size));
+    return count;
+}
+
+void feed_flush(struct feed *feed, uint64_t now_ns)
+{
+    struct stream *stream = &feed->stream;
+    while (stream->sent < stream->next) {
+        uint16_t count = send_messages(feed, &feed->source, &feed->group, stream->sent, UINT16_MAX);
+        if (count == 0)
+            return;
+        stream->sent += count;
+        feed->packets++;
+        feed->messages += count;
+        feed->spoke_ns = now_ns;
+    }
+}
+
+void feed_tick(struct feed *feed, uint64_t now_ns)
+{
+    if (now_ns - feed->spoke_ns < HEARTBEAT_NS || feed->stream.sent < feed->stream.next)
+        return;
+    uint8_t *frame = feed->port->operations->claim(feed->port);
+    if (!frame)
+        return;
+    write_header(feed, frame + packet_payload_offset(&feed->group), feed->stream.next,
+                 feed->ended ? MOLD_COUNT_END_OF_SESSION : MOLD_COUNT_HEARTBEAT);
+    feed->port->operations->send(
+        feed->port,
+        packet_write_headers(frame, &feed->source, &feed->group, sizeof(struct mold_header)));
+    feed->heartbeats++;
+    feed->spoke_ns = now_ns;
+}
+
+void feed_request(struct feed *feed, const struct packet *packet)
+{
+    const struct mold_request *request = (const struct mold_request *)packet->payload;
+    bool valid = packet->payload_size == sizeof(*request) &&
+                 memcmp(request->session, feed->session, sizeof(request->session)) == 0;
+    feed->requests++;
+    if (!valid || send_messages(feed, &feed->request_source, &packet->source,
+                                be64_load(request->sequence), be16_load(request->count)) == 0)
+        feed->requests_unserved++;
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+#include "dataplane/gate.h"
+
+#define BATCH 256u
+
+static bool release(struct gate *gate, const struct event *event)
+{
+    if (event->session != FEED_SESSION)
+        return entry_release(gate->entry, event);
+    if (stream_full(&gate->feed->stream))
+        return false;
+    feed_release(gate->feed, event);
+    return true;
+}
+
+uint32_t gate_release(struct gate *gate)
+{
+    uint32_t ready = ring_readable(gate->events, BATCH);
+    if (ready == 0)
+        return 0;
+    // Acquire pairs with the release in journal_write: what it counts is on disk.
+    uint64_t durable = atomic_load_explicit(&gate->progress->durable_seq, memory_order_acquire);
+    uint32_t count = 0;
+    for (; count < ready && count < BATCH; count++) {
+        const struct event *event = ring_read_slot(gate->events, count);
+        if (event->seq > durable || !release(gate, event))
+            break;
+    }
+    ring_release(gate->events, count);
+    gate->released += count;
+    return count;
+}

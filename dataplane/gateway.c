@@ -1,0 +1,453 @@
+// SPDX-License-Identifier: MIT
+#include "dataplane/gateway.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "numa/invariant.h"
+#include "numa/thread.h"
+
+#define TICK_NS       50000000ull // heartbeats and time-outs are looked at this often
+#define SPIN_NS       100000ull   // how long an adaptive loop looks before it sleeps
+#define LOOP_SLEEP_MS 10
+#define DRAIN_MS      10000
+
+// --- Polling
+// ---------------------------------------------------------------------------------------
+
+static int lane_of_destination(void *context, uint32_t address, uint16_t port)
+{
+    const struct house_port *house = context;
+    if (address != house->place->address)
+        return -1;
+    for (uint32_t i = 0; i < house->lane_count; i++) {
+        const struct config_shard *place = house->lanes[i]->place;
+        bool request = place->request_port && port == htons(place->request_port);
+        if (request || port == htons(place->udp_port))
+            return (int)i;
+    }
+    return -1;
+}
+
+static void take_packet(struct house_port *house, const struct frame *frame, uint64_t now_ns,
+                        uint64_t time_ns)
+{
+    struct packet packet;
+    uint32_t index;
+    enum steer_verdict verdict =
+        packet_parse(frame->data, frame->size, lane_of_destination, house, &packet, &index);
+    house->verdicts[verdict]++;
+    if (verdict != STEER_REDIRECT)
+        return;
+    struct lane *lane = house->lanes[index];
+    if (packet.destination.port != htons(lane->place->udp_port))
+        feed_request(&lane->feed, &packet);
+    else if (entry_receive(&lane->entry, &packet, now_ns, time_ns) > 0 && lane->shard_bell)
+        bell_ring(lane->shard_bell);
+}
+
+static uint32_t port_receive(struct house_port *house, uint64_t now_ns)
+{
+    const struct port_operations *operations = house->port->operations;
+    struct frame frames[PORT_BATCH];
+    uint32_t count = operations->receive(house->port, frames, PORT_BATCH);
+    if (count == 0)
+        return 0;
+    uint64_t time_ns = clock_wall_ns(&house->gateway->clock);
+    for (uint32_t i = 0; i < count; i++)
+        take_packet(house, &frames[i], now_ns, time_ns);
+    operations->release(house->port, frames, count);
+    return count;
+}
+
+static void take_snapshot(struct house_port *house)
+{
+    house->port->operations->read_counters(house->port);
+    house->snapshot.packets = house->port->counters;
+    memcpy(house->snapshot.verdicts, house->verdicts, sizeof(house->verdicts));
+    for (uint32_t i = 0; i < house->lane_count; i++) {
+        struct lane *lane = house->lanes[i];
+        lane->snapshot = (struct lane_snapshot){
+            .entry = lane->entry.counters, .feed = lane->feed, .released = lane->gate.released};
+    }
+}
+
+static void serve_snapshot(struct house_port *house)
+{
+    uint32_t wanted = atomic_load_explicit(&house->snapshot_wanted, memory_order_relaxed);
+    if (wanted == atomic_load_explicit(&house->snapshot_taken, memory_order_relaxed))
+        return;
+    take_snapshot(house);
+    // Release pairs with the acquire in gateway_snapshot.
+    atomic_store_explicit(&house->snapshot_taken, wanted, memory_order_release);
+}
+
+// The way back: from the gate to the wire.
+static uint32_t port_transmit(struct house_port *house, uint64_t now_ns)
+{
+    uint32_t count = 0;
+    bool tick = now_ns - house->ticked_ns >= TICK_NS;
+    for (uint32_t i = 0; i < house->lane_count; i++) {
+        count += lane_release(house->lanes[i], now_ns);
+        if (tick)
+            lane_tick(house->lanes[i], now_ns);
+    }
+    if (tick) {
+        house->ticked_ns = now_ns;
+        serve_snapshot(house);
+    }
+    house->port->operations->flush(house->port);
+    return count;
+}
+
+static uint32_t loop_poll(struct loop *loop)
+{
+    uint64_t now_ns = clock_ns(&loop->gateway->clock);
+    uint32_t work = 0;
+    for (uint32_t i = 0; i < loop->port_count; i++)
+        work += port_receive(loop->ports[i], now_ns);
+    for (uint32_t i = 0; i < loop->shard_count; i++)
+        work += shard_poll(&loop->shards[i]->shard);
+    for (uint32_t i = 0; i < loop->port_count; i++)
+        work += port_transmit(loop->ports[i], now_ns);
+    uint64_t round = atomic_load_explicit(&loop->rounds, memory_order_relaxed) + 1;
+    if (work > 0)
+        atomic_store_explicit(&loop->worked, round, memory_order_relaxed);
+    // Release pairs with the acquire in wait_rounds: the round's work is visible before its number.
+    atomic_store_explicit(&loop->rounds, round, memory_order_release);
+    return work;
+}
+
+static void loop_sleep(struct loop *loop)
+{
+    struct pollfd fds[CONFIG_PORTS_MAX * PORT_POLL_FDS_MAX + 1];
+    nfds_t count = 1;
+    fds[0] = (struct pollfd){.fd = loop->bell.event_fd, .events = POLLIN};
+    for (uint32_t i = 0; i < loop->port_count; i++)
+        count +=
+            (nfds_t)loop->ports[i]->port->operations->poll_fds(loop->ports[i]->port, fds + count);
+    poll(fds, count, LOOP_SLEEP_MS);
+}
+
+static void *loop_main(void *argument)
+{
+    struct loop *loop = argument;
+    uint64_t busy_ns = clock_ns(&loop->gateway->clock);
+    while (!atomic_load_explicit(&loop->gateway->stop, memory_order_relaxed)) {
+        if (loop_poll(loop) > 0) {
+            busy_ns = clock_ns(&loop->gateway->clock);
+            continue;
+        }
+        if (loop->spin || clock_ns(&loop->gateway->clock) - busy_ns < SPIN_NS)
+            continue;
+        bell_doze(&loop->bell);
+        if (loop_poll(loop) == 0)
+            loop_sleep(loop);
+        bell_wake(&loop->bell);
+    }
+    return NULL;
+}
+
+// The event ring is full and this thread polls the port as well: let it release.
+static void relieve_same_loop(void *context)
+{
+    struct loop *loop = context;
+    uint64_t now_ns = clock_ns(&loop->gateway->clock);
+    for (uint32_t i = 0; i < loop->port_count; i++)
+        port_transmit(loop->ports[i], now_ns);
+}
+
+static void relieve_other_loop(void *context)
+{
+    (void)context;
+    sched_yield();
+}
+
+// --- Opening
+// ---------------------------------------------------------------------------------------
+
+static struct loop *loop_on(struct gateway *gateway, int core, bool spin)
+{
+    for (uint32_t i = 0; i < gateway->loop_count; i++)
+        if (core != THREAD_ANY_CORE && gateway->loops[i].core == core)
+            return &gateway->loops[i];
+    struct loop *loop = &gateway->loops[gateway->loop_count++];
+    loop->gateway = gateway;
+    loop->core = core;
+    loop->spin = spin;
+    return loop;
+}
+
+static void plan_loops(struct gateway *gateway)
+{
+    struct loop *port_loops[CONFIG_PORTS_MAX];
+    for (uint32_t i = 0; i < gateway->config->port_count; i++) {
+        struct house_port *house = &gateway->ports[i];
+        port_loops[i] = loop_on(gateway, house->place->core, house->place->spin);
+        port_loops[i]->ports[port_loops[i]->port_count++] = house;
+    }
+    for (uint32_t i = 0; i < gateway->config->shard_count; i++) {
+        struct lane *lane = &gateway->lanes[i];
+        struct loop *port_loop = port_loops[lane->place->port];
+        struct loop *loop = loop_on(gateway, lane->place->core, port_loop->spin);
+        loop->shards[loop->shard_count++] = lane;
+        bool same = loop == port_loop;
+        lane->port_bell = &port_loop->bell;
+        lane->shard_bell = same ? NULL : &loop->bell;
+        lane->shard.port_bell = same ? NULL : &port_loop->bell;
+        lane->shard.relieve = same ? relieve_same_loop : relieve_other_loop;
+        lane->shard.relieve_context = loop;
+    }
+}
+
+static void place_lane(struct house_port *house, struct lane *lane)
+{
+    struct endpoint local = {.address = house->place->address, .vlan = PACKET_NO_VLAN};
+    memcpy(local.mac, house->port->mac, sizeof(local.mac));
+    lane->entry.port = lane->feed.port = house->port;
+    lane->entry.source = lane->feed.source = lane->feed.request_source = local;
+    lane->entry.source.port = htons(lane->place->udp_port);
+    lane->feed.source.port = htons(lane->place->feed_port);
+    lane->feed.request_source.port = htons(lane->place->request_port);
+    lane->feed.group = (struct endpoint){.address = lane->place->feed_group,
+                                         .port = htons(lane->place->feed_port),
+                                         .vlan = PACKET_NO_VLAN};
+    packet_multicast_mac(lane->place->feed_group, lane->feed.group.mac);
+    house->lanes[house->lane_count++] = lane;
+}
+
+static int attach_program(struct house_port *house, struct error *error)
+{
+    house->steer = steer_load(house->place->queue + 1, house->lane_count, error);
+    if (!house->steer || steer_attach(house->steer, house->place->interface, true, error))
+        return -1;
+    for (uint32_t i = 0; i < house->lane_count; i++) {
+        const struct config_shard *place = house->lanes[i]->place;
+        if (steer_add_destination(house->steer, house->place->address, htons(place->udp_port), i,
+                                  error))
+            return -1;
+        if (place->request_port && steer_add_destination(house->steer, house->place->address,
+                                                         htons(place->request_port), i, error))
+            return -1;
+    }
+    return 0;
+}
+
+// The program is attached first: that fails at once when another instance is there.
+static int open_port(struct gateway *gateway, uint32_t index, struct error *error)
+{
+    struct house_port *house = &gateway->ports[index];
+    const struct config *config = gateway->config;
+    house->gateway = gateway;
+    house->place = &config->ports[index];
+    for (uint32_t i = 0; i < config->shard_count; i++)
+        if (config->shards[i].port == index)
+            house->lanes[house->lane_count++] = &gateway->lanes[i];
+    if (house->lane_count == 0)
+        return error_set(error, "port %u (%s) serves no shard: give it one or remove it", index,
+                         house->place->interface);
+    if (attach_program(house, error) ||
+        arena_open(&house->memory, "packet frames", port_xdp_memory_size(house->place->frame_count),
+                   ARENA_ANY_NODE, true, error))
+        return -1;
+    struct port_xdp_options options = {.interface = house->place->interface,
+                                       .queue = house->place->queue,
+                                       .zerocopy = house->place->zerocopy,
+                                       .frame_count = house->place->frame_count};
+    house->port = port_xdp_open(&options, house->lane_count, &house->memory, error);
+    return house->port ? 0 : -1;
+}
+
+static int open_all(struct gateway *gateway, struct error *error)
+{
+    const struct config *config = gateway->config;
+    if (config_check_host(config, error))
+        return -1;
+    gateway->lanes = calloc(config->shard_count, sizeof(*gateway->lanes));
+    if (!gateway->lanes)
+        return error_set(error, "no memory for %u shards", config->shard_count);
+    for (uint32_t i = 0; i < config->shard_count; i++)
+        gateway->lanes[i].place = &config->shards[i];
+    clock_calibrate(&gateway->clock, 50);
+    for (uint32_t i = 0; i < config->port_count; i++)
+        if (open_port(gateway, i, error))
+            return -1;
+    for (uint32_t i = 0; i < config->shard_count; i++) {
+        gateway->lanes_opened = i + 1;
+        if (lane_open(&gateway->lanes[i], i, config, &gateway->clock, error))
+            return -1;
+    }
+    for (uint32_t i = 0; i < config->port_count; i++) {
+        struct house_port *house = &gateway->ports[i];
+        uint32_t count = house->lane_count;
+        house->lane_count = 0;
+        for (uint32_t j = 0; j < count; j++)
+            place_lane(house, house->lanes[j]);
+    }
+    for (uint32_t i = 0; i < config->shard_count; i++)
+        if (lane_prime(&gateway->lanes[i], error))
+            return -1;
+    plan_loops(gateway);
+    for (uint32_t i = 0; i < gateway->loop_count; i++)
+        if (bell_open(&gateway->loops[i].bell, error))
+            return -1;
+    return 0;
+}
+
+struct gateway *gateway_open(struct config *config, struct error *error)
+{
+    struct gateway *gateway = aligned_alloc(128, (sizeof(*gateway) + 127) & ~(size_t)127);
+    if (!gateway) {
+        error_set(error, "no memory for the gateway");
+        config_free(config);
+        return NULL;
+    }
+    memset(gateway, 0, sizeof(*gateway));
+    gateway->config = config;
+    if (open_all(gateway, error) == 0)
+        return gateway;
+    gateway_free(gateway);
+    return NULL;
+}
+
+// --- Starting and stopping
+// -------------------------------------------------------------------------
+
+static int start_threads(struct gateway *gateway, struct error *error)
+{
+    for (uint32_t i = 0; i < gateway->config->shard_count; i++)
+        if (lane_start(&gateway->lanes[i], error))
+            return -1;
+    for (uint32_t i = 0; i < gateway->loop_count; i++) {
+        struct loop *loop = &gateway->loops[i];
+        char name[16];
+        snprintf(name, sizeof(name), "loop-%u", i);
+        if (thread_start(&loop->thread, name, loop->core, loop_main, loop, error))
+            return -1;
+        loop->started = true;
+    }
+    return 0;
+}
+
+int gateway_start(struct gateway *gateway, struct error *error)
+{
+    if (start_threads(gateway, error))
+        return -1;
+    for (uint32_t i = 0; i < gateway->config->port_count; i++) {
+        struct house_port *house = &gateway->ports[i];
+        for (uint32_t j = 0; j < house->lane_count; j++)
+            if (steer_add_socket(house->steer, house->place->queue, j,
+                                 port_xdp_socket(house->port, j), error))
+                return -1;
+    }
+    return 0;
+}
+
+static bool loops_running(const struct gateway *gateway)
+{
+    for (uint32_t i = 0; i < gateway->loop_count; i++)
+        if (!gateway->loops[i].started)
+            return false;
+    return gateway->loop_count > 0;
+}
+
+void gateway_snapshot(struct gateway *gateway, int timeout_ms)
+{
+    for (uint32_t i = 0; i < gateway->config->port_count; i++) {
+        struct house_port *house = &gateway->ports[i];
+        if (!loops_running(gateway)) {
+            take_snapshot(house);
+            continue;
+        }
+        uint32_t wanted = atomic_load_explicit(&house->snapshot_wanted, memory_order_relaxed) + 1;
+        atomic_store_explicit(&house->snapshot_wanted, wanted, memory_order_relaxed);
+        for (int waited_ms = 0; waited_ms < timeout_ms; waited_ms++) {
+            if (atomic_load_explicit(&house->snapshot_taken, memory_order_acquire) == wanted)
+                break;
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        }
+    }
+}
+
+void gateway_close_day(struct gateway *gateway)
+{
+    for (uint32_t i = 0; i < gateway->config->shard_count; i++)
+        atomic_store_explicit(&gateway->lanes[i].close_day, true, memory_order_relaxed);
+}
+
+// Every loop has made two rounds after now in which it found nothing to do, and every ring is
+// empty.
+static bool quiet(struct gateway *gateway)
+{
+    for (uint32_t i = 0; i < gateway->loop_count; i++) {
+        struct loop *loop = &gateway->loops[i];
+        // Acquire pairs with the release in loop_poll.
+        uint64_t rounds = atomic_load_explicit(&loop->rounds, memory_order_acquire);
+        if (rounds < atomic_load_explicit(&loop->worked, memory_order_relaxed) + 2)
+            return false;
+    }
+    for (uint32_t i = 0; i < gateway->config->shard_count; i++)
+        if (!lane_drained(&gateway->lanes[i]))
+            return false;
+    return true;
+}
+
+static bool drain(struct gateway *gateway)
+{
+    for (uint32_t i = 0; i < gateway->config->port_count; i++)
+        steer_remove_sockets(gateway->ports[i].steer);
+    for (int waited_ms = 0; waited_ms < DRAIN_MS; waited_ms += 5) {
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+        if (waited_ms >= 3 * LOOP_SLEEP_MS && quiet(gateway))
+            return true;
+    }
+    return false;
+}
+
+int gateway_stop(struct gateway *gateway, struct error *error)
+{
+    bool drained = drain(gateway);
+    atomic_store_explicit(&gateway->stop, true, memory_order_relaxed);
+    for (uint32_t i = 0; i < gateway->loop_count; i++) {
+        struct loop *loop = &gateway->loops[i];
+        bell_ring(&loop->bell);
+        if (loop->started)
+            pthread_join(loop->thread, NULL);
+        loop->started = false;
+    }
+    int result = 0;
+    for (uint32_t i = 0; i < gateway->config->shard_count; i++)
+        result |= lane_stop(&gateway->lanes[i], error);
+    if (!result && !drained)
+        return error_set(
+            error, "not everything was sent within %d s: clients can fetch it after a restart",
+            DRAIN_MS / 1000);
+    return result;
+}
+
+void gateway_free(struct gateway *gateway)
+{
+    if (!gateway)
+        return;
+    for (uint32_t i = 0; i < gateway->config->port_count; i++) {
+        struct house_port *house = &gateway->ports[i];
+        steer_close(house->steer);
+        if (house->port)
+            house->port->operations->close(house->port);
+        arena_close(&house->memory);
+    }
+    for (uint32_t i = 0; i < gateway->lanes_opened; i++) {
+        struct error ignored;
+        lane_stop(&gateway->lanes[i], &ignored);
+        lane_close(&gateway->lanes[i]);
+    }
+    for (uint32_t i = 0; i < gateway->loop_count; i++)
+        bell_close(&gateway->loops[i].bell);
+    free(gateway->lanes);
+    config_free(gateway->config);
+    free(gateway);
+}

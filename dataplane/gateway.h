@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+//
+// gateway: the house wired together from a configuration: ports, lanes, and the threads that poll
+// them.
+#ifndef SLUICE_DATAPLANE_GATEWAY_H
+#define SLUICE_DATAPLANE_GATEWAY_H
+
+#include "dataplane/lane.h"
+#include "xdp/loader.h"
+
+struct gateway;
+
+// A port with its XDP program and the lanes it serves.
+struct house_port {
+    const struct config_port *place;
+    struct gateway *gateway;
+    struct arena memory;
+    struct port *port;
+    struct steer *steer;
+    struct lane *lanes[CONFIG_SHARDS_MAX];
+    uint32_t lane_count;
+    uint64_t ticked_ns;
+    uint64_t verdicts[STEER_VERDICT_COUNT]; // of packet_parse, on what was received
+    struct { // copied by the port's thread, when asked, for others to read
+        struct port_counters packets;
+        uint64_t verdicts[STEER_VERDICT_COUNT];
+    } snapshot;
+    _Atomic uint32_t snapshot_wanted, snapshot_taken; // requests so far, and the last one served
+};
+
+// A loop is a thread and what it polls. What has the same core in the configuration shares one.
+struct loop {
+    struct gateway *gateway;
+    struct bell bell;
+    int core;
+    bool spin;
+    struct house_port *ports[CONFIG_PORTS_MAX];
+    struct lane *shards[CONFIG_SHARDS_MAX];
+    uint32_t port_count, shard_count;
+    pthread_t thread;
+    bool started;
+    _Atomic uint64_t rounds; // polls so far, so that others can tell that one has passed
+    _Atomic uint64_t worked; // the last of them that found something to do
+};
+
+struct gateway {
+    struct config *config;
+    struct tsc_clock clock;
+    struct house_port ports[CONFIG_PORTS_MAX];
+    struct lane *lanes;
+    uint32_t lanes_opened;
+    struct loop loops[CONFIG_PORTS_MAX + CONFIG_SHARDS_MAX];
+    uint32_t loop_count;
+    _Atomic bool stop;
+};
+
+// gateway_open: everything up to the point where packets would flow: memory, journals recovered and
+// replayed, sockets bound, programs attached, the day's listing journaled. NULL with `error`.
+// `config` becomes the gateway's either way.
+struct gateway *gateway_open(struct config *config, struct error *error);
+
+// gateway_start: start the threads and let packets in. 0, or -1 with `error`.
+int gateway_start(struct gateway *gateway, struct error *error);
+
+// gateway_close_day: have each shard end its trading day, in order with what came before. Any
+// thread.
+void gateway_close_day(struct gateway *gateway);
+
+// gateway_snapshot: have each port's thread copy its counters, and its lanes', into the snapshots;
+// waits up to `timeout_ms`. After gateway_stop it copies them itself. One thread at a time, not a
+// port's.
+void gateway_snapshot(struct gateway *gateway, int timeout_ms);
+
+// gateway_stop: let no more packets in, wait (up to 10 s) until everything taken is matched,
+// durable and sent, stop the threads, close the journals. 0, or -1 with `error` when something was
+// left undone.
+int gateway_stop(struct gateway *gateway, struct error *error);
+
+// gateway_free: after gateway_stop, or instead of gateway_start. NULL is fine.
+void gateway_free(struct gateway *gateway);
+
+#endif

@@ -1,0 +1,515 @@
+// SPDX-License-Identifier: MIT
+#include "dataplane/lane.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "numa/invariant.h"
+#include "numa/thread.h"
+
+#define JOURNAL_SPIN_NS   20000ull    // how long an adaptive journal looks before it sleeps
+#define JOURNAL_IDLE_NS   10000000ull // quiet for this long: prove the tail durable
+#define CANCEL_ONLY_BELOW 2u          // segments ready
+#define EXIT_JOURNAL      70          // EX_SOFTWARE of sysexits.h
+
+// --- Memory
+// ----------------------------------------------------------------------------------------
+
+static uint32_t instruments_of(const struct config *config, uint32_t shard)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < config->instrument_count; i++)
+        count += config->instruments[i].shard == shard;
+    return count;
+}
+
+size_t lane_memory_size(const struct config *config, uint32_t index)
+{
+    uint32_t streams = config->session_count + 1; // and the feed's
+    return ring_memory_size(LANE_COMMAND_RING_SLOTS) + ring_memory_size(config->in_flight_count) +
+           ring_memory_size(config->in_flight_count * LANE_EVENTS_A_COMMAND) +
+           symbols_memory_size((uint16_t)instruments_of(config, index)) +
+           entry_memory_size(config->session_count) +
+           streams * (entry_stream_size(config->history_count) + 64) + 4096;
+}
+
+static struct ring *take_ring(struct lane *lane, uint32_t capacity)
+{
+    return ring_init(arena_take(&lane->memory, ring_memory_size(capacity), 128), capacity);
+}
+
+static void *take_stream(struct lane *lane)
+{
+    return arena_take(&lane->memory, entry_stream_size(lane->config->history_count), 64);
+}
+
+static int lay_out(struct lane *lane, struct error *error)
+{
+    const struct config *config = lane->config;
+    if (arena_open(&lane->memory, "rings and streams", lane_memory_size(config, lane->index),
+                   ARENA_ANY_NODE, true, error))
+        return -1;
+    lane->commands = take_ring(lane, LANE_COMMAND_RING_SLOTS);
+    lane->to_journal = take_ring(lane, config->in_flight_count);
+    lane->events = take_ring(lane, config->in_flight_count * LANE_EVENTS_A_COMMAND);
+    uint16_t instruments = (uint16_t)instruments_of(config, lane->index);
+    symbols_init(&lane->symbols, arena_take(&lane->memory, symbols_memory_size(instruments), 64),
+                 instruments);
+    lane->entry = (struct entry){.symbols = &lane->symbols, .commands = lane->commands};
+    entry_init(&lane->entry,
+               arena_take(&lane->memory, entry_memory_size(config->session_count), 64),
+               config->session_count);
+    lane->feed = (struct feed){.symbols = &lane->symbols};
+    stream_init(&lane->feed.stream, take_stream(lane), config->history_count);
+    lane->shard = (struct shard){.commands = lane->commands,
+                                 .journal = lane->to_journal,
+                                 .events = lane->events,
+                                 .journal_bell = &lane->journal_bell};
+    return 0;
+}
+
+// --- Recovery
+// --------------------------------------------------------------------------------------
+
+// Events of recovered commands are durable and have been released before: they go straight to the
+// streams, as sent.
+static void replay_more(struct event_sink *sink)
+{
+    struct lane *lane = sink->context;
+    struct event *first = sink->end - 64;
+    for (const struct event *event = first; event < sink->next; event++) {
+        if (event->session == FEED_SESSION) {
+            stream_skip(&lane->feed.stream);
+            feed_release(&lane->feed, event);
+        } else {
+            INVARIANT(entry_release(&lane->entry, event));
+        }
+    }
+    sink->next = first;
+}
+
+static int open_book(struct lane *lane, const struct command *open, struct error *error)
+{
+    const struct book_limits *limits = &open->open.limits;
+    const char *problem = book_limits_check(limits);
+    if (problem)
+        return error_set(error, "the journal's first record asks for a book that %s", problem);
+    if (limits->orders_max != lane->config->orders_max)
+        warn("shard %u: the day was begun with limits.orders = %u; that holds until it ends",
+             lane->index, limits->orders_max);
+    if (arena_open(&lane->book_memory, "book", book_memory_size(limits), ARENA_ANY_NODE, true,
+                   error))
+        return -1;
+    lane->shard.book =
+        book_open(arena_take(&lane->book_memory, book_memory_size(limits), 64), limits);
+    memcpy(lane->entry.session_id, open->open.session_id, sizeof(lane->entry.session_id));
+    memcpy(lane->feed.session, open->open.session_id, sizeof(lane->feed.session));
+    return 0;
+}
+
+static int add_session(struct lane *lane, const struct command *command, struct error *error)
+{
+    const struct config *config = lane->config;
+    for (uint32_t i = 0; i < config->session_count; i++) {
+        const struct config_session *who = &config->sessions[i];
+        if (memcmp(who->user, command->member.user_name, sizeof(who->user)) != 0)
+            continue;
+        entry_add_session(&lane->entry, who, take_stream(lane), config->history_count);
+        return 0;
+    }
+    return error_set(
+        error,
+        "the journal's day has the session \"%.6s\" and the configuration has not: put it "
+        "back until the day has ended",
+        command->member.user_name);
+}
+
+static int add_instrument(struct lane *lane, const struct command *command, struct error *error)
+{
+    const struct config *config = lane->config;
+    for (uint32_t i = 0; i < config->instrument_count; i++)
+        if (config->instruments[i].shard == lane->index &&
+            memcmp(config->instruments[i].symbol, command->listing.symbol, 8) == 0) {
+            symbols_add(&lane->symbols, command->listing.symbol);
+            return 0;
+        }
+    return error_set(
+        error,
+        "the journal's day has the instrument \"%.8s\" and this shard's configuration has "
+        "not: put it back until the day has ended",
+        command->listing.symbol);
+}
+
+// What a control command means to the port's side. Before the book applies it.
+static int follow_control(struct lane *lane, const struct command *command, struct error *error)
+{
+    if (command->type == COMMAND_OPEN && !lane->shard.book)
+        return open_book(lane, command, error);
+    if (!lane->shard.book)
+        return error_set(error, "the journal does not begin with the opening of a day");
+    if (command->type == COMMAND_SESSION)
+        return add_session(lane, command, error);
+    if (command->type == COMMAND_INSTRUMENT)
+        return add_instrument(lane, command, error);
+    return 0;
+}
+
+static bool recover(void *context, uint64_t seq, const void *record)
+{
+    struct lane *lane = context;
+    const struct command *command = record;
+    if (command->type < COMMAND_ENTER && follow_control(lane, command, lane->recovery_error))
+        return false;
+    struct event space[64];
+    struct event_sink sink = {space, space + 64, replay_more, lane};
+    book_apply(lane->shard.book, command, &sink);
+    sink.more(&sink);
+    lane->recovered_count = seq;
+    lane->shard.last_time_ns = command->time_ns;
+    return true;
+}
+
+static int open_journal(struct lane *lane, struct error *error)
+{
+    char directory[320];
+    const struct config *config = lane->config;
+    snprintf(directory, sizeof(directory), "%s/shard-%u", config->journal_directory, lane->index);
+    struct journal_options options = {.segment_bytes = config->segment_bytes,
+                                      .spares = config->spare_count,
+                                      .shard = (uint16_t)lane->index};
+    if (mkdir(config->journal_directory, 0750) && errno != EEXIST)
+        return error_set(
+            error, "cannot make the folder %s: %s; make it, or choose another as journal.directory",
+            config->journal_directory, strerror(errno));
+    lane->disk = disk_open_directory(directory, error);
+    if (!lane->disk)
+        return -1;
+    struct error inconsistent = {""};
+    lane->recovery_error = &inconsistent;
+    lane->journal = journal_open(lane->disk, &options, recover, lane, error);
+    lane->recovery_error = NULL;
+    if (inconsistent.text[0])
+        return error_set(error, "%s: %s", directory, inconsistent.text);
+    if (!lane->journal)
+        return -1;
+    lane->recovered_hash = lane->shard.book ? book_hash(lane->shard.book) : 0;
+    stream_skip(&lane->feed.stream);
+    lane->gate = (struct gate){.events = lane->events,
+                               .progress = journal_progress(lane->journal),
+                               .entry = &lane->entry,
+                               .feed = &lane->feed};
+    lane->entry.cancel_only = &lane->cancel_only;
+    return 0;
+}
+
+int lane_open(struct lane *lane, uint32_t index, const struct config *config,
+              const struct tsc_clock *clock, struct error *error)
+{
+    *lane = (struct lane){.config = config, .index = index, .clock = clock};
+    lane->place = &config->shards[index];
+    lane->journal_spins = config->ports[lane->place->port].spin;
+    return bell_open(&lane->journal_bell, error) || lay_out(lane, error) ||
+                   open_journal(lane, error)
+               ? -1
+               : 0;
+}
+
+// --- The day's listing
+// -----------------------------------------------------------------------------
+
+// One round of the whole lane in this thread. False when the journal has failed.
+static bool pump(struct lane *lane)
+{
+    shard_poll(&lane->shard);
+    int written = journal_write(lane->journal, lane->to_journal);
+    lane_release(lane, clock_ns(lane->clock));
+    lane->entry.port->operations->flush(lane->entry.port);
+    return written >= 0;
+}
+
+static void pump_relieve(void *context)
+{
+    INVARIANT(pump(context)); // one command's events do not fill a ring of 4096 before trading
+}
+
+static int submit(struct lane *lane, const struct command *command, struct error *error)
+{
+    if (follow_control(lane, command, error))
+        return -1;
+    struct command *slot = ring_write_slot(lane->commands, 0);
+    *slot = *command;
+    slot->time_ns = clock_wall_ns(lane->clock);
+    ring_commit(lane->commands, 1);
+    while (ring_writable(lane->commands, LANE_COMMAND_RING_SLOTS) < LANE_COMMAND_RING_SLOTS)
+        if (!pump(lane))
+            return error_set(error, "%s", journal_error(lane->journal));
+    return 0;
+}
+
+// Midnight before now, by the host's time zone, ns since 1970 UTC.
+static uint64_t midnight_ns(uint64_t now_ns)
+{
+    time_t now = (time_t)(now_ns / 1000000000ull);
+    struct tm local;
+    localtime_r(&now, &local);
+    local.tm_hour = local.tm_min = local.tm_sec = 0;
+    return (uint64_t)mktime(&local) * 1000000000ull;
+}
+
+// Ten characters: the date, the shard, and two that change with the moment, so that a day begun
+// twice is not taken for one.
+static void name_session(struct lane *lane, uint64_t now_ns, char id[10])
+{
+    static const char digits[] = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ";
+    time_t now = (time_t)(now_ns / 1000000000ull);
+    uint64_t salt = now_ns / 1000;
+    char text[16];
+    struct tm local;
+    localtime_r(&now, &local);
+    strftime(text, sizeof(text), "%y%m%d", &local);
+    snprintf(text + 6, sizeof(text) - 6, "%02X%c%c", lane->index & 0xFF,
+             digits[salt % (sizeof(digits) - 1)],
+             digits[salt / (sizeof(digits) - 1) % (sizeof(digits) - 1)]);
+    memcpy(id, text, 10);
+}
+
+static int open_day(struct lane *lane, struct error *error)
+{
+    uint64_t now_ns = clock_wall_ns(lane->clock);
+    struct command open = {
+        .type = COMMAND_OPEN,
+        .open = {.midnight_ns = midnight_ns(now_ns),
+                 .limits = {.orders_max = lane->config->orders_max,
+                            .instruments_max = BOOK_INSTRUMENTS_MAX,
+                            .sessions_max = CONFIG_SESSIONS_MAX},
+                 .shard = (uint16_t)lane->index},
+    };
+    name_session(lane, now_ns, open.open.session_id);
+    return submit(lane, &open, error);
+}
+
+static int list_instruments(struct lane *lane, struct error *error)
+{
+    const struct config *config = lane->config;
+    for (uint32_t i = 0; i < config->instrument_count; i++) {
+        const struct config_instrument *instrument = &config->instruments[i];
+        if (instrument->shard != lane->index ||
+            symbols_find(&lane->symbols, instrument->symbol) != NO_INSTRUMENT)
+            continue;
+        struct command command = {.type = COMMAND_INSTRUMENT,
+                                  .instrument = lane->symbols.count,
+                                  .listing.round_lot = instrument->round_lot};
+        memcpy(command.listing.symbol, instrument->symbol, sizeof(command.listing.symbol));
+        if (submit(lane, &command, error))
+            return -1;
+    }
+    return 0;
+}
+
+static bool has_session(const struct lane *lane, const struct config_session *who)
+{
+    for (uint32_t i = 0; i < lane->entry.session_count; i++)
+        if (memcmp(lane->entry.sessions[i].who.user, who->user, sizeof(who->user)) == 0)
+            return true;
+    return false;
+}
+
+static int admit_sessions(struct lane *lane, struct error *error)
+{
+    for (uint32_t i = 0; i < lane->config->session_count; i++) {
+        const struct config_session *who = &lane->config->sessions[i];
+        if (has_session(lane, who))
+            continue;
+        struct command command = {.type = COMMAND_SESSION,
+                                  .session = (uint16_t)lane->entry.session_count};
+        memcpy(command.member.user_name, who->user, sizeof(command.member.user_name));
+        memcpy(command.member.firm, who->firm, sizeof(command.member.firm));
+        if (submit(lane, &command, error))
+            return -1;
+    }
+    return 0;
+}
+
+int lane_prime(struct lane *lane, struct error *error)
+{
+    lane->shard.relieve = pump_relieve;
+    lane->shard.relieve_context = lane;
+    if (!lane->shard.book && open_day(lane, error))
+        return -1;
+    struct book_summary summary;
+    book_summarise(lane->shard.book, &summary);
+    if (summary.state == BOOK_CLOSED) {
+        warn("shard %u: the trading day in this journal has ended: sessions are refused. Move "
+             "%s/shard-%u "
+             "away to begin another day",
+             lane->index, lane->config->journal_directory, lane->index);
+        return 0;
+    }
+    if (list_instruments(lane, error) || admit_sessions(lane, error))
+        return -1;
+    struct command start = {.type = COMMAND_START};
+    return summary.state == BOOK_TRADING ? 0 : submit(lane, &start, error);
+}
+
+// --- The journal's threads
+// -------------------------------------------------------------------------
+
+// Nothing more can be acknowledged, and nobody is told anything that was not: the process ends
+// here.
+__attribute__((noreturn)) static void journal_failed(const struct lane *lane)
+{
+    fprintf(stderr, "sluice: shard %u: %s\n", lane->index, journal_error(lane->journal));
+    _exit(EXIT_JOURNAL);
+}
+
+static void journal_wait(struct lane *lane, uint64_t quiet_ns)
+{
+    if (quiet_ns >= JOURNAL_IDLE_NS && journal_idle(lane->journal) < 0)
+        journal_failed(lane);
+    if (lane->journal_spins || quiet_ns < JOURNAL_SPIN_NS)
+        return;
+    bell_doze(&lane->journal_bell);
+    if (ring_readable(lane->to_journal, 1) == 0)
+        bell_wait(&lane->journal_bell, (int)(JOURNAL_IDLE_NS / 1000000));
+    else
+        bell_wake(&lane->journal_bell);
+}
+
+static void *journal_main(void *argument)
+{
+    struct lane *lane = argument;
+    uint64_t busy_ns = clock_ns(lane->clock);
+    for (;;) {
+        int written = journal_write(lane->journal, lane->to_journal);
+        if (written < 0)
+            journal_failed(lane);
+        uint64_t now_ns = clock_ns(lane->clock);
+        if (written > 0) {
+            bell_ring(lane->port_bell);
+            busy_ns = now_ns;
+        } else if (atomic_load_explicit(&lane->journal_stop, memory_order_acquire)) {
+            return NULL; // pairs with the release in lane_stop: the ring was drained before
+        } else {
+            journal_wait(lane, now_ns - busy_ns);
+        }
+    }
+}
+
+// No new segment can be made: the last ones are kept for cancels, and then for nothing.
+static void space_low(struct lane *lane, int made)
+{
+    uint32_t spares = atomic_load_explicit(&lane->gate.progress->spare_count, memory_order_relaxed);
+    if (spares >= CANCEL_ONLY_BELOW || atomic_load(&lane->cancel_only))
+        return;
+    atomic_store_explicit(&lane->cancel_only, true, memory_order_relaxed);
+    warn("shard %u: no new journal segment in %s: %s. Cancel-only from here on; when the segments "
+         "in hand are "
+         "full the gateway stops. Free space now",
+         lane->index, lane->config->journal_directory, strerror(-made));
+}
+
+static void *spare_main(void *argument)
+{
+    struct lane *lane = argument;
+    while (!atomic_load_explicit(&lane->spare_stop, memory_order_relaxed)) {
+        int made = journal_make_spare(lane->journal);
+        if (made < 0)
+            space_low(lane, made);
+        else if (made == 1)
+            atomic_store_explicit(&lane->cancel_only, false, memory_order_relaxed);
+        if (made != 1)
+            nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+    return NULL;
+}
+
+int lane_start(struct lane *lane, struct error *error)
+{
+    char name[16];
+    snprintf(name, sizeof(name), "journal-%u", lane->index);
+    if (thread_start(&lane->journal_thread, name, lane->place->journal_core, journal_main, lane,
+                     error))
+        return -1;
+    snprintf(name, sizeof(name), "spares-%u", lane->index);
+    return thread_start(&lane->spare_thread, name, THREAD_ANY_CORE, spare_main, lane, error);
+}
+
+int lane_stop(struct lane *lane, struct error *error)
+{
+    if (lane->journal_thread) {
+        atomic_store_explicit(&lane->spare_stop, true, memory_order_relaxed);
+        pthread_join(lane->spare_thread, NULL);
+        atomic_store_explicit(&lane->journal_stop, true, memory_order_release);
+        bell_ring(&lane->journal_bell);
+        pthread_join(lane->journal_thread, NULL);
+        lane->journal_thread = 0;
+    }
+    struct journal *journal = lane->journal;
+    if (!journal)
+        return 0;
+    lane->journal = NULL;
+    atomic_store(&lane->last_progress.durable_seq, atomic_load(&lane->gate.progress->durable_seq));
+    atomic_store(&lane->last_progress.spare_count, atomic_load(&lane->gate.progress->spare_count));
+    lane->gate.progress = &lane->last_progress;
+    return journal_close(journal, error);
+}
+
+// --- The port's side
+// -------------------------------------------------------------------------------
+
+uint32_t lane_release(struct lane *lane, uint64_t now_ns)
+{
+    uint32_t count = gate_release(&lane->gate);
+    if (!entry_idle(&lane->entry))
+        entry_flush(&lane->entry, now_ns);
+    feed_flush(&lane->feed, now_ns);
+    return count;
+}
+
+// The day ends in its place among the commands, as one of them.
+static void close_day(struct lane *lane)
+{
+    if (!atomic_load_explicit(&lane->close_day, memory_order_relaxed) ||
+        ring_writable(lane->commands, 1) == 0)
+        return;
+    atomic_store_explicit(&lane->close_day, false, memory_order_relaxed);
+    *(struct command *)ring_write_slot(lane->commands, 0) =
+        (struct command){.type = COMMAND_CLOSE, .time_ns = clock_wall_ns(lane->clock)};
+    ring_commit(lane->commands, 1);
+    if (lane->shard_bell)
+        bell_ring(lane->shard_bell);
+}
+
+void lane_tick(struct lane *lane, uint64_t now_ns)
+{
+    close_day(lane);
+    entry_tick(&lane->entry, now_ns);
+    feed_tick(&lane->feed, now_ns);
+}
+
+static bool ring_drained(const struct ring *ring)
+{
+    return atomic_load_explicit(&ring->producer.tail, memory_order_acquire) ==
+           atomic_load_explicit(&ring->consumer.head, memory_order_acquire);
+}
+
+// In the order of the way: once a ring is empty and its producer's input was, it stays so.
+bool lane_drained(const struct lane *lane)
+{
+    return ring_drained(lane->commands) && ring_drained(lane->to_journal) &&
+           ring_drained(lane->events);
+}
+
+void lane_close(struct lane *lane)
+{
+    if (lane->disk)
+        disk_close(lane->disk);
+    bell_close(&lane->journal_bell);
+    arena_close(&lane->memory);
+    arena_close(&lane->book_memory);
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+//
+// lane: the way of one shard's orders, from the port to the book and the journal and back:
+// everything a shard has to itself, and the rings between its threads.
+//
+//     port thread:    entry ──commands──▶ shard thread: book ──to_journal──▶ journal thread: disk
+//                     feed, entry ◀── gate ◀──events──┘ ◀───── durable_seq ──────────┘
+#ifndef SLUICE_DATAPLANE_LANE_H
+#define SLUICE_DATAPLANE_LANE_H
+
+#include <pthread.h>
+
+#include "dataplane/config.h"
+#include "dataplane/entry.h"
+#include "dataplane/feed.h"
+#include "dataplane/gate.h"
+#include "dataplane/port.h"
+#include "dataplane/shard.h"
+#include "journal/journal.h"
+#include "numa/arena.h"
+#include "numa/clock.h"
+
+#define LANE_COMMAND_RING_SLOTS 8192u
+#define LANE_EVENTS_A_COMMAND   4u // event ring slots for each command in flight
+
+// The counters of the port's side, copied by the port's thread for others to read.
+struct lane_snapshot {
+    struct entry_counters entry;
+    struct feed feed;
+    uint64_t released;
+};
+
+struct lane {
+    const struct config *config;
+    const struct config_shard *place;
+    const struct tsc_clock *clock;
+    uint32_t index;
+    struct arena memory, book_memory;
+    struct ring *commands, *to_journal, *events;
+
+    struct symbols symbols; // port's thread, from here on
+    struct entry entry;
+    struct feed feed;
+    struct gate gate;
+    struct lane_snapshot snapshot;
+    struct bell *port_bell;  // of the loop that polls the port
+    struct bell *shard_bell; // of the loop that polls the shard; NULL when it is the same one
+
+    struct shard shard; // shard's thread
+
+    struct disk *disk; // journal's thread
+    struct journal *journal;
+    struct bell journal_bell;
+    struct journal_progress
+        last_progress; // what gate.progress points to once the journal is closed
+    pthread_t journal_thread, spare_thread;
+    bool journal_spins;
+    _Atomic bool journal_stop, spare_stop;
+    _Atomic bool cancel_only; // no segment can be made and fewer than two are left
+
+    _Atomic bool close_day; // set by any thread, taken by the port's
+
+    uint64_t recovered_count; // commands found in the journal
+    uint64_t recovered_hash;  // book_hash after them
+    struct error *recovery_error;
+};
+
+// lane_memory_size: bytes of rings and streams of shard `index`; the book's come on top.
+size_t lane_memory_size(const struct config *config, uint32_t index);
+
+// lane_open: memory, and the journal recovered and replayed into book and streams. The port's part
+// (entry.port, entry.source and the feed's endpoints) is the caller's to fill in afterwards. 0, or
+// -1 with `error`; lane_close is due either way.
+int lane_open(struct lane *lane, uint32_t index, const struct config *config,
+              const struct tsc_clock *clock, struct error *error);
+
+// lane_prime: journal what the configuration has and the book has not: the day, instruments,
+// sessions, the start of trading. In the calling thread, before lane_start; the feed's part goes
+// out through the port.
+int lane_prime(struct lane *lane, struct error *error);
+
+// lane_start: the threads that write the journal and keep its spare segments. The bells are set.
+int lane_start(struct lane *lane, struct error *error);
+
+// lane_release: what the gate lets through goes to clients and the feed. Returns events released.
+// Port's thread.
+uint32_t lane_release(struct lane *lane, uint64_t now_ns);
+
+// lane_tick: heartbeats, time-outs, the end of the day. Port's thread.
+void lane_tick(struct lane *lane, uint64_t now_ns);
+
+// lane_drained: everything taken so far is applied, durable and released. Exact once the port takes
+// no more. Any thread.
+bool lane_drained(const struct lane *lane);
+
+// lane_stop: end the journal's threads (after the shard's), mark the log as complete. 0, or -1 with
+// `error`.
+int lane_stop(struct lane *lane, struct error *error);
+
+// lane_close: free what lane_open took.
+void lane_close(struct lane *lane);
+
+#endif

@@ -1,0 +1,537 @@
+// SPDX-License-Identifier: MIT
+#include "dataplane/ouch.h"
+
+#include "numa/invariant.h"
+
+// Letters by enumerator, as long as their bit-fields reach, and enumerators + 1 by letter (0: not a
+// letter of that field).
+static const char side_letters[4] = "BSTE";
+static const char time_in_force_letters[8] = "0356E";
+static const char display_letters[4] = "YNA";
+static const char capacity_letters[4] = "APRO";
+
+static const uint8_t side_codes[256] = {
+    ['B'] = SIDE_BUY + 1,
+    ['S'] = SIDE_SELL + 1,
+    ['T'] = SIDE_SELL_SHORT + 1,
+    ['E'] = SIDE_SELL_SHORT_EXEMPT + 1,
+};
+static const uint8_t time_in_force_codes[256] = {
+    ['0'] = TIF_DAY + 1, ['3'] = TIF_IOC + 1,      ['5'] = TIF_GTX + 1,
+    ['6'] = TIF_GTT + 1, ['E'] = TIF_EXTENDED + 1,
+};
+static const uint8_t display_codes[256] = {
+    ['Y'] = DISPLAY_VISIBLE + 1,
+    ['N'] = DISPLAY_HIDDEN + 1,
+    ['A'] = DISPLAY_ATTRIBUTABLE + 1,
+};
+static const uint8_t capacity_codes[256] = {
+    ['A'] = CAPACITY_AGENCY + 1,
+    ['P'] = CAPACITY_PRINCIPAL + 1,
+    ['R'] = CAPACITY_RISKLESS + 1,
+    ['O'] = CAPACITY_OTHER + 1,
+};
+
+// Bytes of each tag's value, section 3; 0 for a tag that is not assigned.
+static const uint8_t value_sizes[256] = {
+    [OUCH_TAG_SECONDARY_ORDER_REF] = 8,
+    [OUCH_TAG_FIRM] = 4,
+    [OUCH_TAG_MIN_QUANTITY] = 4,
+    [OUCH_TAG_CUSTOMER_TYPE] = 1,
+    [OUCH_TAG_MAX_FLOOR] = 4,
+    [OUCH_TAG_PRICE_TYPE] = 1,
+    [OUCH_TAG_PEG_OFFSET] = 4,
+    [OUCH_TAG_DISCRETION_PRICE] = 8,
+    [OUCH_TAG_DISCRETION_PRICE_TYPE] = 1,
+    [OUCH_TAG_DISCRETION_PEG_OFFSET] = 4,
+    [OUCH_TAG_POST_ONLY] = 1,
+    [OUCH_TAG_RANDOM_RESERVES] = 4,
+    [OUCH_TAG_ROUTE] = 4,
+    [OUCH_TAG_EXPIRE_TIME] = 4,
+    [OUCH_TAG_TRADE_NOW] = 1,
+    [OUCH_TAG_HANDLE_INST] = 1,
+    [OUCH_TAG_BBO_WEIGHT] = 1,
+    [OUCH_TAG_DISPLAY_QUANTITY] = 4,
+    [OUCH_TAG_DISPLAY_PRICE] = 8,
+    [OUCH_TAG_GROUP_ID] = 2,
+    [OUCH_TAG_SHARES_LOCATED] = 1,
+    [OUCH_TAG_LOCATE_BROKER] = 4,
+    [OUCH_TAG_SIDE] = 1,
+    [OUCH_TAG_USER_REF_INDEX] = 1,
+};
+
+static const char blank[4] = "    ";
+
+// The first reason stands.
+static void refuse(struct command *command, enum reject_reason reason)
+{
+    if (command->verdict == REJECT_NONE)
+        command->verdict = (uint8_t)reason;
+}
+
+static void take_side(struct command *command, uint8_t letter)
+{
+    uint8_t code = side_codes[letter];
+    if (code == 0)
+        refuse(command, REJECT_INVALID_SIDE);
+    else
+        command->side = code - 1;
+}
+
+static void take_order_quantity(struct command *command, uint32_t quantity)
+{
+    command->order.quantity = quantity;
+    if (quantity == 0 || quantity > QUANTITY_MAX)
+        refuse(command, REJECT_INVALID_QUANTITY);
+}
+
+// A market order has three spellings, section 1.
+static void take_price(struct command *command, uint64_t price)
+{
+    if (price == PRICE_MARKET || price == 0x77359400 || price == UINT64_MAX)
+        command->order.price = PRICE_MARKET;
+    else if (price == 0 || price > PRICE_MAX)
+        refuse(command, REJECT_INVALID_PRICE);
+    else
+        command->order.price = (uint32_t)price;
+}
+
+static void take_time_in_force(struct command *command, uint8_t letter)
+{
+    uint8_t code = time_in_force_codes[letter];
+    if (code != 0)
+        command->order.attributes.time_in_force = code - 1;
+    if (code != TIF_DAY + 1 && code != TIF_IOC + 1)
+        refuse(command, REJECT_OTHER);
+}
+
+static void take_display(struct command *command, uint8_t letter)
+{
+    uint8_t code = display_codes[letter];
+    if (code == 0)
+        refuse(command, REJECT_INVALID_DISPLAY);
+    else
+        command->order.attributes.display = (code - 1) & 3;
+}
+
+static void take_capacity(struct command *command, uint8_t letter)
+{
+    uint8_t code = capacity_codes[letter];
+    if (code == 0)
+        refuse(command, REJECT_OTHER);
+    else
+        command->order.attributes.capacity = (code - 1) & 3;
+}
+
+static void take_sweep(struct command *command, uint8_t letter)
+{
+    if (letter == 'Y')
+        command->order.attributes.sweep = 1;
+    else if (letter != 'N')
+        refuse(command, REJECT_OTHER);
+}
+
+// A firm is the session's or nobody's. A replacement inherits the order's, so it takes none.
+static void take_firm(struct command *command, const uint8_t *firm, const char session_firm[4])
+{
+    if (memcmp(firm, blank, sizeof(blank)) == 0)
+        return;
+    if (memcmp(firm, session_firm, 4) != 0)
+        refuse(command, REJECT_FIRM_NOT_AUTHORIZED);
+    else if (command->type == COMMAND_ENTER)
+        memcpy(command->order.firm, firm, 4);
+}
+
+static bool any_set(const uint8_t *value, size_t size)
+{
+    uint8_t bits = 0;
+    for (size_t i = 0; i < size; i++)
+        bits |= value[i];
+    return bits != 0;
+}
+
+// What an option of ENTER or REPLACE asks for beyond a plain limit order is refused, never ignored.
+static enum reject_reason judge_order_option(enum ouch_tag tag, const uint8_t *value, size_t size)
+{
+    switch (tag) {
+    case OUCH_TAG_MIN_QUANTITY:
+        return any_set(value, size) ? REJECT_INVALID_MIN_QUANTITY : REJECT_NONE;
+    case OUCH_TAG_MAX_FLOOR:
+    case OUCH_TAG_RANDOM_RESERVES:
+        return any_set(value, size) ? REJECT_INVALID_MAX_FLOOR : REJECT_NONE;
+    case OUCH_TAG_PRICE_TYPE:
+    case OUCH_TAG_DISCRETION_PRICE_TYPE:
+        return value[0] != 'L' ? REJECT_INVALID_PEG : REJECT_NONE;
+    case OUCH_TAG_PEG_OFFSET:
+    case OUCH_TAG_DISCRETION_PRICE:
+    case OUCH_TAG_DISCRETION_PEG_OFFSET:
+        return any_set(value, size) ? REJECT_PEGGING_NOT_ALLOWED : REJECT_NONE;
+    case OUCH_TAG_POST_ONLY:
+        return value[0] != 'N' ? REJECT_OTHER : REJECT_NONE;
+    case OUCH_TAG_CUSTOMER_TYPE:
+    case OUCH_TAG_TRADE_NOW:
+        return value[0] != 'N' && value[0] != ' ' ? REJECT_OTHER : REJECT_NONE;
+    case OUCH_TAG_HANDLE_INST:
+        return value[0] != ' ' ? REJECT_OTHER : REJECT_NONE;
+    case OUCH_TAG_ROUTE:
+        return memcmp(value, blank, sizeof(blank)) != 0 ? REJECT_OTHER : REJECT_NONE;
+    case OUCH_TAG_EXPIRE_TIME:
+        return any_set(value, size) ? REJECT_OTHER : REJECT_NONE;
+    default:
+        return REJECT_NONE;
+    }
+}
+
+static void take_element(struct command *command, uint8_t tag, const uint8_t *value, size_t size,
+                         const char session_firm[4])
+{
+    if (tag == OUCH_TAG_USER_REF_INDEX) {
+        command->user_ref_index = value[0];
+        return;
+    }
+    if (command->type != COMMAND_ENTER && command->type != COMMAND_REPLACE)
+        return;
+    if (tag == OUCH_TAG_FIRM)
+        take_firm(command, value, session_firm);
+    else if (tag == OUCH_TAG_SIDE && command->type == COMMAND_REPLACE)
+        take_side(command, value[0]);
+    else
+        refuse(command, judge_order_option(tag, value, size));
+}
+
+static enum ouch_fault take_elements(struct command *command, const uint8_t *element, size_t size,
+                                     const char session_firm[4])
+{
+    uint64_t seen[4] = {0};
+    while (size > 0) {
+        size_t length = element[0]; // of the tag and the value
+        if (length == 0)
+            return OUCH_ELEMENT_EMPTY;
+        if (length > size - 1)
+            return OUCH_ELEMENT_OVERRUN;
+        uint8_t tag = element[1];
+        if (value_sizes[tag] != 0 && value_sizes[tag] != length - 1)
+            return OUCH_ELEMENT_SIZE;
+        uint64_t bit = 1ull << (tag & 63);
+        if (seen[tag >> 6] & bit)
+            return OUCH_TAG_REPEATED;
+        seen[tag >> 6] |= bit;
+        take_element(command, tag, element + 2, length - 1, session_firm);
+        element += 1 + length;
+        size -= 1 + length;
+    }
+    return OUCH_OK;
+}
+
+// `size` bytes follow the fixed part at `at`: the appendage length and the elements.
+static enum ouch_fault take_appendage(struct command *command, const uint8_t *at, size_t size,
+                                      const char session_firm[4])
+{
+    be16 length;
+    if (size < sizeof(length))
+        return OUCH_WRONG_LENGTH;
+    memcpy(&length, at, sizeof(length));
+    size -= sizeof(length);
+    if (be16_load(length) != size)
+        return OUCH_APPENDAGE_LENGTH;
+    return take_elements(command, at + sizeof(length), size, session_firm);
+}
+
+// CANCEL, MODIFY and QUERY may stop after their fixed part.
+static enum ouch_fault take_optional_appendage(struct command *command, const uint8_t *at,
+                                               size_t size, const char session_firm[4])
+{
+    return size == 0 ? OUCH_OK : take_appendage(command, at, size, session_firm);
+}
+
+static enum ouch_fault decode_enter(const uint8_t *message, size_t size,
+                                    const struct symbols *symbols, const char session_firm[4],
+                                    struct command *command)
+{
+    const struct ouch_enter *enter = (const struct ouch_enter *)message;
+    if (size < sizeof(*enter))
+        return OUCH_WRONG_LENGTH;
+    command->type = COMMAND_ENTER;
+    command->order.user_ref_num = be32_load(enter->user_ref_num);
+    memcpy(command->order.client_order_id, enter->client_order_id, 14);
+    take_side(command, enter->side);
+    take_order_quantity(command, be32_load(enter->quantity));
+    command->instrument = symbols_find(symbols, enter->symbol);
+    if (command->instrument == NO_INSTRUMENT)
+        refuse(command, REJECT_INVALID_SYMBOL);
+    take_price(command, be64_load(enter->price));
+    take_time_in_force(command, enter->time_in_force);
+    take_display(command, enter->display);
+    take_capacity(command, enter->capacity);
+    take_sweep(command, enter->sweep);
+    if (enter->cross_type != 'N')
+        refuse(command, REJECT_INVALID_CROSS);
+    size_t fixed = offsetof(struct ouch_enter, appendage_size);
+    return take_appendage(command, message + fixed, size - fixed, session_firm);
+}
+
+static enum ouch_fault decode_replace(const uint8_t *message, size_t size,
+                                      const char session_firm[4], struct command *command)
+{
+    const struct ouch_replace *replace = (const struct ouch_replace *)message;
+    if (size < sizeof(*replace))
+        return OUCH_WRONG_LENGTH;
+    command->type = COMMAND_REPLACE;
+    command->order.user_ref_num = be32_load(replace->user_ref_num);
+    command->order.orig_user_ref_num = be32_load(replace->orig_user_ref_num);
+    memcpy(command->order.client_order_id, replace->client_order_id, 14);
+    take_order_quantity(command, be32_load(replace->quantity));
+    take_price(command, be64_load(replace->price));
+    take_time_in_force(command, replace->time_in_force);
+    take_display(command, replace->display);
+    take_sweep(command, replace->sweep);
+    size_t fixed = offsetof(struct ouch_replace, appendage_size);
+    return take_appendage(command, message + fixed, size - fixed, session_firm);
+}
+
+static enum ouch_fault decode_cancel(const uint8_t *message, size_t size,
+                                     const char session_firm[4], struct command *command)
+{
+    const struct ouch_cancel *cancel = (const struct ouch_cancel *)message;
+    if (size < sizeof(*cancel))
+        return OUCH_WRONG_LENGTH;
+    command->type = COMMAND_CANCEL;
+    command->order.user_ref_num = be32_load(cancel->user_ref_num);
+    command->order.quantity = be32_load(cancel->quantity);
+    return take_optional_appendage(command, message + sizeof(*cancel), size - sizeof(*cancel),
+                                   session_firm);
+}
+
+static enum ouch_fault decode_modify(const uint8_t *message, size_t size,
+                                     const char session_firm[4], struct command *command)
+{
+    const struct ouch_modify *modify = (const struct ouch_modify *)message;
+    if (size < sizeof(*modify))
+        return OUCH_WRONG_LENGTH;
+    command->type = COMMAND_MODIFY;
+    command->order.user_ref_num = be32_load(modify->user_ref_num);
+    command->order.quantity = be32_load(modify->quantity);
+    take_side(command, modify->side);
+    return take_optional_appendage(command, message + sizeof(*modify), size - sizeof(*modify),
+                                   session_firm);
+}
+
+static enum ouch_fault decode_query(const uint8_t *message, size_t size, const char session_firm[4],
+                                    struct command *command)
+{
+    command->type = COMMAND_QUERY;
+    return take_optional_appendage(command, message + sizeof(struct ouch_query),
+                                   size - sizeof(struct ouch_query), session_firm);
+}
+
+enum ouch_fault ouch_decode(const uint8_t *message, size_t size, const struct symbols *symbols,
+                            const char session_firm[4], struct command *command)
+{
+    memset(command, 0, sizeof(*command));
+    if (size == 0)
+        return OUCH_WRONG_LENGTH;
+    switch (message[0]) {
+    case OUCH_ENTER:
+        return decode_enter(message, size, symbols, session_firm, command);
+    case OUCH_REPLACE:
+        return decode_replace(message, size, session_firm, command);
+    case OUCH_CANCEL:
+        return decode_cancel(message, size, session_firm, command);
+    case OUCH_MODIFY:
+        return decode_modify(message, size, session_firm, command);
+    case OUCH_QUERY:
+        return decode_query(message, size, session_firm, command);
+    default:
+        return OUCH_UNKNOWN_TYPE;
+    }
+}
+
+static uint8_t side_letter(const struct event *event)
+{
+    INVARIANT(event->side <= SIDE_SELL_SHORT_EXEMPT);
+    return (uint8_t)side_letters[event->side];
+}
+
+static size_t encode_system_event(const struct event *event, uint8_t *out)
+{
+    struct ouch_system_event *system = (struct ouch_system_event *)out;
+    system->type = OUCH_SYSTEM_EVENT;
+    system->time_ns = be64_of(event->time_ns);
+    system->code = event->code;
+    return sizeof(*system);
+}
+
+static size_t encode_accepted(const struct event *event, const struct symbols *symbols,
+                              uint8_t *out)
+{
+    struct order_attributes attributes = event->order.attributes;
+    struct ouch_accepted *accepted = (struct ouch_accepted *)out;
+    accepted->type = OUCH_ACCEPTED;
+    accepted->time_ns = be64_of(event->time_ns);
+    accepted->user_ref_num = be32_of(event->user_ref_num);
+    accepted->side = side_letter(event);
+    accepted->quantity = be32_of(event->quantity);
+    accepted->price = be64_of(event->price);
+    accepted->time_in_force = time_in_force_letters[attributes.time_in_force];
+    accepted->display = display_letters[attributes.display];
+    accepted->order_ref = be64_of(event->seq);
+    accepted->capacity = capacity_letters[attributes.capacity];
+    accepted->sweep = attributes.sweep ? 'Y' : 'N';
+    accepted->cross_type = 'N';
+    accepted->order_state = 'L';
+    memcpy(accepted->symbol, symbols_name(symbols, event->instrument), 8);
+    memcpy(accepted->client_order_id, event->order.client_order_id, 14);
+    return offsetof(struct ouch_accepted, appendage_size);
+}
+
+static size_t encode_replaced(const struct event *event, const struct symbols *symbols,
+                              uint8_t *out)
+{
+    struct order_attributes attributes = event->order.attributes;
+    struct ouch_replaced *replaced = (struct ouch_replaced *)out;
+    replaced->type = OUCH_REPLACED;
+    replaced->time_ns = be64_of(event->time_ns);
+    replaced->orig_user_ref_num = be32_of(event->orig_user_ref_num);
+    replaced->user_ref_num = be32_of(event->user_ref_num);
+    replaced->side = side_letter(event);
+    replaced->quantity = be32_of(event->quantity);
+    replaced->price = be64_of(event->price);
+    replaced->time_in_force = time_in_force_letters[attributes.time_in_force];
+    replaced->display = display_letters[attributes.display];
+    replaced->order_ref = be64_of(event->seq);
+    replaced->capacity = capacity_letters[attributes.capacity];
+    replaced->sweep = attributes.sweep ? 'Y' : 'N';
+    replaced->cross_type = 'N';
+    replaced->order_state = 'L';
+    memcpy(replaced->symbol, symbols_name(symbols, event->instrument), 8);
+    memcpy(replaced->client_order_id, event->order.client_order_id, 14);
+    return offsetof(struct ouch_replaced, appendage_size);
+}
+
+static size_t encode_canceled(const struct event *event, uint8_t *out)
+{
+    struct ouch_canceled *canceled = (struct ouch_canceled *)out;
+    canceled->type = OUCH_CANCELED;
+    canceled->time_ns = be64_of(event->time_ns);
+    canceled->user_ref_num = be32_of(event->user_ref_num);
+    canceled->quantity = be32_of(event->quantity);
+    canceled->reason = event->code;
+    return sizeof(*canceled);
+}
+
+static size_t encode_executed(const struct event *event, uint8_t *out)
+{
+    struct ouch_executed *executed = (struct ouch_executed *)out;
+    executed->type = OUCH_EXECUTED;
+    executed->time_ns = be64_of(event->time_ns);
+    executed->user_ref_num = be32_of(event->user_ref_num);
+    executed->quantity = be32_of(event->quantity);
+    executed->price = be64_of(event->price);
+    executed->liquidity_flag = event->code;
+    executed->match_number = be64_of(event->trade.match_number);
+    return offsetof(struct ouch_executed, appendage_size);
+}
+
+static size_t encode_rejected(const struct event *event, uint8_t *out)
+{
+    struct ouch_rejected *rejected = (struct ouch_rejected *)out;
+    rejected->type = OUCH_REJECTED;
+    rejected->time_ns = be64_of(event->time_ns);
+    rejected->user_ref_num = be32_of(event->user_ref_num);
+    rejected->reason = be16_of(event->code);
+    memcpy(rejected->client_order_id, event->order.client_order_id, 14);
+    return sizeof(*rejected);
+}
+
+static size_t encode_cancel_reject(const struct event *event, uint8_t *out)
+{
+    struct ouch_cancel_reject *reject = (struct ouch_cancel_reject *)out;
+    reject->type = OUCH_CANCEL_REJECT;
+    reject->time_ns = be64_of(event->time_ns);
+    reject->user_ref_num = be32_of(event->user_ref_num);
+    return sizeof(*reject);
+}
+
+static size_t encode_modified(const struct event *event, uint8_t *out)
+{
+    struct ouch_modified *modified = (struct ouch_modified *)out;
+    modified->type = OUCH_MODIFIED;
+    modified->time_ns = be64_of(event->time_ns);
+    modified->user_ref_num = be32_of(event->user_ref_num);
+    modified->side = side_letter(event);
+    modified->quantity = be32_of(event->quantity);
+    return sizeof(*modified);
+}
+
+static size_t encode_query_response(const struct event *event, uint8_t *out)
+{
+    struct ouch_query_response *response = (struct ouch_query_response *)out;
+    response->type = OUCH_QUERY_RESPONSE;
+    response->time_ns = be64_of(event->time_ns);
+    response->next_user_ref_num = be32_of(event->user_ref_num);
+    return sizeof(*response);
+}
+
+// Writes the appendage behind the `fixed` bytes of a message and returns the size of both. `firm`
+// may be zeros, for none.
+static size_t put_appendage(uint8_t *out, size_t fixed, const char firm[4], uint8_t user_ref_index)
+{
+    static const char none[4];
+    uint8_t *next = out + fixed + sizeof(be16);
+    if (memcmp(firm, none, sizeof(none)) != 0) {
+        *next++ = 1 + 4;
+        *next++ = OUCH_TAG_FIRM;
+        memcpy(next, firm, 4);
+        next += 4;
+    }
+    if (user_ref_index != 0) {
+        *next++ = 1 + 1;
+        *next++ = OUCH_TAG_USER_REF_INDEX;
+        *next++ = user_ref_index;
+    }
+    size_t size = (size_t)(next - out);
+    be16 length = be16_of((uint16_t)(size - fixed - sizeof(be16)));
+    memcpy(out + fixed, &length, sizeof(length));
+    return size;
+}
+
+// On these messages the appendage is always there.
+static size_t put_indexed(uint8_t *out, size_t fixed, const struct event *event)
+{
+    static const char no_firm[4];
+    return put_appendage(out, fixed, no_firm, event->user_ref_index);
+}
+
+// On these the appendage, its length included, is there only to name a channel (section 3).
+static size_t put_if_indexed(uint8_t *out, size_t fixed, const struct event *event)
+{
+    return event->user_ref_index == 0 ? fixed : put_indexed(out, fixed, event);
+}
+
+size_t ouch_encode(const struct event *event, const struct symbols *symbols, uint8_t *out)
+{
+    switch (event->type) {
+    case EVENT_SYSTEM:
+        return encode_system_event(event, out);
+    case EVENT_ACCEPTED:
+        return put_appendage(out, encode_accepted(event, symbols, out), event->firm,
+                             event->user_ref_index);
+    case EVENT_REPLACED:
+        return put_indexed(out, encode_replaced(event, symbols, out), event);
+    case EVENT_CANCELED:
+        return put_if_indexed(out, encode_canceled(event, out), event);
+    case EVENT_EXECUTED:
+        return put_indexed(out, encode_executed(event, out), event);
+    case EVENT_REJECTED:
+        return put_if_indexed(out, encode_rejected(event, out), event);
+    case EVENT_CANCEL_REJECTED:
+        return put_if_indexed(out, encode_cancel_reject(event, out), event);
+    case EVENT_MODIFIED:
+        return put_if_indexed(out, encode_modified(event, out), event);
+    case EVENT_QUERY_RESPONSE:
+        return put_if_indexed(out, encode_query_response(event, out), event);
+    default:
+        INVARIANT(!"an event of a session");
+        return 0;
+    }
+}

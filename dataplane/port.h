@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+//
+// port: one NIC queue and what it takes to receive from it and send to it. The thread that polls a
+// port owns it: none of these functions may be called by another. Frames are the port's memory,
+// lent out: every one of them is at all times free, lent to the kernel for receiving, held between
+// receive and release, or on its way out, and the sum is checked as it runs.
+#ifndef SLUICE_DATAPLANE_PORT_H
+#define SLUICE_DATAPLANE_PORT_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dataplane/packet.h"
+#include "numa/arena.h"
+#include "numa/error.h"
+
+#define PORT_BATCH        64u
+#define PORT_POLL_FDS_MAX STEER_SHARDS_MAX
+#define PORT_FRAME_SIZE   2048u
+
+struct frame {
+    const uint8_t *data;
+    uint32_t size;
+    uint64_t handle; // the port's
+};
+
+struct port_counters {
+    uint64_t received_packets, received_bytes;
+    uint64_t sent_packets, sent_bytes;
+    uint64_t no_frame;   // a frame to send was wanted and none was free: tried again later
+    uint64_t kicks;      // system calls to make the kernel send
+    uint64_t kick_busy;  // … that it could not serve at once
+    uint64_t rx_dropped; // by the kernel, no room in the RX ring (XDP_STATISTICS)
+    uint64_t rx_ring_full, rx_fill_empty, rx_invalid, tx_invalid; // XDP_STATISTICS
+};
+
+struct port;
+
+struct port_operations {
+    // Up to `max` (PORT_BATCH at most) packets, each to be given back by release in the same order.
+    uint32_t (*receive)(struct port *port, struct frame *frames, uint32_t max);
+    void (*release)(struct port *port, const struct frame *frames, uint32_t count);
+    // A frame of PACKET_SIZE_MAX bytes to be written, or NULL when none is free now. The same one
+    // again until it is sent.
+    uint8_t *(*claim)(struct port *port);
+    // The claimed frame's first `size` bytes are to leave, in the order of the calls.
+    void (*send)(struct port *port, size_t size);
+    // Hand over what was sent, take back what has left. Once a poll.
+    void (*flush)(struct port *port);
+    // What to poll() for when idle: the number of entries filled.
+    int (*poll_fds)(struct port *port, struct pollfd *fds);
+    void (*read_counters)(struct port *port);
+    void (*close)(struct port *port);
+};
+
+struct port {
+    const struct port_operations *operations;
+    uint8_t mac[6];
+    const char *mode; // in words: what was really bound
+    struct port_counters counters;
+};
+
+struct port_xdp_options {
+    const char *interface;
+    uint32_t queue;
+    bool zerocopy;        // ask for it; refused by a driver that cannot
+    uint32_t frame_count; // a power of two
+};
+
+// port_xdp_memory_size: bytes that port_xdp_open takes from its arena.
+size_t port_xdp_memory_size(uint32_t frame_count);
+
+// port_xdp_open: the AF_XDP port: a UMEM from `arena`, and for each of `shard_count` shards a
+// socket on the queue, all sharing the UMEM; the first one also transmits. The program that steers
+// packets to the sockets is the caller's: port_xdp_socket gives each one's descriptor for its map.
+// NULL with `error`.
+struct port *port_xdp_open(const struct port_xdp_options *options, uint32_t shard_count,
+                           struct arena *arena, struct error *error);
+int port_xdp_socket(const struct port *port, uint32_t shard);
+
+#endif

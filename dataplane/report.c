@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+#include "dataplane/report.h"
+
+#include <inttypes.h>
+#include <time.h>
+
+#define WAIT_MS 1000
+
+static json_t *number(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *named(const char *const *names, const uint64_t *values, size_t count)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; i < count; i++)
+        json_object_set_new(object, names[i], number(values[i]));
+    return object;
+}
+
+static json_t *report_entry(const struct entry_counters *counters)
+{
+    static const char *const verdicts[] = ENTRY_VERDICT_NAMES;
+    static const char *const ufo_faults[] = UFO_FAULT_NAMES;
+    static const char *const ouch_faults[] = OUCH_FAULT_NAMES;
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "datagrams",
+        named(verdicts, counters->datagrams, ENTRY_VERDICT_COUNT), "ufo_faults",
+        named(ufo_faults + 1, counters->ufo_faults + 1, UFO_FAULT_COUNT - 1), "ouch_faults",
+        named(ouch_faults + 1, counters->ouch_faults + 1, OUCH_FAULT_COUNT - 1), "commands",
+        number(counters->commands), "logins", number(counters->logins), "logoffs",
+        number(counters->logoffs), "timeouts", number(counters->timeouts), "sent_packets",
+        number(counters->sent_packets), "sent_messages", number(counters->sent_messages),
+        "retransmit_requests", number(counters->retransmit_requests), "retransmitted_messages",
+        number(counters->retransmitted_messages), "retransmit_unserved",
+        number(counters->retransmit_unserved));
+}
+
+static json_t *report_feed(const struct feed *feed)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "packets", number(feed->packets), "messages",
+                     number(feed->messages), "heartbeats", number(feed->heartbeats), "requests",
+                     number(feed->requests), "requests_unserved", number(feed->requests_unserved),
+                     "next", number(feed->stream.next));
+}
+
+static json_t *report_lane(const struct lane *lane, const struct lane_snapshot *snapshot)
+{
+    return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "shard", (int)lane->index,
+                     "entry", report_entry(&snapshot->entry), "feed", report_feed(&snapshot->feed),
+                     "events_released", number(snapshot->released), "durable_seq",
+                     number(atomic_load(&lane->gate.progress->durable_seq)), "spare_segments",
+                     number(atomic_load(&lane->gate.progress->spare_count)), "events_stalls",
+                     number(atomic_load(&lane->shard.events_stalls)), "journal_stalls",
+                     number(atomic_load(&lane->shard.journal_stalls)), "recovered",
+                     number(lane->recovered_count));
+}
+
+static json_t *report_packets(const struct port_counters *counters)
+{
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "received",
+        number(counters->received_packets), "received_bytes", number(counters->received_bytes),
+        "sent", number(counters->sent_packets), "sent_bytes", number(counters->sent_bytes),
+        "no_frame", number(counters->no_frame), "kicks", number(counters->kicks), "kick_busy",
+        number(counters->kick_busy), "rx_dropped", number(counters->rx_dropped), "rx_ring_full",
+        number(counters->rx_ring_full), "rx_fill_empty", number(counters->rx_fill_empty),
+        "rx_invalid", number(counters->rx_invalid), "tx_invalid", number(counters->tx_invalid));
+}
+
+static json_t *report_port(const struct house_port *house)
+{
+    static const char *const verdicts[] = STEER_VERDICT_NAMES;
+    uint64_t steered[STEER_VERDICT_COUNT] = {0};
+    struct error ignored;
+    steer_counters(house->steer, steered, &ignored);
+    return json_pack("{s:s, s:i, s:s, s:o, s:o, s:o}", "interface", house->place->interface,
+                     "queue", (int)house->place->queue, "mode", house->port->mode, "xdp",
+                     named(verdicts, steered, STEER_VERDICT_COUNT), "packets",
+                     report_packets(&house->snapshot.packets), "parsed",
+                     named(verdicts, house->snapshot.verdicts, STEER_VERDICT_COUNT));
+}
+
+json_t *report_gateway(struct gateway *gateway)
+{
+    gateway_snapshot(gateway, WAIT_MS);
+    json_t *ports = json_array(), *shards = json_array();
+    for (uint32_t i = 0; i < gateway->config->port_count; i++)
+        json_array_append_new(ports, report_port(&gateway->ports[i]));
+    for (uint32_t i = 0; i < gateway->config->shard_count; i++)
+        json_array_append_new(shards, report_lane(&gateway->lanes[i], &gateway->lanes[i].snapshot));
+    return json_pack("{s:o, s:o}", "ports", ports, "shards", shards);
+}
+
+static void print_member(const char *name, const json_t *value, FILE *stream, int depth);
+
+static void print_children(const json_t *value, FILE *stream, int depth)
+{
+    const char *name;
+    json_t *member;
+    size_t index;
+    if (json_is_array(value)) {
+        json_array_foreach(value, index, member) print_children(member, stream, depth);
+        return;
+    }
+    json_object_foreach((json_t *)(uintptr_t)value, name, member)
+        print_member(name, member, stream, depth);
+}
+
+static void print_member(const char *name, const json_t *value, FILE *stream, int depth)
+{
+    if (json_is_object(value) || json_is_array(value)) {
+        fprintf(stream, "%*s%s\n", depth * 2, "", name);
+        print_children(value, stream, depth + 1);
+    } else if (json_is_string(value)) {
+        fprintf(stream, "%*s%s: %s\n", depth * 2, "", name, json_string_value(value));
+    } else if (json_is_real(value)) {
+        fprintf(stream, "%*s%s: %.3f\n", depth * 2, "", name, json_real_value(value));
+    } else if (json_is_boolean(value)) {
+        fprintf(stream, "%*s%s: %s\n", depth * 2, "", name, json_is_true(value) ? "yes" : "no");
+    } else if (json_integer_value(value) != 0) {
+        fprintf(stream, "%*s%s: %" JSON_INTEGER_FORMAT "\n", depth * 2, "", name,
+                json_integer_value(value));
+    }
+}
+
+void report_print(const json_t *value, FILE *stream)
+{
+    print_children(value, stream, 1);
+}
+
+json_t *report_hash(uint64_t hash)
+{
+    char text[17];
+    snprintf(text, sizeof(text), "%016" PRIx64, hash);
+    return json_string(text);
+}

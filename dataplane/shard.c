@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+#include "dataplane/shard.h"
+
+#include <string.h>
+
+#include "numa/invariant.h"
+
+#define BATCH 64u
+
+// The event ring as a sink: the book writes into its slots.
+struct ring_sink {
+    struct event_sink sink;
+    struct shard *shard;
+    struct event *first; // of the slots lent to the book
+};
+
+static void open_window(struct ring_sink *ring_sink)
+{
+    struct shard *shard = ring_sink->shard;
+    uint32_t room = ring_writable(shard->events, 1);
+    if (unlikely(room == 0)) {
+        shard->events_stalls++;
+        if (shard->port_bell)
+            bell_ring(shard->port_bell);
+        while ((room = ring_writable(shard->events, 1)) == 0)
+            shard->relieve(shard->relieve_context);
+    }
+    uint32_t run = ring_write_run(shard->events, 0);
+    ring_sink->first = ring_write_slot(shard->events, 0);
+    ring_sink->sink.next = ring_sink->first;
+    ring_sink->sink.end = ring_sink->first + (room < run ? room : run);
+}
+
+static void close_window(struct ring_sink *ring_sink)
+{
+    ring_commit(ring_sink->shard->events, (uint32_t)(ring_sink->sink.next - ring_sink->first));
+}
+
+static void more(struct event_sink *sink)
+{
+    struct ring_sink *ring_sink = sink->context;
+    close_window(ring_sink);
+    open_window(ring_sink);
+}
+
+// The journal gets the whole batch before the first of it is applied: the disk and the book work at
+// the same time, and a command whose events overflow the ring is on its way to the disk already.
+// `batch` keeps a copy, because the ring's slots are the journal's thread's once they are
+// committed.
+static void send_to_journal(struct shard *shard, struct command *batch, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        batch[i] = *(const struct command *)ring_read_slot(shard->commands, i);
+        if (batch[i].time_ns < shard->last_time_ns)
+            batch[i].time_ns = shard->last_time_ns;
+        shard->last_time_ns = batch[i].time_ns;
+        *(struct command *)ring_write_slot(shard->journal, i) = batch[i];
+    }
+    ring_commit(shard->journal, count);
+    bell_ring(shard->journal_bell);
+}
+
+uint32_t shard_poll(struct shard *shard)
+{
+    uint32_t count = ring_readable(shard->commands, BATCH);
+    count = count < BATCH ? count : BATCH;
+    if (count == 0)
+        return 0;
+    uint32_t room = ring_writable(shard->journal, count);
+    if (unlikely(room < count)) {
+        shard->journal_stalls++;
+        count = room;
+        if (count == 0)
+            return 0;
+    }
+    struct command batch[BATCH];
+    send_to_journal(shard, batch, count);
+
+    struct ring_sink ring_sink = {.sink = {.more = more}, .shard = shard};
+    ring_sink.sink.context = &ring_sink;
+    open_window(&ring_sink);
+    for (uint32_t i = 0; i < count; i++) {
+        if (i + 1 < count)
+            book_prefetch(shard->book, &batch[i + 1]);
+        book_apply(shard->book, &batch[i], &ring_sink.sink);
+    }
+    close_window(&ring_sink);
+    ring_release(shard->commands, count);
+    if (shard->port_bell)
+        bell_ring(shard->port_bell);
+    return count;
+}

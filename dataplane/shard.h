@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+//
+// shard: the matching core's thread side: takes commands off the port's ring, gives each its place
+// in the journal, applies it while the disk is being written, and hands the events to the gate.
+#ifndef SLUICE_DATAPLANE_SHARD_H
+#define SLUICE_DATAPLANE_SHARD_H
+
+#include "book/book.h"
+#include "numa/bell.h"
+#include "numa/ring.h"
+
+struct shard {
+    struct book *book;
+    struct ring *commands; // from the port
+    struct ring *journal;  // to the journal's thread: the same commands, stamped, in order
+    struct ring *events;   // to the port
+    struct bell *journal_bell;
+    struct bell *port_bell; // NULL when port and shard are polled by one thread
+    // Called while the event ring is full, until it no longer is: lets the port release when it is
+    // this thread that polls it, and is a pause when it is not.
+    void (*relieve)(void *context);
+    void *relieve_context;
+    uint64_t last_time_ns;           // of the last command; time never runs backwards in a journal
+    _Atomic uint64_t events_stalls;  // times the event ring was full
+    _Atomic uint64_t journal_stalls; // times the journal's ring was full and commands had to wait
+};
+
+// shard_poll: apply up to a batch of commands. Returns how many. The shard's thread only.
+uint32_t shard_poll(struct shard *shard);
+
+#endif

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+//
+// stream: what was released for one session, or for the feed: its last events in a ring, by number,
+// so that they can be sent, and sent again when asked for. One thread.
+#ifndef SLUICE_DATAPLANE_STREAM_H
+#define SLUICE_DATAPLANE_STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "book/book.h"
+#include "numa/invariant.h"
+
+struct stream {
+    struct event *events;
+    uint64_t mask; // capacity - 1
+    uint64_t next; // number of the next event to be appended, from 1
+    uint64_t sent; // number of the next event to be sent; at most next
+};
+
+// stream_init: empty, over `capacity` events (a power of two) of the caller's memory.
+static inline void stream_init(struct stream *stream, struct event *events, uint32_t capacity)
+{
+    *stream = (struct stream){.events = events, .mask = capacity - 1, .next = 1, .sent = 1};
+}
+
+// stream_full: another event would overwrite one that has not been sent yet.
+static inline bool stream_full(const struct stream *stream)
+{
+    return stream->next - stream->sent > stream->mask;
+}
+
+// stream_append: the next event. Its number is the stream's next one.
+static inline void stream_append(struct stream *stream, const struct event *event)
+{
+    INVARIANT(event->stream_seq == stream->next && !stream_full(stream));
+    stream->events[stream->next & stream->mask] = *event;
+    stream->next++;
+}
+
+// stream_event: event number `number`, or NULL when it is not there yet or no longer.
+static inline const struct event *stream_event(const struct stream *stream, uint64_t number)
+{
+    bool kept = number >= 1 && number < stream->next && stream->next - number <= stream->mask + 1;
+    return kept ? &stream->events[number & stream->mask] : NULL;
+}
+
+// stream_skip: nobody is listening: what is there counts as sent.
+static inline void stream_skip(struct stream *stream)
+{
+    stream->sent = stream->next;
+}
+
+#endif

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: MIT
+//
+// sluice check: what this host and a configuration give together: every bound, and each problem
+// with its remedy. Changes nothing. Exit status 0 when `sluice run` should start, 1 when something
+// prevents it.
+#include "dataplane/verbs.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <net/if.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "dataplane/gateway.h"
+#include "dataplane/report.h"
+#include "numa/thread.h"
+
+#define HUGE_PAGE_BYTES (2ull << 20)
+#define MTU_MAX         1500
+
+struct findings {
+    json_t *errors;   // prevent a start
+    json_t *warnings; // do not
+};
+
+__attribute__((format(printf, 2, 3))) static void add(json_t *list, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    json_array_append_new(list, json_string(text));
+}
+
+// A number in a file of one line, -1 when there is none.
+static long long read_number(const char *format, const char *name)
+{
+    char path[PATH_MAX];
+    long long value = -1;
+    snprintf(path, sizeof(path), format, name);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return -1;
+    if (fscanf(file, "%lld", &value) != 1)
+        value = -1;
+    fclose(file);
+    return value;
+}
+
+static unsigned long long capabilities(void)
+{
+    char line[128];
+    unsigned long long effective = 0;
+    FILE *status = fopen("/proc/self/status", "r");
+    while (status && fgets(line, sizeof(line), status))
+        sscanf(line, "CapEff: %llx", &effective);
+    if (status)
+        fclose(status);
+    return effective;
+}
+
+static void check_capabilities(struct findings *findings)
+{
+    static const struct {
+        int bit;
+        const char *name;
+    } needed[] = {{12, "CAP_NET_ADMIN"}, {13, "CAP_NET_RAW"}, {39, "CAP_BPF"}};
+    unsigned long long effective = capabilities();
+    for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+        if (!(effective >> needed[i].bit & 1))
+            add(findings->errors,
+                "%s is missing: run as root, or grant it (systemd: "
+                "AmbientCapabilities=%s)",
+                needed[i].name, needed[i].name);
+}
+
+static const char *driver_of(const char *interface, char target[PATH_MAX])
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "/sys/class/net/%s/device/driver", interface);
+    ssize_t size = readlink(path, target, PATH_MAX - 1);
+    if (size < 0)
+        return "none (virtual)";
+    target[size] = 0;
+    const char *slash = strrchr(target, '/');
+    return slash ? slash + 1 : target;
+}
+
+static json_t *check_port(const struct config_port *port, struct findings *findings)
+{
+    char target[PATH_MAX], directory[PATH_MAX];
+    const char *name = port->interface;
+    if (if_nametoindex(name) == 0) {
+        add(findings->errors, "there is no interface %s; `ip link` lists what there is", name);
+        return json_pack("{s:s, s:b}", "interface", name, "exists", 0);
+    }
+    snprintf(directory, sizeof(directory), "/sys/class/net/%s/queues/rx-%u", name, port->queue);
+    if (access(directory, F_OK))
+        add(findings->errors,
+            "%s has no RX queue %u; `ethtool -l %s` shows them, `ethtool -L` makes more", name,
+            port->queue, name);
+    long long mtu = read_number("/sys/class/net/%s/mtu", name);
+    if (mtu > MTU_MAX)
+        add(findings->warnings,
+            "%s has an MTU of %lld: packets above %d bytes are dropped; `ip link set %s "
+            "mtu %d`",
+            name, mtu, MTU_MAX, name, MTU_MAX);
+    long long carrier = read_number("/sys/class/net/%s/carrier", name);
+    if (carrier != 1)
+        add(findings->warnings, "%s has no link; `ip link set %s up`", name, name);
+    if (port->spin && port->core == THREAD_ANY_CORE)
+        add(findings->warnings, "port on %s spins without a core of its own: set core", name);
+    long long node = read_number("/sys/class/net/%s/device/numa_node", name);
+    return json_pack("{s:s, s:i, s:s, s:I, s:b, s:I, s:s}", "interface", name, "queue",
+                     (int)port->queue, "driver", driver_of(name, target), "mtu", (json_int_t)mtu,
+                     "link", carrier == 1, "numa_node", (json_int_t)node, "mode_asked",
+                     port->zerocopy ? "zerocopy" : "copy");
+}
+
+static void check_cores(const struct config *config, struct findings *findings)
+{
+    struct error error;
+    for (uint32_t i = 0; i < config->port_count; i++)
+        if (config->ports[i].core != THREAD_ANY_CORE &&
+            thread_core_usable(config->ports[i].core, &error))
+            add(findings->errors, "port %u: %s", i, error.text);
+    for (uint32_t i = 0; i < config->shard_count; i++) {
+        const struct config_shard *shard = &config->shards[i];
+        const struct config_port *port = &config->ports[shard->port];
+        if (shard->core != THREAD_ANY_CORE && thread_core_usable(shard->core, &error))
+            add(findings->errors, "shard %u: %s", i, error.text);
+        if (shard->journal_core != THREAD_ANY_CORE &&
+            thread_core_usable(shard->journal_core, &error))
+            add(findings->errors, "journal of shard %u: %s", i, error.text);
+        if (port->spin && shard->journal_core != THREAD_ANY_CORE &&
+            (shard->journal_core == shard->core || shard->journal_core == port->core))
+            add(findings->warnings,
+                "journal of shard %u shares core %d with a spinning thread: writes wait for it", i,
+                shard->journal_core);
+    }
+}
+
+static uint64_t memory_needed(const struct config *config)
+{
+    struct book_limits limits = {.orders_max = config->orders_max,
+                                 .instruments_max = BOOK_INSTRUMENTS_MAX,
+                                 .sessions_max = CONFIG_SESSIONS_MAX};
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < config->port_count; i++)
+        bytes += port_xdp_memory_size(config->ports[i].frame_count);
+    for (uint32_t i = 0; i < config->shard_count; i++)
+        bytes += book_memory_size(&limits) + lane_memory_size(config, i);
+    return bytes;
+}
+
+static json_t *check_memory(const struct config *config, struct findings *findings)
+{
+    uint64_t bytes = memory_needed(config);
+    // Each arena is rounded up to whole pages: one a port, two a shard.
+    uint64_t arenas = config->port_count + 2ull * config->shard_count;
+    uint64_t pages = bytes / HUGE_PAGE_BYTES + arenas;
+    long long free_pages =
+        read_number("/sys/kernel/mm/hugepages/%s/free_hugepages", "hugepages-2048kB");
+    if (free_pages < (long long)pages)
+        add(findings->warnings,
+            "%llu huge pages of 2 MiB are wanted and %lld are free: normal pages are used for the "
+            "rest; "
+            "`echo %llu > /proc/sys/vm/nr_hugepages`",
+            (unsigned long long)pages, free_pages < 0 ? 0 : free_pages, (unsigned long long)pages);
+    return json_pack("{s:I, s:I, s:I}", "bytes", (json_int_t)bytes, "huge_pages_wanted",
+                     (json_int_t)pages, "huge_pages_free", (json_int_t)free_pages);
+}
+
+// The folder itself, or the nearest one above it that exists.
+static const char *existing_folder(const char *directory, char path[PATH_MAX])
+{
+    snprintf(path, PATH_MAX, "%s", directory);
+    while (access(path, F_OK) && strrchr(path, '/') && strrchr(path, '/') != path)
+        *strrchr(path, '/') = 0;
+    return access(path, F_OK) ? "/" : path;
+}
+
+static json_t *check_journal(const struct config *config, struct findings *findings)
+{
+    char path[PATH_MAX];
+    struct statvfs space;
+    const char *folder = existing_folder(config->journal_directory, path);
+    if (access(folder, W_OK))
+        add(findings->errors, "journal.directory: cannot write to %s: %s", folder, strerror(errno));
+    uint64_t needed = config->segment_bytes * (config->spare_count + 1ull) * config->shard_count;
+    uint64_t free_bytes = statvfs(folder, &space) ? 0 : (uint64_t)space.f_bavail * space.f_frsize;
+    if (free_bytes < needed)
+        add(findings->errors, "journal.directory: %s has %llu MiB free, the segments need %llu MiB",
+            folder, (unsigned long long)free_bytes >> 20, (unsigned long long)needed >> 20);
+    return json_pack("{s:s, s:I, s:I}", "directory", config->journal_directory, "bytes_at_start",
+                     (json_int_t)needed, "bytes_free", (json_int_t)free_bytes);
+}
+
+static json_t *limits_json(const struct config *config)
+{
+    return json_pack(
+        "{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "orders_a_shard", (int)config->orders_max,
+        "instruments", (int)config->instrument_count, "sessions", (int)config->session_count,
+        "messages_kept_a_session", (int)config->history_count, "commands_in_flight",
+        (int)config->in_flight_count, "commands_waiting_for_a_shard", (int)LANE_COMMAND_RING_SLOTS,
+        "events_waiting_for_the_disk", (int)(config->in_flight_count * LANE_EVENTS_A_COMMAND),
+        "packet_payload_bytes", STEER_PAYLOAD_MAX, "journal_write_bytes",
+        (int)(JOURNAL_WRITE_BLOCKS_MAX * JOURNAL_BLOCK_SIZE));
+}
+
+static json_t *examine(const struct config *config, struct findings *findings)
+{
+    json_t *ports = json_array(), *cores = json_array();
+    for (uint32_t i = 0; i < config->port_count; i++)
+        json_array_append_new(ports, check_port(&config->ports[i], findings));
+    for (int core = 0; core < 1024; core++)
+        if (thread_core_usable(core, NULL) == 0)
+            json_array_append_new(
+                cores, json_pack("{s:i, s:i}", "core", core, "node", thread_core_node(core)));
+    check_capabilities(findings);
+    check_cores(config, findings);
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "ports", ports, "cores", cores, "memory",
+                     check_memory(config, findings), "journal", check_journal(config, findings),
+                     "limits", limits_json(config));
+}
+
+static void print_text(const json_t *result)
+{
+    static const char *const sections[] = {"ports", "memory", "journal", "limits"};
+    size_t index;
+    json_t *item;
+    printf("cores (node):");
+    json_array_foreach(json_object_get(result, "cores"), index, item)
+        printf(" %lld (%lld)", (long long)json_integer_value(json_object_get(item, "core")),
+               (long long)json_integer_value(json_object_get(item, "node")));
+    printf("\n");
+    for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
+        printf("%s\n", sections[i]);
+        report_print(json_object_get(result, sections[i]), stdout);
+    }
+    json_array_foreach(json_object_get(result, "warnings"), index, item)
+        printf("warning: %s\n", json_string_value(item));
+    json_array_foreach(json_object_get(result, "errors"), index, item)
+        printf("error: %s\n", json_string_value(item));
+}
+
+static int check(const char *path, bool json)
+{
+    struct error error;
+    struct config *config = config_load(path, &error);
+    if (!config) {
+        fprintf(stderr, "sluice: %s\n", error.text);
+        return 1;
+    }
+    struct findings findings = {json_array(), json_array()};
+    json_t *result = examine(config, &findings);
+    size_t error_count = json_array_size(findings.errors);
+    json_object_set_new(result, "warnings", findings.warnings);
+    json_object_set_new(result, "errors", findings.errors);
+    if (json) {
+        json_dumpf(result, stdout, JSON_INDENT(2));
+        printf("\n");
+    } else {
+        print_text(result);
+    }
+    if (error_count > 0)
+        fprintf(stderr, "sluice: %zu problem%s would keep the gateway from starting\n", error_count,
+                error_count == 1 ? "" : "s");
+    json_decref(result);
+    config_free(config);
+    return error_count > 0 ? 1 : 0;
+}
+
+int verb_check(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'}, {0}};
+    const char *path = NULL;
+    bool json = false;
+    int option;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == '?')
+            return 2;
+        if (option == 'c')
+            path = optarg;
+        else
+            json = true;
+    }
+    if (!path || optind < argc) {
+        fprintf(stderr, "sluice: usage: sluice check --config FILE [--json]\n");
+        return 2;
+    }
+    return check(path, json);
+}

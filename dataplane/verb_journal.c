@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+//
+// sluice journal: read a journal without changing it.
+#include "dataplane/verbs.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "book/book.h"
+#include "dataplane/report.h"
+#include "journal/journal.h"
+
+static const char *const command_names[] = {
+    [COMMAND_OPEN] = "open",       [COMMAND_INSTRUMENT] = "instrument",
+    [COMMAND_SESSION] = "session", [COMMAND_START] = "start",
+    [COMMAND_CLOSE] = "close",     [COMMAND_ENTER] = "enter",
+    [COMMAND_REPLACE] = "replace", [COMMAND_CANCEL] = "cancel",
+    [COMMAND_MODIFY] = "modify",   [COMMAND_QUERY] = "query",
+};
+
+#define COMMAND_NAME_COUNT (sizeof(command_names) / sizeof(command_names[0]))
+
+static json_t *order_json(const struct command *command)
+{
+    return json_pack("{s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I}", "session", command->session,
+                     "instrument", command->instrument, "side", command->side, "verdict",
+                     command->verdict, "user_ref_num", (json_int_t)command->order.user_ref_num,
+                     "orig_user_ref_num", (json_int_t)command->order.orig_user_ref_num, "quantity",
+                     (json_int_t)command->order.quantity, "price",
+                     (json_int_t)command->order.price);
+}
+
+static json_t *command_json(uint64_t seq, const struct command *command)
+{
+    json_t *object;
+    if (command->type >= COMMAND_ENTER)
+        object = order_json(command);
+    else if (command->type == COMMAND_OPEN)
+        object = json_pack("{s:s%, s:I}", "session_id", command->open.session_id, (size_t)10,
+                           "orders_max", (json_int_t)command->open.limits.orders_max);
+    else if (command->type == COMMAND_INSTRUMENT)
+        object = json_pack("{s:s%, s:i}", "symbol", command->listing.symbol, (size_t)8, "index",
+                           command->instrument);
+    else if (command->type == COMMAND_SESSION)
+        object = json_pack("{s:s%, s:i}", "user", command->member.user_name, (size_t)6, "index",
+                           command->session);
+    else
+        object = json_object();
+    const char *name = command->type < COMMAND_NAME_COUNT ? command_names[command->type] : NULL;
+    json_object_set_new(object, "seq", json_integer((json_int_t)seq));
+    json_object_set_new(object, "time_ns", json_integer((json_int_t)command->time_ns));
+    json_object_set_new(object, "command", json_string(name ? name : "unknown"));
+    return object;
+}
+
+static void dump_text(uint64_t seq, const struct command *command)
+{
+    const char *name = command->type < COMMAND_NAME_COUNT ? command_names[command->type] : NULL;
+    printf("%" PRIu64 " %" PRIu64 ".%09" PRIu64 " %s", seq, command->time_ns / 1000000000,
+           command->time_ns % 1000000000, name ? name : "unknown");
+    if (command->type >= COMMAND_ENTER)
+        printf(" session %u instrument %u urn %u orig %u side %u qty %u price %u verdict %u",
+               command->session, command->instrument, command->order.user_ref_num,
+               command->order.orig_user_ref_num, command->side, command->order.quantity,
+               command->order.price, command->verdict);
+    else if (command->type == COMMAND_OPEN)
+        printf(" %.10s", command->open.session_id);
+    else if (command->type == COMMAND_INSTRUMENT)
+        printf(" %u %.8s", command->instrument, command->listing.symbol);
+    else if (command->type == COMMAND_SESSION)
+        printf(" %u %.6s", command->session, command->member.user_name);
+    printf("\n");
+}
+
+static bool dump_record(void *context, uint64_t seq, const void *record)
+{
+    const bool *json = context;
+    if (!*json) {
+        dump_text(seq, record);
+        return true;
+    }
+    json_t *object = command_json(seq, record);
+    json_dumpf(object, stdout, JSON_COMPACT);
+    printf("\n");
+    json_decref(object);
+    return true;
+}
+
+static void print_stat(const struct journal_stat *stat, bool json)
+{
+    json_t *object = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:i}", "segments",
+        (json_int_t)stat->segment_count, "spares", (json_int_t)stat->spare_count, "blocks",
+        (json_int_t)stat->block_count, "idle_blocks", (json_int_t)stat->idle_block_count, "records",
+        (json_int_t)stat->record_count, "durable_upto", (json_int_t)stat->durable_upto, "epochs",
+        (json_int_t)stat->epoch_count, "torn_blocks", (json_int_t)stat->torn_block_count, "bytes",
+        (json_int_t)stat->bytes, "clean", stat->clean, "shard", (int)stat->shard);
+    if (json) {
+        json_dumpf(object, stdout, JSON_COMPACT);
+        printf("\n");
+    } else {
+        report_print(object, stdout);
+    }
+    json_decref(object);
+}
+
+static int read_journal(const char *action, const char *directory, bool json)
+{
+    struct error error;
+    struct journal_stat stat;
+    bool dump = strcmp(action, "dump") == 0;
+    struct disk *disk = disk_open_read_only(directory, &error);
+    int result = disk ? journal_scan(disk, dump ? dump_record : NULL, &json, &stat, &error) : -1;
+    if (disk)
+        disk_close(disk);
+    if (result) {
+        fprintf(stderr, "sluice: %s\n", error.text);
+        return 1;
+    }
+    if (strcmp(action, "verify") == 0 && !json)
+        printf("every block is sound\n");
+    if (!dump)
+        print_stat(&stat, json);
+    return 0;
+}
+
+int verb_journal(int argc, char **argv)
+{
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {0}};
+    bool json = false;
+    int option;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == '?')
+            return 2;
+        json = true;
+    }
+    const char *action = optind < argc ? argv[optind] : "";
+    bool known =
+        strcmp(action, "dump") == 0 || strcmp(action, "verify") == 0 || strcmp(action, "stat") == 0;
+    if (!known || optind + 2 != argc) {
+        fprintf(stderr, "sluice: usage: sluice journal dump|verify|stat [--json] DIRECTORY\n");
+        return 2;
+    }
+    return read_journal(action, argv[optind + 1], json);
+}

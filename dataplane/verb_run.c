@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+//
+// sluice run: the gateway until it is told to stop. SIGTERM or SIGINT: stop, drained. SIGUSR1:
+// print the counters. SIGUSR2: end the trading day.
+#include "dataplane/verbs.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dataplane/gateway.h"
+#include "dataplane/report.h"
+
+static void say(json_t *message, bool json, const char *headline)
+{
+    if (json) {
+        json_dumpf(message, stdout, JSON_COMPACT);
+        printf("\n");
+    } else {
+        printf("%s\n", headline);
+        report_print(message, stdout);
+    }
+    fflush(stdout);
+    json_decref(message);
+}
+
+static json_t *ready_message(struct gateway *gateway, uint64_t started_ns)
+{
+    json_t *shards = json_array(), *ports = json_array();
+    for (uint32_t i = 0; i < gateway->config->shard_count; i++) {
+        const struct lane *lane = &gateway->lanes[i];
+        json_array_append_new(shards,
+                              json_pack("{s:i, s:I, s:o, s:s#, s:I}", "shard", (int)i, "recovered",
+                                        (json_int_t)lane->recovered_count, "recovered_hash",
+                                        report_hash(lane->recovered_hash), "session",
+                                        lane->entry.session_id, (int)sizeof(lane->entry.session_id),
+                                        "udp_port", (json_int_t)lane->place->udp_port));
+    }
+    for (uint32_t i = 0; i < gateway->config->port_count; i++)
+        json_array_append_new(ports, json_pack("{s:s, s:i, s:s}", "interface",
+                                               gateway->ports[i].place->interface, "queue",
+                                               (int)gateway->ports[i].place->queue, "mode",
+                                               gateway->ports[i].port->mode));
+    return json_pack("{s:s, s:f, s:o, s:o}", "event", "ready", "seconds",
+                     (double)(clock_ns(&gateway->clock) - started_ns) * 1e-9, "ports", ports,
+                     "shards", shards);
+}
+
+static json_t *counters_message(struct gateway *gateway, const char *event)
+{
+    json_t *message = report_gateway(gateway);
+    json_object_set_new(message, "event", json_string(event));
+    return message;
+}
+
+static json_t *stopped_message(struct gateway *gateway)
+{
+    json_t *message = counters_message(gateway, "stopped");
+    json_t *shards = json_object_get(message, "shards");
+    for (uint32_t i = 0; i < gateway->config->shard_count; i++) {
+        const struct book *book = gateway->lanes[i].shard.book;
+        struct book_summary summary;
+        book_summarise(book, &summary);
+        json_t *shard = json_array_get(shards, i);
+        json_object_set_new(shard, "state_hash", report_hash(book_hash(book)));
+        json_object_set_new(shard, "commands", json_integer((json_int_t)summary.seq));
+        json_object_set_new(shard, "executions", json_integer((json_int_t)summary.match_count));
+        json_object_set_new(shard, "resting_orders", json_integer(summary.order_count));
+    }
+    return message;
+}
+
+// Runs until a signal says stop. The signals are blocked in every thread.
+static int serve(struct gateway *gateway, const sigset_t *signals, bool json)
+{
+    for (;;) {
+        int signal_number = sigwaitinfo(signals, NULL);
+        if (signal_number == SIGUSR1)
+            say(counters_message(gateway, "counters"), json, "counters");
+        else if (signal_number == SIGUSR2)
+            gateway_close_day(gateway);
+        else if (signal_number > 0)
+            break;
+    }
+    struct error error;
+    int result = gateway_stop(gateway, &error);
+    if (result)
+        fprintf(stderr, "sluice: %s\n", error.text);
+    say(stopped_message(gateway), json, "stopped");
+    return result ? 1 : 0;
+}
+
+static int run(const char *path, bool json)
+{
+    struct error error;
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGUSR1);
+    sigaddset(&signals, SIGUSR2);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_RAW, &now);
+    uint64_t started_ns = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+    struct config *config = config_load(path, &error);
+    struct gateway *gateway = config ? gateway_open(config, &error) : NULL;
+    if (!gateway || gateway_start(gateway, &error)) {
+        fprintf(stderr, "sluice: %s\n", error.text);
+        return 1; // threads, sockets and the program end with the process
+    }
+    say(ready_message(gateway, started_ns), json, "ready");
+    int status = serve(gateway, &signals, json);
+    gateway_free(gateway);
+    return status;
+}
+
+int verb_run(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'}, {0}};
+    const char *path = NULL;
+    bool json = false;
+    int option;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == '?')
+            return 2;
+        if (option == 'c')
+            path = optarg;
+        else
+            json = true;
+    }
+    if (!path || optind < argc) {
+        fprintf(stderr, "sluice: usage: sluice run --config FILE [--json]\n");
+        return 2;
+    }
+    return run(path, json);
+}

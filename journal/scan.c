@@ -1,0 +1,509 @@
+// SPDX-License-Identifier: MIT
+#include "journal/scan.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "numa/error.h"
+
+#define READ_BYTES  (1u << 20)
+#define READ_BLOCKS (READ_BYTES / JOURNAL_BLOCK_SIZE)
+
+// What the first block of a file says the file is.
+enum segment_kind {
+    SEGMENT_SPARE,  // zeros
+    SEGMENT_BROKEN, // something, but no segment header
+    SEGMENT_USED,
+};
+
+struct segment {
+    uint64_t number;
+    uint64_t bytes;
+    enum segment_kind kind;
+    struct block_header header; // SEGMENT_USED
+};
+
+struct scan {
+    struct disk *disk;
+    const struct scan_request *request;
+    struct scan_result *result;
+    struct error *error;
+
+    struct segment *segments; // by number, once listed
+    size_t segment_count, segment_capacity;
+    size_t used_count; // the first ones; what follows are spares
+    bool list_failed;  // no memory
+
+    struct block *blocks;     // READ_BLOCKS, aligned for direct reads
+    const struct segment *at; // the one in hand, and its file
+    int handle;
+    bool grew; // not ours alone, and written while it was read: stop here
+
+    bool cut; // the chain has ended at block `cut_index` of the last segment
+    uint64_t cut_index;
+    const char *cut_fault;
+};
+
+// Every refusal to take the log as it is: where, what, and what can be done.
+static int damaged(struct scan *scan, const struct segment *segment, uint64_t index,
+                   uint64_t block_no, const char *fault, const char *proof)
+{
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(name, segment->number);
+    return error_set(scan->error,
+                     "journal %s: %s is damaged at byte %" PRIu64 " (block %" PRIu64 "): %s%s%s; "
+                     "restore the folder from a copy, or save the records before the damage with "
+                     "`sluice journal dump`",
+                     scan->disk->path, name, index * JOURNAL_BLOCK_SIZE, block_no, fault,
+                     proof ? ", and " : "", proof ? proof : "");
+}
+
+static int cannot(struct scan *scan, const char *what, const char *name, uint64_t offset,
+                  int64_t result)
+{
+    return error_set(scan->error, "journal %s: cannot %s %s at byte %" PRIu64 ": %s",
+                     scan->disk->path, what, name, offset,
+                     result < 0 ? strerror((int)-result) : "the file ends too early");
+}
+
+// Listing
+
+static bool parse_name(const char *name, uint64_t *number)
+{
+    char again[SEGMENT_NAME_SIZE];
+    if (strncmp(name, "segment-", 8) != 0)
+        return false;
+    *number = strtoull(name + 8, NULL, 16);
+    segment_name(again, *number);
+    return strcmp(again, name) == 0;
+}
+
+static void list_found(void *context, const char *name)
+{
+    struct scan *scan = context;
+    uint64_t number;
+    if (!parse_name(name, &number) || scan->list_failed)
+        return;
+    if (scan->segment_count == scan->segment_capacity) {
+        size_t capacity = scan->segment_capacity ? 2 * scan->segment_capacity : 64;
+        void *grown = realloc(scan->segments, capacity * sizeof(*scan->segments));
+        if (!grown) {
+            scan->list_failed = true;
+            return;
+        }
+        scan->segments = grown;
+        scan->segment_capacity = capacity;
+    }
+    scan->segments[scan->segment_count++] = (struct segment){.number = number};
+}
+
+static int by_number(const void *left, const void *right)
+{
+    uint64_t a = ((const struct segment *)left)->number;
+    uint64_t b = ((const struct segment *)right)->number;
+    return (a > b) - (a < b);
+}
+
+static int list_segments(struct scan *scan)
+{
+    int result = scan->disk->operations->list(scan->disk, list_found, scan);
+    if (result < 0)
+        return error_set(scan->error, "journal %s: cannot list the folder: %s", scan->disk->path,
+                         strerror(-result));
+    if (scan->list_failed)
+        return error_set(scan->error, "journal %s: no memory for the list of its segments",
+                         scan->disk->path);
+    if (scan->segment_count > 0)
+        qsort(scan->segments, scan->segment_count, sizeof(*scan->segments), by_number);
+    for (size_t i = 0; i < scan->segment_count; i++) {
+        char name[SEGMENT_NAME_SIZE];
+        segment_name(name, i + 1);
+        if (scan->segments[i].number != i + 1)
+            return error_set(scan->error,
+                             "journal %s: %s is missing, and there are later ones; restore the "
+                             "folder from a copy",
+                             scan->disk->path, name);
+    }
+    return 0;
+}
+
+// Files
+
+static int open_segment(struct scan *scan, const struct segment *segment)
+{
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(name, segment->number);
+    scan->at = segment;
+    scan->handle = scan->disk->operations->open(scan->disk, name);
+    if (scan->handle < 0)
+        return cannot(scan, "open", name, 0, scan->handle);
+    return 0;
+}
+
+static void close_segment(struct scan *scan)
+{
+    scan->disk->operations->close(scan->disk, scan->handle);
+}
+
+static int read_blocks(struct scan *scan, uint64_t index, uint64_t count)
+{
+    char name[SEGMENT_NAME_SIZE];
+    uint64_t offset = index * JOURNAL_BLOCK_SIZE;
+    size_t length = count * JOURNAL_BLOCK_SIZE;
+    INVARIANT(length <= READ_BYTES);
+    int64_t result =
+        scan->disk->operations->read(scan->disk, scan->handle, offset, scan->blocks, length);
+    if (result == (int64_t)length)
+        return 0;
+    segment_name(name, scan->at->number);
+    return cannot(scan, "read", name, result < 0 ? offset : offset + (uint64_t)result,
+                  result < 0 ? result : 0);
+}
+
+// Headers
+
+static int check_size(struct scan *scan, struct segment *segment)
+{
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(name, segment->number);
+    int64_t size = scan->disk->operations->size(scan->disk, scan->handle);
+    if (size < 0)
+        return cannot(scan, "ask the size of", name, 0, size);
+    segment->bytes = (uint64_t)size;
+    if (segment->bytes < JOURNAL_SEGMENT_BYTES_MIN || segment->bytes > JOURNAL_SEGMENT_BYTES_MAX ||
+        segment->bytes % JOURNAL_BLOCK_SIZE != 0)
+        return error_set(scan->error,
+                         "journal %s: %s has %" PRIu64 " bytes, which no segment has; restore the "
+                         "folder from a copy",
+                         scan->disk->path, name, segment->bytes);
+    return 0;
+}
+
+// A whole segment header that this program must not go on from. Only a block with the right CRC
+// gets here, so what it says is what was written.
+static int check_header(struct scan *scan, const struct segment *segment, const struct block *block)
+{
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(name, segment->number);
+    if (block->segment.number != segment->number)
+        return error_set(scan->error,
+                         "journal %s: %s says that it is segment %" PRIx64 ": it was renamed or "
+                         "copied; restore the folder from a copy",
+                         scan->disk->path, name, block->segment.number);
+    if (block->segment.bytes != segment->bytes)
+        return error_set(scan->error,
+                         "journal %s: %s has %" PRIu64 " bytes and was made with %" PRIu64
+                         "; restore the folder from a copy",
+                         scan->disk->path, name, segment->bytes, block->segment.bytes);
+    if (scan->request->recovery && block->header.shard != scan->request->shard)
+        return error_set(scan->error,
+                         "journal %s: %s belongs to shard %u, not to shard %u; give each shard the "
+                         "folder that it had",
+                         scan->disk->path, name, block->header.shard, scan->request->shard);
+    return 0;
+}
+
+static int examine_header(struct scan *scan, struct segment *segment)
+{
+    if (check_size(scan, segment) < 0 || read_blocks(scan, 0, 1) < 0)
+        return -1;
+    const struct block *block = &scan->blocks[0];
+    if (block_fault(block) == NULL) {
+        if (!(block->header.flags &
+              BLOCK_SEGMENT)) // no write that was cut short leaves a whole one
+            return damaged(scan, segment, 0, block->header.block_no,
+                           "this block belongs in another place", NULL);
+        segment->kind = SEGMENT_USED;
+        segment->header = block->header;
+        return check_header(scan, segment, block);
+    }
+    if (block_of_other_version(block)) {
+        char name[SEGMENT_NAME_SIZE];
+        segment_name(name, segment->number);
+        return error_set(scan->error,
+                         "journal %s: %s was written by format version %u, this program reads %u; "
+                         "use the program that wrote it",
+                         scan->disk->path, name, block->header.version, JOURNAL_VERSION);
+    }
+    segment->kind = block_is_zero(block) ? SEGMENT_SPARE : SEGMENT_BROKEN;
+    return 0;
+}
+
+static int examine_file(struct scan *scan, struct segment *segment)
+{
+    if (open_segment(scan, segment) < 0)
+        return -1;
+    int result = 0;
+    if (scan->request->recovery) {
+        result = scan->disk->operations->sync(scan->disk, scan->handle);
+        if (result < 0)
+            error_set(scan->error, "journal %s: cannot sync segment %" PRIx64 ": %s",
+                      scan->disk->path, segment->number, strerror(-result));
+    }
+    if (result == 0)
+        result = examine_header(scan, segment);
+    close_segment(scan);
+    return result;
+}
+
+// From the last file to the first: a writer goes the other way, so that whatever it does meanwhile,
+// no segment is seen in use behind one that is not.
+static int examine_files(struct scan *scan)
+{
+    for (size_t i = scan->segment_count; i-- > 0;)
+        if (examine_file(scan, &scan->segments[i]) < 0)
+            return -1;
+    for (size_t i = 0; i < scan->segment_count; i++)
+        if (scan->segments[i].kind == SEGMENT_USED)
+            scan->used_count = i + 1;
+    for (size_t i = 0; i < scan->segment_count; i++) {
+        const struct segment *segment = &scan->segments[i];
+        scan->result->stat.bytes += segment->bytes;
+        if (i < scan->used_count && segment->kind != SEGMENT_USED)
+            return damaged(scan, segment, 0, 0, "it has no segment header",
+                           "there are later segments");
+        // One header is in flight at most, and it is the next one.
+        if (i > scan->used_count && segment->kind == SEGMENT_BROKEN)
+            return damaged(scan, segment, 0, 0, "it is a spare and not empty", NULL);
+    }
+    if (scan->request->recovery) {
+        int result = scan->disk->operations->sync_directory(scan->disk);
+        if (result < 0)
+            return error_set(scan->error, "journal %s: cannot sync the folder: %s",
+                             scan->disk->path, strerror(-result));
+    }
+    return 0;
+}
+
+// The chain
+
+static void count_durable(struct scan *scan, const struct block *block)
+{
+    if (block->header.durable_upto > scan->result->stat.durable_upto)
+        scan->result->stat.durable_upto = block->header.durable_upto;
+}
+
+static void accept_block(struct scan *scan, const struct block *block)
+{
+    struct scan_result *result = scan->result;
+    const struct block_header *header = &block->header;
+    result->stat.block_count++;
+    result->stat.idle_block_count += (header->flags & BLOCK_IDLE) != 0;
+    result->stat.clean = (header->flags & BLOCK_CLOSE) != 0;
+    count_durable(scan, block);
+    for (uint32_t i = 0; i < header->record_count && !result->stopped; i++) {
+        result->stat.record_count = header->first_seq + i;
+        if (scan->request->each &&
+            !scan->request->each(scan->request->context, header->first_seq + i, block->records[i]))
+            result->stopped = true;
+    }
+    chain_advance(&result->chain, block);
+}
+
+// The block where the chain ended is damaged, by `proof`. Unless another process writes the log and
+// has written that block since it was read.
+static int damaged_cut(struct scan *scan, const char *proof)
+{
+    struct scan_result *result = scan->result;
+    if (!scan->request->recovery) {
+        if (read_blocks(scan, scan->cut_index, 1) < 0)
+            return -1;
+        if (chain_fault(&result->chain, &scan->blocks[0]) == NULL) {
+            scan->grew = true;
+            return 0;
+        }
+    }
+    return damaged(scan, scan->at, scan->cut_index, result->chain.block_no, scan->cut_fault, proof);
+}
+
+// A block at or behind the place where the chain ended in the last segment: does it prove that the
+// bad one had been durable?
+static int walk_tail(struct scan *scan, uint64_t index, const struct block *block)
+{
+    struct scan_result *result = scan->result;
+    if (block_is_zero(block))
+        return 0;
+    result->stat.torn_block_count++;
+    if (index - scan->cut_index >= JOURNAL_WRITE_BLOCKS_MAX)
+        return damaged_cut(scan, "there are bytes further behind it than one write reaches");
+    if (block_fault(block) != NULL || block->header.salt != result->chain.salt ||
+        block->header.epoch != result->chain.epoch)
+        return 0;
+    count_durable(scan, block);
+    // The first says it of records, the second of blocks without records too.
+    if (block->header.durable_upto >= result->chain.next_seq ||
+        block_durable_before(block) > result->chain.block_no)
+        return damaged_cut(scan, "a later block proves that it had been durable");
+    return 0;
+}
+
+static int walk_block(struct scan *scan, bool proven, uint64_t index, const struct block *block)
+{
+    if (!scan->cut) {
+        const char *fault = chain_fault(&scan->result->chain, block);
+        if (!fault && (index == 0) != ((block->header.flags & BLOCK_SEGMENT) != 0))
+            fault = "it belongs in another place";
+        if (!fault) {
+            accept_block(scan, block);
+            return 0;
+        }
+        if (proven)
+            return damaged(scan, scan->at, index, scan->result->chain.block_no, fault,
+                           "the next segment proves that it had been durable");
+        scan->cut = true;
+        scan->cut_index = index;
+        scan->cut_fault = fault;
+    }
+    return walk_tail(scan, index, block);
+}
+
+static int walk_blocks(struct scan *scan, bool proven, uint64_t end)
+{
+    for (uint64_t index = 0; index < end;) {
+        uint64_t count = end - index < READ_BLOCKS ? end - index : READ_BLOCKS;
+        if (read_blocks(scan, index, count) < 0)
+            return -1;
+        for (uint64_t i = 0; i < count; i++) {
+            if (walk_block(scan, proven, index + i, &scan->blocks[i]) < 0)
+                return -1;
+            if (scan->result->stopped || scan->grew)
+                return 0;
+        }
+        index += count;
+    }
+    return 0;
+}
+
+// The segment's header against the chain, before its blocks: a new segment has a new salt, and
+// begins where the last one ended or was cut.
+static int enter_segment(struct scan *scan, const struct segment *segment, bool first)
+{
+    struct chain *chain = &scan->result->chain;
+    const struct block_header *header = &segment->header;
+    if (first) {
+        *chain = (struct chain){.next_seq = 1, .epoch = header->epoch, .shard = header->shard};
+    } else if (header->epoch != chain->epoch && header->epoch != chain->epoch + 1) {
+        return damaged(scan, segment, 0, header->block_no, "its epoch does not follow", NULL);
+    }
+    chain->epoch = header->epoch;
+    chain->salt = header->salt;
+    return 0;
+}
+
+static int walk_segment(struct scan *scan, size_t i)
+{
+    const struct segment *segment = &scan->segments[i];
+    uint64_t end = segment->bytes / JOURNAL_BLOCK_SIZE;
+    bool proven = i + 1 < scan->used_count;
+    if (enter_segment(scan, segment, i == 0) < 0)
+        return -1;
+    if (proven) {
+        const struct segment *next = segment + 1;
+        uint64_t length = next->header.block_no - segment->header.block_no;
+        bool cut_by_recovery = next->header.epoch != segment->header.epoch;
+        if (length == 0 || length > end || (length < end && !cut_by_recovery))
+            return damaged(scan, next, 0, next->header.block_no,
+                           "it does not follow the segment before it", NULL);
+        end = length;
+    }
+    if (open_segment(scan, segment) < 0)
+        return -1;
+    int result = walk_blocks(scan, proven, end);
+    close_segment(scan);
+    return result;
+}
+
+// Spares
+
+static int spare_not_empty(struct scan *scan, const struct segment *segment, uint64_t index)
+{
+    if (!scan->request->recovery) {
+        if (read_blocks(scan, 0, 1) < 0)
+            return -1;
+        scan->grew = block_fault(&scan->blocks[0]) == NULL; // it has come into use meanwhile
+        if (scan->grew)
+            return 0;
+    }
+    if (segment->kind == SEGMENT_BROKEN)
+        return damaged(scan, segment, 0, scan->result->chain.block_no, "its segment header is bad",
+                       "there are blocks behind it");
+    return damaged(scan, segment, index, 0, "it is a spare and not empty", NULL);
+}
+
+static int check_spare_blocks(struct scan *scan, const struct segment *segment)
+{
+    uint64_t end = segment->bytes / JOURNAL_BLOCK_SIZE;
+    for (uint64_t index = 0; index < end;) {
+        uint64_t count = end - index < READ_BLOCKS ? end - index : READ_BLOCKS;
+        if (read_blocks(scan, index, count) < 0)
+            return -1;
+        for (uint64_t i = 0; i < count; i++)
+            if (index + i > 0 && !block_is_zero(&scan->blocks[i]))
+                return spare_not_empty(scan, segment, index + i);
+        index += count;
+    }
+    return 0;
+}
+
+// A spare holds zeros. The first one may hold what is left of a header whose write was cut short:
+// nothing can have been written behind it, and the header is written again.
+static int check_spares(struct scan *scan)
+{
+    for (size_t i = scan->used_count; i < scan->segment_count && !scan->grew; i++) {
+        const struct segment *segment = &scan->segments[i];
+        if (open_segment(scan, segment) < 0)
+            return -1;
+        int result = check_spare_blocks(scan, segment);
+        close_segment(scan);
+        if (result < 0)
+            return -1;
+        scan->result->stat.torn_block_count += segment->kind == SEGMENT_BROKEN;
+    }
+    return 0;
+}
+
+static int scan_files(struct scan *scan)
+{
+    struct scan_result *result = scan->result;
+    if (list_segments(scan) < 0 || examine_files(scan) < 0)
+        return -1;
+    result->stat.segment_count = scan->used_count;
+    result->stat.spare_count = scan->segment_count - scan->used_count;
+    result->last_segment = scan->used_count;
+    for (size_t i = 0; i < scan->used_count && !result->stopped && !scan->grew; i++)
+        if (walk_segment(scan, i) < 0)
+            return -1;
+    result->stat.epoch_count = result->chain.epoch;
+    result->stat.shard = result->chain.shard;
+    if (result->stopped)
+        return 0;
+    if (scan->grew)
+        result->stat.torn_block_count = 0;
+    return check_spares(scan);
+}
+
+int scan_log(struct disk *disk, const struct scan_request *request, struct scan_result *result,
+             struct error *error)
+{
+    struct scan scan = {.disk = disk, .request = request, .result = result, .error = error};
+    *result = (struct scan_result){.chain = {.next_seq = 1, .shard = request->shard}};
+    scan.blocks = aligned_alloc(DISK_BLOCK_SIZE, READ_BYTES);
+    if (!scan.blocks)
+        return error_set(error, "journal %s: no memory (%u bytes)", disk->path, READ_BYTES);
+    int status = scan_files(&scan);
+    free(scan.blocks);
+    free(scan.segments);
+    return status;
+}
+
+int journal_scan(struct disk *disk, journal_record_fn *each, void *context,
+                 struct journal_stat *stat, struct error *error)
+{
+    struct scan_request request = {.each = each, .context = context};
+    struct scan_result result;
+    int status = scan_log(disk, &request, &result, error);
+    *stat = result.stat;
+    return status;
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+//
+// scan: reads a whole log, verifies it, and decides where it ends. Private to journal/.
+#ifndef SLUICE_JOURNAL_SCAN_H
+#define SLUICE_JOURNAL_SCAN_H
+
+#include "journal/block.h"
+
+struct scan_request {
+    // The log is ours alone: sync before reading, so that no decision rests on bytes that never
+    // reached the disk, and take what is bad at its word. Otherwise another process may be writing,
+    // and a block that turned out bad is looked at once more before it is called damaged.
+    bool recovery;
+    uint16_t shard;          // recovery: another shard's log is refused
+    journal_record_fn *each; // or NULL
+    void *context;
+};
+
+struct scan_result {
+    struct journal_stat stat;
+    struct chain chain;    // where the log ends, in the epoch and with the salt of its last segment
+    uint64_t last_segment; // number of the last one in use, 0 when there is none
+    bool stopped;          // `each` returned false
+};
+
+// scan_log: 0, or -1 with `error` at the first damage, which is named with its file, byte offset
+// and block. Allocates while it runs.
+int scan_log(struct disk *disk, const struct scan_request *request, struct scan_result *result,
+             struct error *error);
+
+#endif

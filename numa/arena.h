@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+//
+// arena: memory that is reserved, placed, touched and locked at start and handed out once, piece by
+// piece, until the process ends. Huge pages where the host has them, normal pages with a warning
+// where it has not. There is no free: what is allocated at start lives as long as the arena.
+#ifndef SLUICE_NUMA_ARENA_H
+#define SLUICE_NUMA_ARENA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "numa/error.h"
+
+#define ARENA_ANY_NODE (-1)
+
+struct arena {
+    unsigned char *base;
+    size_t size;      // bytes, a multiple of page_size
+    size_t used;      // bytes handed out
+    size_t page_size; // bytes of the pages really obtained: 2 MiB, or the base page size
+    int node;         // asked for; ARENA_ANY_NODE for wherever first touched
+};
+
+// arena_open: reserve `size` bytes (rounded up) for `name` on NUMA node `node`, bind, touch and
+// lock them, and keep them out of core dumps. Tries 2 MiB huge pages first when `huge`; when the
+// host has too few, warns with the shortfall and the command that mends it and takes normal pages.
+// Pages that cannot be locked (RLIMIT_MEMLOCK) are a warning too, and so are pages that the kernel
+// put on another node. 0, or -1 with `error` (no memory, no such node). Needs Linux 5.14. Before
+// threads start.
+int arena_open(struct arena *arena, const char *name, size_t size, int node, bool huge,
+               struct error *error);
+
+// arena_take: the next `size` zeroed bytes at `alignment` (a power of two up to page_size). Stops
+// the process when the arena was reserved too small, which is a mistake of ours: sizes are known at
+// start.
+void *arena_take(struct arena *arena, size_t size, size_t alignment);
+
+// arena_close: unmap. Nothing taken from it may be used afterwards.
+void arena_close(struct arena *arena);
+
+#endif

@@ -1,0 +1,86 @@
+# Sourced by the lab tests: a lab of their own, a gateway in it, and what they report.
+# shellcheck shell=bash
+set -u
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+sluice=$root/${B:-build}/sluice
+export LAB=sluice-test
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/sluice-test.XXXXXX")
+gateway_pid=
+failures=0
+
+ok() { echo "ok $*"; }
+fail() {
+    echo "FAIL $*"
+    failures=$((failures + 1))
+}
+skip() { echo "skip $*"; }
+
+# check NAME COMMAND…: ok when the command succeeds.
+check() {
+    local name=$1
+    shift
+    if "$@"; then ok "$name"; else fail "$name: $*"; fi
+}
+
+# Prefixes, not functions: what is started in the background with one has its own pid in $!.
+in_gw="ip netns exec $LAB-gw"
+in_cl="ip netns exec $LAB-cl"
+
+leave() {
+    [ -z "$gateway_pid" ] || kill -9 "$gateway_pid" 2>/dev/null
+    "$root/scripts/lab" down
+    rm -rf "$work"
+}
+trap leave EXIT
+trap 'exit 1' INT TERM
+
+lab_up() {
+    "$root/scripts/lab" up
+    "$root/scripts/lab" config "$work/journal" >"$work/lab.conf"
+}
+
+# gateway_start [CONFIG]: start and wait until it is ready; its messages (JSON lines) are in $work/gateway.log.
+gateway_start() {
+    : >"$work/gateway.log"
+    $in_gw "$sluice" run --config "${1:-$work/lab.conf}" --json >"$work/gateway.log" 2>"$work/gateway.err" &
+    gateway_pid=$!
+    for _ in $(seq 300); do
+        grep -q '"ready"' "$work/gateway.log" && return 0
+        kill -0 $gateway_pid 2>/dev/null || break
+        sleep 0.05
+    done
+    cat "$work/gateway.err" >&2
+    gateway_pid=
+    return 1
+}
+
+# gateway_end [SIGNAL]: stop and wait; the exit status is the gateway's.
+gateway_end() {
+    local pid=$gateway_pid
+    gateway_pid=
+    kill -"${1:-TERM}" "$pid" 2>/dev/null
+    wait "$pid"
+}
+
+# message EVENT PATH…: a value out of the gateway's last message of that kind, e.g. message stopped shards 0 state_hash
+message() {
+    python3 - "$work/gateway.log" "$@" <<'PYTHON'
+import json, sys
+found = None
+for line in open(sys.argv[1]):
+    value = json.loads(line)
+    if value.get("event") == sys.argv[2]:
+        found = value
+for key in sys.argv[3:]:
+    found = found[int(key) if key.isdigit() else key]
+print(found if isinstance(found, (int, float, str)) else json.dumps(found))
+PYTHON
+}
+
+replay() { "$sluice" replay --json "${1:-$work/journal/shard-0}"; }
+
+# field NAME: of the JSON object on standard input.
+field() { python3 -c 'import json,sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
+
+finish() { [ $failures = 0 ]; }

@@ -1,0 +1,85 @@
+#!/bin/bash
+# What cannot work is refused with one line that says what, where, and what to do; what can, works with a warning.
+. "$(dirname "$0")/lib.sh"
+lab_up
+
+# refused NAME PATTERN COMMAND…: a non-zero status and exactly one line on stderr (warnings aside), which fits.
+refused() {
+    local name=$1 pattern=$2
+    shift 2
+    timeout 20 "$@" >/dev/null 2>"$work/err"
+    local status=$?
+    grep -v '^sluice: warning:' "$work/err" >"$work/lines"
+    if [ $status != 0 ] && [ $status != 124 ] && [ "$(wc -l <"$work/lines")" = 1 ] &&
+        grep -qE "^sluice: .*$pattern" "$work/lines"; then
+        ok "$name"
+    else
+        fail "$name: status $status: $(cat "$work/err")"
+    fi
+}
+
+# edited SED-EXPRESSION: a copy of the configuration, changed.
+edited() { sed "$1" "$work/lab.conf" >"$work/edited.conf"; echo "$work/edited.conf"; }
+run="$in_gw $sluice run --config"
+
+refused "a missing configuration" 'nothing.conf: cannot read' $run "$work/nothing.conf"
+refused "a syntax error, with its line" 'edited.conf:[0-9]+: syntax error' $run "$(edited 's/name = /name == /')"
+refused "an unknown key, with its line and the known ones" 'edited.conf:5: unknown key "queues"; known here: interface, queue' \
+    $run "$(edited 's/queue = 0/queue = 0; queues = 1/')"
+refused "a missing interface" 'no interface "nope0"' $run "$(edited 's/"sl-gw"/"nope0"/')"
+refused "a UDP port used twice" '"request_port" and "udp_port" are both 26400' \
+    $run "$(edited 's/request_port = 26401/request_port = 26400/')"
+refused "a core that does not exist" 'core 999' $run "$(edited 's/ core = 0; idle/ core = 999; idle/')"
+refused "a number out of range" '"orders" is 0; it must be 1 to' $run "$(edited 's/orders = 1000000/orders = 0/')"
+refused "a number that is not a power of two" '"history" is 1000001; it must be a power of two' \
+    $run "$(edited 's/history = 262144/history = 1000001/')"
+refused "a symbol listed twice" 'symbol "ACME    " is listed twice' $run "$(edited 's/"AMZN"/"ACME"/')"
+refused "a user there twice" 'user "LOAD0 " is there twice' $run "$(edited 's/"LOAD1"/"load0"/')"
+refused "a feed group that is not multicast" 'not a multicast address' $run "$(edited 's/239.77.0.1/10.77.0.9/')"
+refused "a queue that the interface has not" 'queue 5' $run "$(edited 's/queue = 0/queue = 5/')"
+refused "zero-copy where the driver has none" 'no zero-copy; set mode = "copy"' $run "$(edited 's/"copy"/"zerocopy"/')"
+refused "an unknown verb" 'no verb "fly"' "$sluice" fly
+chmod 755 "$work"; chmod 644 "$work/lab.conf"
+refused "no capabilities" 'CAP_BPF' $in_gw setpriv --bounding-set=-all --inh-caps=-all --reuid=65534 --clear-groups \
+    "$sluice" run --config "$work/lab.conf"
+
+gateway_start || { fail "the gateway starts"; exit 1; }
+refused "a second instance on the interface, naming the first" "another instance of sluice.*held by process $gateway_pid" \
+    $run "$(edited "s#$work/journal#$work/journal2#")"
+mv "$work/gateway.log" "$work/first.log"
+gateway_end || fail "the first instance stops with status 0"
+
+# A journal that is not what was written.
+cp -r "$work/journal" "$work/pristine"
+segment=$work/journal/shard-0/segment-0000000000000001
+damage() {
+    rm -rf "$work/journal"
+    cp -r "$work/pristine" "$work/journal"
+    python3 -c "
+import sys
+with open(sys.argv[1], 'r+b') as f:
+    f.seek(int(sys.argv[2])); byte = f.read(1)[0]
+    f.seek(int(sys.argv[2])); f.write(bytes([byte ^ int(sys.argv[3])]))" "$segment" "$1" "$2"
+}
+damage 4200 4
+refused "a journal with a flipped bit, with the place" 'segment-0000000000000001.*4096' $run "$work/lab.conf"
+refused "its verification" 'segment-0000000000000001.*4096' "$sluice" journal verify "$work/journal/shard-0"
+rm -rf "$work/journal"; cp -r "$work/pristine" "$work/journal"
+python3 "$here/other_version.py" "$segment"
+refused "a journal of another version" 'version 9' $run "$work/lab.conf"
+rm -rf "$work/journal"; mkdir "$work/journal"; cp -r "$work/pristine/shard-0" "$work/journal/shard-1"
+two_shards=$(edited 's/^shards = ( {/shards = ( { port = 0; udp_port = 26500; feed_group = "239.77.0.2"; feed_port = 26477; }, {/')
+sed -i 's/"AMZN"; shard = 0/"AMZN"; shard = 1/' "$two_shards"
+refused "another shard's journal" 'shard 0' $run "$two_shards"
+rm -rf "$work/journal"; cp -r "$work/pristine" "$work/journal"
+gateway_start || { fail "the gateway starts on the pristine journal"; exit 1; }
+gateway_end
+
+# Without huge pages: a warning, and it works.
+pages=$(cat /proc/sys/vm/nr_hugepages)
+echo 0 >/proc/sys/vm/nr_hugepages
+gateway_start && ok "no huge pages: it starts" || fail "no huge pages: it does not start"
+gateway_end
+check "no huge pages: a warning with the remedy" grep -q 'warning: .*huge pages.*nr_hugepages' "$work/gateway.err"
+echo "$pages" >/proc/sys/vm/nr_hugepages
+finish

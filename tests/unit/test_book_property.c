@@ -1,0 +1,1549 @@
+// SPDX-License-Identifier: MIT
+//
+// Random flows of commands through the book and through the reference side by side. After every
+// command all events must be equal byte for byte; now and then, and at the end, so must the whole
+// state. Each flow runs in a child process, so that a crash or an endless loop of the book is a
+// failure like any other. A failing flow is cut down, command by command and field by field, to a
+// short one that still fails, and printed.
+//
+// SEED=number repeats a run; COUNT=number sets the commands of all flows together (1,000,000).
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/seccomp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "book/book.h"
+#include "tests/unit/reference.h"
+
+#define COUNT_DEFAULT    1000000u
+#define MIDNIGHT_NS      1700006400000000000ull
+#define CPU_SECONDS_MAX  20   // for one flow; a book that needs longer is in an endless loop
+#define CPU_SECONDS_CUT  2    // the same while cutting down
+#define CUT_RUNS_MAX     4000 // runs spent on cutting down
+#define CUT_CHECK_ALWAYS 256  // up to this many commands the state is compared after each
+#define EXIT_DIFFERENT   3
+
+// Random numbers
+
+struct random {
+    uint64_t state;
+};
+
+// splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.
+static uint64_t random_bits(struct random *random)
+{
+    uint64_t z = random->state += 0x9E3779B97F4A7C15ull;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+    return z ^ (z >> 31);
+}
+
+static uint32_t random_below(struct random *random, uint32_t bound)
+{
+    return (uint32_t)((random_bits(random) >> 32) * bound >> 32);
+}
+
+static bool random_percent(struct random *random, uint32_t percent)
+{
+    return random_below(random, 100) < percent;
+}
+
+static uint64_t environment_number(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+    return text && *text ? strtoull(text, NULL, 0) : otherwise;
+}
+
+static uint64_t run_seed(void)
+{
+    uint32_t fresh = 1;
+    if (getrandom(&fresh, sizeof(fresh), 0) != sizeof(fresh))
+        fresh = 1;
+    return environment_number("SEED", fresh);
+}
+
+// Traces: what a child process runs, in memory it shares with its parent.
+
+struct trace {
+    struct book_limits limits;
+    uint64_t seed;           // of everything that is random besides the commands
+    uint32_t check_interval; // commands between comparisons of the whole state
+    uint32_t count;
+    uint32_t failed_index; // the command being applied when it failed
+    char failure[2048];
+    struct command commands[];
+};
+
+static struct trace *trace_new(uint32_t capacity)
+{
+    size_t size = sizeof(struct trace) + capacity * sizeof(struct command);
+    struct trace *trace =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    cr_assert(trace != MAP_FAILED);
+    return trace;
+}
+
+static void trace_free(struct trace *trace, uint32_t capacity)
+{
+    munmap(trace, sizeof(struct trace) + capacity * sizeof(struct command));
+}
+
+static struct trace *running; // in the child
+
+__attribute__((noreturn, format(printf, 1, 2))) static void differs(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(running->failure, sizeof(running->failure), format, arguments);
+    va_end(arguments);
+    _exit(EXIT_DIFFERENT);
+}
+
+#define AGREE(condition, ...) ((condition) ? (void)0 : differs(__VA_ARGS__))
+
+// Printing
+
+static const char *command_name(uint8_t type)
+{
+    static const char *names[] = {"0",
+                                  "COMMAND_OPEN",
+                                  "COMMAND_INSTRUMENT",
+                                  "COMMAND_SESSION",
+                                  "COMMAND_START",
+                                  "COMMAND_CLOSE",
+                                  "COMMAND_ENTER",
+                                  "COMMAND_REPLACE",
+                                  "COMMAND_CANCEL",
+                                  "COMMAND_MODIFY",
+                                  "COMMAND_QUERY"};
+    static char number[4];
+    if (type < sizeof(names) / sizeof(names[0]))
+        return names[type];
+    snprintf(number, sizeof(number), "%u", type);
+    return number;
+}
+
+static void print_number(const char *name, uint64_t value)
+{
+    if (value)
+        fprintf(stderr, ", .%s = %" PRIu64, name, value);
+}
+
+static void print_text(const char *name, const char *text, size_t size)
+{
+    static const char zeros[16];
+    if (memcmp(text, zeros, size) == 0)
+        return;
+    fprintf(stderr, ", .%s = \"", name);
+    for (size_t i = 0; i < size; i++)
+        fprintf(stderr, "\\x%02x", (unsigned char)text[i]);
+    fprintf(stderr, "\"");
+}
+
+static void print_order(const struct command *c)
+{
+    print_number("order.user_ref_num", c->order.user_ref_num);
+    print_number("order.orig_user_ref_num", c->order.orig_user_ref_num);
+    print_number("order.quantity", c->order.quantity);
+    print_number("order.price", c->order.price);
+    print_number("order.attributes.time_in_force", c->order.attributes.time_in_force);
+    print_number("order.attributes.display", c->order.attributes.display);
+    print_number("order.attributes.capacity", c->order.attributes.capacity);
+    print_number("order.attributes.sweep", c->order.attributes.sweep);
+    print_number("order.attributes.reserved", c->order.attributes.reserved);
+    print_text("order.firm", c->order.firm, sizeof(c->order.firm));
+    print_text("order.client_order_id", c->order.client_order_id, 14);
+}
+
+static void print_command(const struct command *c)
+{
+    fprintf(stderr, "    {.type = %s", command_name(c->type));
+    print_number("time_ns", c->time_ns);
+    print_number("verdict", c->verdict);
+    print_number("session", c->session);
+    print_number("instrument", c->instrument);
+    print_number("side", c->side);
+    print_number("user_ref_index", c->user_ref_index);
+    if (c->type == COMMAND_OPEN) {
+        print_number("open.midnight_ns", c->open.midnight_ns);
+        print_number("open.shard", c->open.shard);
+        print_text("open.session_id", c->open.session_id, sizeof(c->open.session_id));
+    } else if (c->type == COMMAND_INSTRUMENT) {
+        print_number("listing.round_lot", c->listing.round_lot);
+        print_text("listing.symbol", c->listing.symbol, sizeof(c->listing.symbol));
+    } else if (c->type == COMMAND_SESSION) {
+        print_text("member.user_name", c->member.user_name, sizeof(c->member.user_name));
+        print_text("member.firm", c->member.firm, sizeof(c->member.firm));
+    } else {
+        print_order(c);
+    }
+    fprintf(stderr, "},\n");
+}
+
+static void print_trace(const struct trace *trace)
+{
+    fprintf(stderr,
+            "%s\nstruct book_limits limits = {.orders_max = %u, .instruments_max = %u, "
+            ".sessions_max = %u};\nstruct command commands[] = { // the last one fails\n",
+            trace->failure, trace->limits.orders_max, trace->limits.instruments_max,
+            trace->limits.sessions_max);
+    for (uint32_t i = 0; i < trace->count; i++)
+        print_command(&trace->commands[i]);
+    fprintf(stderr, "};\n");
+}
+
+static void describe(char text[512], const char *whose, const struct event *e)
+{
+    if (!e) {
+        snprintf(text, 512, "%s: nothing\n", whose);
+        return;
+    }
+    int length = snprintf(text, 512,
+                          "%s: type %u seq %" PRIu64 " stream %" PRIu64 " time %" PRIu64
+                          " user ref %u/%u quantity %u price %u session %u instrument %u side %u "
+                          "code 0x%02x; bytes 44..63:",
+                          whose, e->type, e->seq, e->stream_seq, e->time_ns, e->user_ref_num,
+                          e->user_ref_index, e->quantity, e->price, e->session, e->instrument,
+                          e->side, e->code);
+    for (size_t i = 44; i < sizeof(*e); i++)
+        length += snprintf(text + length, 512 - (size_t)length, " %02x", ((const uint8_t *)e)[i]);
+    snprintf(text + length, 512 - (size_t)length, "\n");
+}
+
+// The book's memory: random bytes, with a page behind it that cannot be touched, so that one byte
+// too many is a crash. When the size is no multiple of 64 the gap holds guard bytes.
+
+#define GUARD_BYTE 0xA5
+
+struct book_memory {
+    unsigned char *book;
+    size_t size;
+    unsigned char *mapping;
+    size_t mapping_size;
+};
+
+static struct book_memory memory_new(size_t size, struct random *random)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t rounded = (size + page - 1) / page * page;
+    struct book_memory memory = {.size = size, .mapping_size = rounded + 2 * page};
+    memory.mapping =
+        mmap(NULL, memory.mapping_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory.mapping == MAP_FAILED)
+        abort();
+    mprotect(memory.mapping, page, PROT_NONE);
+    mprotect(memory.mapping + page + rounded, page, PROT_NONE);
+    memset(memory.mapping + page, GUARD_BYTE, rounded);
+    memory.book = memory.mapping + page + ((rounded - size) & ~(size_t)63);
+    memset(memory.book, (int)random_bits(random), size);
+    return memory;
+}
+
+static bool memory_guards_intact(const struct book_memory *memory)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const unsigned char *begin = memory->mapping + page;
+    const unsigned char *end = memory->mapping + memory->mapping_size - page;
+    for (const unsigned char *byte = begin; byte < memory->book; byte++) {
+        if (*byte != GUARD_BYTE)
+            return false;
+    }
+    for (const unsigned char *byte = memory->book + memory->size; byte < end; byte++) {
+        if (*byte != GUARD_BYTE)
+            return false;
+    }
+    return true;
+}
+
+static void memory_free(struct book_memory *memory)
+{
+    munmap(memory->mapping, memory->mapping_size);
+}
+
+// Where the book's events go: runs of 1 to `run_max` slots in a random place of a small space full
+// of garbage, the one slot behind each run watched, what has been taken turned to garbage again.
+
+#define COLLECTOR_SLOTS 64
+#define GARBAGE_BYTE    0xEE
+
+struct collector {
+    struct event_sink sink;
+    struct event space[COLLECTOR_SLOTS + 1];
+    struct event *first; // of those not yet taken
+    uint32_t run_max;
+    struct random random;
+    struct event *events; // taken since collector_reset
+    uint32_t count, capacity;
+};
+
+static void collector_take(struct collector *collector)
+{
+    AGREE(collector->sink.next >= collector->first && collector->sink.next <= collector->sink.end,
+          "the sink's next is outside of its space");
+    uint32_t fresh = (uint32_t)(collector->sink.next - collector->first);
+    if (!collector->events || collector->count + fresh > collector->capacity) {
+        collector->capacity = 2 * (collector->count + fresh) + 64;
+        collector->events = realloc(collector->events, collector->capacity * sizeof(struct event));
+        if (!collector->events)
+            abort();
+    }
+    memcpy(&collector->events[collector->count], collector->first, fresh * sizeof(struct event));
+    collector->count += fresh;
+    memset(collector->first, GARBAGE_BYTE, fresh * sizeof(struct event));
+    collector->first = collector->sink.next;
+    for (size_t i = 0; i < sizeof(struct event); i++)
+        AGREE(((unsigned char *)collector->sink.end)[i] == GARBAGE_BYTE,
+              "an event was written behind the sink's end");
+}
+
+static void collector_more(struct event_sink *sink)
+{
+    struct collector *collector = sink->context;
+    AGREE(sink->next == sink->end, "more() was called while there was room");
+    collector_take(collector);
+    uint32_t length = 1 + random_below(&collector->random, collector->run_max);
+    uint32_t offset = random_below(&collector->random, COLLECTOR_SLOTS - length + 1);
+    sink->next = collector->first = collector->space + offset;
+    sink->end = sink->next + length;
+}
+
+static void collector_init(struct collector *collector, uint32_t run_max, uint64_t seed)
+{
+    *collector = (struct collector){.run_max = run_max, .random = {seed}};
+    memset(collector->space, GARBAGE_BYTE, sizeof(collector->space));
+    collector->first = collector->space;
+    collector->sink = (struct event_sink){collector->space, collector->space + run_max,
+                                          collector_more, collector};
+}
+
+// Comparing
+
+struct comparison {
+    struct trace *trace;
+    struct reference reference;
+    struct book_memory memory;
+    struct book *book;
+    struct collector collector;
+    // The same commands again in other memory, prefetched, through a sink of another size.
+    struct book_memory twin_memory;
+    struct book *twin;
+    struct collector twin_collector;
+    struct random random;
+};
+
+static void comparison_open(struct comparison *c, struct trace *trace)
+{
+    static const uint32_t run_sizes[] = {1, 1, 2, 3, COLLECTOR_SLOTS};
+    running = c->trace = trace;
+    c->random = (struct random){trace->seed};
+    reference_open(&c->reference, &trace->limits);
+    AGREE(book_limits_check(&trace->limits) == NULL, "the limits are refused");
+    size_t size = book_memory_size(&trace->limits);
+    c->memory = memory_new(size, &c->random);
+    c->book = book_open(c->memory.book, &trace->limits);
+    collector_init(&c->collector, run_sizes[random_below(&c->random, 5)], random_bits(&c->random));
+    c->twin_memory = memory_new(size, &c->random);
+    c->twin = book_open(c->twin_memory.book, &trace->limits);
+    collector_init(&c->twin_collector, COLLECTOR_SLOTS, random_bits(&c->random));
+}
+
+static void compare_events(const struct reference *r, struct collector *collector, const char *who)
+{
+    collector_take(collector);
+    size_t common = r->event_count < collector->count ? r->event_count : collector->count;
+    size_t i = 0;
+    if (common && memcmp(r->events, collector->events, common * sizeof(struct event)) == 0)
+        i = common;
+    while (i < common && memcmp(&r->events[i], &collector->events[i], sizeof(struct event)) == 0)
+        i++;
+    if (i < common || r->event_count != collector->count) {
+        char expected[512], got[512];
+        describe(expected, "expected", i < r->event_count ? &r->events[i] : NULL);
+        describe(got, "got     ", i < collector->count ? &collector->events[i] : NULL);
+        differs("event %zu of %s differs (%u expected, %u came)\n%s%s", i, who, r->event_count,
+                collector->count, expected, got);
+    }
+    collector->count = 0;
+}
+
+static bool level_equal(const struct book_level *a, const struct book_level *b)
+{
+    return a->price == b->price && a->order_count == b->order_count && a->quantity == b->quantity;
+}
+
+static void compare_side(struct comparison *c, uint16_t instrument, enum side side)
+{
+    const struct reference *r = &c->reference;
+    uint32_t capacity = r->order_count + 1;
+    struct book_level *expected = calloc(2 * capacity, sizeof(*expected));
+    struct book_level *got = expected + capacity;
+    uint32_t count = reference_depth(r, instrument, (uint8_t)side, expected, capacity);
+    uint32_t found = book_depth(c->book, instrument, side, got, capacity);
+    AGREE(found == count, "book_depth(%u, %d): %u levels, not %u", instrument, side, found, count);
+    for (uint32_t i = 0; i < count; i++)
+        AGREE(level_equal(&expected[i], &got[i]),
+              "book_depth(%u, %d)[%u]: %u orders, %" PRIu64 " @ %u, not %u orders, %" PRIu64
+              " @ %u",
+              instrument, side, i, got[i].order_count, got[i].quantity, got[i].price,
+              expected[i].order_count, expected[i].quantity, expected[i].price);
+
+    uint32_t some = random_below(&c->random, count + 2);
+    found = book_depth(c->book, instrument, side, got, some);
+    AGREE(found == (some < count ? some : count), "book_depth(%u, %d, count %u): %u", instrument,
+          side, some, found);
+
+    struct book_level best = {.price = 1, .order_count = 1, .quantity = 1};
+    bool any = book_best(c->book, instrument, side, &best);
+    AGREE(any == (count > 0) && level_equal(&best, count ? &expected[0] : &(struct book_level){0}),
+          "book_best(%u, %d): %d, %u @ %u", instrument, side, any, best.order_count, best.price);
+
+    for (uint32_t i = 0; i < 16; i++) {
+        uint32_t price = count ? expected[random_below(&c->random, count)].price : 100000;
+        if (i >= 8)
+            price = i >= 12 ? (uint32_t)random_bits(&c->random) : price + i - 10;
+        uint64_t quantity = reference_level(r, instrument, (uint8_t)side, price).quantity;
+        uint64_t there = book_depth_at(c->book, instrument, side, price);
+        AGREE(there == quantity, "book_depth_at(%u, %d, %u): %" PRIu64 ", not %" PRIu64, instrument,
+              side, price, there, quantity);
+    }
+    free(expected);
+}
+
+static void compare_order(const struct reference_order *expected, bool found,
+                          const struct book_order *got, const char *query)
+{
+    AGREE(found == (expected != NULL), "%s: %s", query, found ? "found" : "not found");
+    if (!expected)
+        return;
+    AGREE(got->order_ref == expected->order_ref && got->user_ref_num == expected->user_ref_num &&
+              got->quantity == expected->quantity && got->executed == expected->executed &&
+              got->price == expected->price && got->session == expected->session &&
+              got->instrument == expected->instrument && got->side == expected->side &&
+              got->user_ref_index == expected->user_ref_index &&
+              memcmp(&got->attributes, &expected->attributes, sizeof(got->attributes)) == 0,
+          "%s: ref %" PRIu64 " user ref %u quantity %u executed %u price %u, not ref %" PRIu64
+          " user ref %u quantity %u executed %u price %u",
+          query, got->order_ref, got->user_ref_num, got->quantity, got->executed, got->price,
+          expected->order_ref, expected->user_ref_num, expected->quantity, expected->executed,
+          expected->price);
+}
+
+static void compare_lookup(struct comparison *c, uint64_t order_ref, uint16_t session,
+                           uint8_t user_ref_index, uint32_t user_ref_num)
+{
+    const struct reference *r = &c->reference;
+    struct book_order got;
+    bool found = book_find_order(c->book, order_ref, &got);
+    compare_order(reference_find_ref(r, order_ref), found, &got, "book_find_order");
+    found = book_find_user_ref(c->book, session, user_ref_index, user_ref_num, &got);
+    compare_order(reference_find(r, session, user_ref_index, user_ref_num), found, &got,
+                  "book_find_user_ref");
+}
+
+static void compare_orders(struct comparison *c)
+{
+    const struct reference *r = &c->reference;
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        const struct reference_order *order = &r->orders[i];
+        compare_lookup(c, order->order_ref, order->session, order->user_ref_index,
+                       order->user_ref_num);
+    }
+    for (uint32_t i = 0; i < 8; i++) {
+        compare_lookup(c, random_below(&c->random, (uint32_t)r->seq + 2),
+                       (uint16_t)random_below(&c->random, r->session_count + 1u),
+                       (uint8_t)random_below(&c->random, 3),
+                       random_below(&c->random, (uint32_t)r->seq + 2));
+        compare_lookup(c, random_bits(&c->random), (uint16_t)random_bits(&c->random),
+                       (uint8_t)random_bits(&c->random), (uint32_t)random_bits(&c->random));
+    }
+}
+
+static void compare_names(struct comparison *c)
+{
+    const struct reference *r = &c->reference;
+    for (uint16_t i = 0; i < r->session_count; i++) {
+        const char *user = book_session_user(c->book, i);
+        AGREE(user && memcmp(user, r->sessions[i].user_name, 6) == 0, "book_session_user(%u)", i);
+        uint64_t next = book_session_next(c->book, i);
+        AGREE(next == r->sessions[i].message_count + 1, "book_session_next(%u): %" PRIu64, i, next);
+    }
+    for (uint16_t i = 0; i < r->instrument_count; i++) {
+        const char *symbol = book_instrument_symbol(c->book, i);
+        AGREE(symbol && memcmp(symbol, r->instruments[i].symbol, 8) == 0,
+              "book_instrument_symbol(%u)", i);
+    }
+    AGREE(!book_session_user(c->book, r->session_count) && !book_session_user(c->book, UINT16_MAX),
+          "book_session_user finds a session that was not admitted");
+    AGREE(!book_instrument_symbol(c->book, r->instrument_count) &&
+              !book_instrument_symbol(c->book, NO_INSTRUMENT),
+          "book_instrument_symbol finds an instrument that is not listed");
+}
+
+static void compare_summary(struct comparison *c)
+{
+    const struct reference *r = &c->reference;
+    struct book_summary s;
+    book_summarise(c->book, &s);
+    AGREE(s.state == r->state, "summary: state %d, not %d", s.state, r->state);
+    AGREE(s.shard == r->shard, "summary: shard %u, not %u", s.shard, r->shard);
+    AGREE(s.instrument_count == r->instrument_count, "summary: %u instruments", s.instrument_count);
+    AGREE(s.session_count == r->session_count, "summary: %u sessions", s.session_count);
+    AGREE(s.order_count == r->order_count, "summary: %u orders, not %u", s.order_count,
+          r->order_count);
+    AGREE(s.seq == r->seq && book_seq(c->book) == r->seq, "summary: seq %" PRIu64, s.seq);
+    AGREE(s.midnight_ns == r->midnight_ns, "summary: midnight %" PRIu64, s.midnight_ns);
+    AGREE(s.feed_next == r->feed_message_count + 1, "summary: feed next %" PRIu64, s.feed_next);
+    AGREE(s.match_count == r->match_count, "summary: match count %" PRIu64, s.match_count);
+    AGREE(s.last_time_ns == r->last_time_ns, "summary: last time %" PRIu64 ", not %" PRIu64,
+          s.last_time_ns, r->last_time_ns);
+    AGREE(memcmp(s.session_id, r->session_id, 10) == 0 && s.session_id[10] == 0,
+          "summary: session id");
+    AGREE(memcmp(&s.limits, &r->limits, sizeof(s.limits)) == 0, "summary: limits");
+}
+
+static void compare_state(struct comparison *c)
+{
+    const struct reference *r = &c->reference;
+    AGREE(reference_sound(r), "the reference is locked, crossed or out of order");
+    compare_summary(c);
+    compare_names(c);
+    for (uint16_t instrument = 0; instrument <= r->instrument_count; instrument++) {
+        compare_side(c, instrument, SIDE_BUY);
+        compare_side(c, instrument, SIDE_SELL);
+        struct book_level bid, offer;
+        AGREE(!book_best(c->book, instrument, SIDE_BUY, &bid) ||
+                  !book_best(c->book, instrument, SIDE_SELL, &offer) || bid.price < offer.price,
+              "instrument %u is locked or crossed", instrument);
+    }
+    compare_side(c, NO_INSTRUMENT, SIDE_BUY);
+    compare_orders(c);
+    uint64_t hash = book_hash(c->book), twin = book_hash(c->twin);
+    AGREE(hash == twin,
+          "book_hash: %016" PRIx64 ", but %016" PRIx64 " after the same commands elsewhere", hash,
+          twin);
+    AGREE(memory_guards_intact(&c->memory) && memory_guards_intact(&c->twin_memory),
+          "bytes outside of the book's memory were written");
+}
+
+// check_agreement: run a trace; ends the process at the first difference. In the child.
+static void check_agreement(struct trace *trace)
+{
+    static struct comparison comparison;
+    struct comparison *c = &comparison;
+    comparison_open(c, trace);
+    for (uint32_t i = 0; i < trace->count; i++) {
+        const struct command *command = &trace->commands[i];
+        trace->failed_index = i;
+        reference_apply(&c->reference, command);
+        book_apply(c->book, command, &c->collector.sink);
+        compare_events(&c->reference, &c->collector, "the book");
+        book_prefetch(c->twin, &trace->commands[i + random_below(&c->random, trace->count - i)]);
+        book_prefetch(c->twin, command);
+        book_apply(c->twin, command, &c->twin_collector.sink);
+        compare_events(&c->reference, &c->twin_collector, "the second book");
+        if ((i + 1) % trace->check_interval == 0 || i + 1 == trace->count)
+            compare_state(c);
+    }
+}
+
+// Running in a child, cutting down
+
+typedef void check_fn(struct trace *trace);
+
+static void limit_cpu_time(int seconds)
+{
+    struct itimerval timer = {.it_value.tv_sec = seconds};
+    setitimer(ITIMER_PROF, &timer, NULL);
+}
+
+// True when `check` fails on the trace: ->failure says how, ->failed_index where.
+static bool fails(struct trace *trace, check_fn *check, int cpu_seconds)
+{
+    trace->failed_index = 0;
+    trace->failure[0] = 0;
+    pid_t child = fork();
+    cr_assert(child >= 0, "fork");
+    if (child == 0) {
+        signal(SIGABRT, SIG_DFL);
+        signal(SIGSEGV, SIG_DFL);
+        signal(SIGPROF, SIG_DFL);
+        limit_cpu_time(cpu_seconds);
+        check(trace);
+        _exit(0);
+    }
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return false;
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGPROF)
+        snprintf(trace->failure, sizeof(trace->failure), "endless loop");
+    else if (WIFSIGNALED(status))
+        snprintf(trace->failure, sizeof(trace->failure), "killed: %s", strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status) != EXIT_DIFFERENT)
+        snprintf(trace->failure, sizeof(trace->failure), "exit %d", WEXITSTATUS(status));
+    return true;
+}
+
+struct cut {
+    struct trace *trace;  // fails
+    struct trace *backup; // of its commands
+    check_fn *check;
+    uint32_t runs;
+};
+
+static bool still_fails(struct cut *cut)
+{
+    if (cut->runs >= CUT_RUNS_MAX)
+        return false;
+    cut->runs++;
+    return fails(cut->trace, cut->check, CPU_SECONDS_CUT);
+}
+
+static void cut_save(struct cut *cut)
+{
+    cut->backup->count = cut->trace->count;
+    memcpy(cut->backup->failure, cut->trace->failure, sizeof(cut->backup->failure));
+    memcpy(cut->backup->commands, cut->trace->commands, cut->trace->count * sizeof(struct command));
+}
+
+static void cut_restore(struct cut *cut)
+{
+    cut->trace->count = cut->backup->count;
+    memcpy(cut->trace->failure, cut->backup->failure, sizeof(cut->trace->failure));
+    memcpy(cut->trace->commands, cut->backup->commands,
+           cut->backup->count * sizeof(struct command));
+}
+
+static void cut_end(struct cut *cut)
+{
+    cut->trace->count = cut->trace->failed_index + 1;
+}
+
+static bool cut_try_without(struct cut *cut, uint32_t start, uint32_t count)
+{
+    struct trace *trace = cut->trace;
+    cut_save(cut);
+    if (count > trace->count - start)
+        count = trace->count - start;
+    memmove(&trace->commands[start], &trace->commands[start + count],
+            (trace->count - start - count) * sizeof(struct command));
+    trace->count -= count;
+    if (trace->count && still_fails(cut)) {
+        cut_end(cut);
+        return true;
+    }
+    cut_restore(cut);
+    return false;
+}
+
+static void cut_commands(struct cut *cut)
+{
+    bool progress = true;
+    for (uint32_t chunk = cut->trace->count; chunk > 1 || progress;) {
+        chunk = chunk > 1 ? chunk / 2 : 1;
+        progress = false;
+        for (uint32_t start = 0; start < cut->trace->count;) {
+            if (cut_try_without(cut, start, chunk))
+                progress = true;
+            else
+                start += chunk;
+        }
+    }
+}
+
+static void cut_fields(struct cut *cut)
+{
+    static const struct {
+        size_t offset, size;
+    } fields[] = {{0, 8},  {9, 1},  {10, 2}, {12, 2}, {14, 1}, {15, 1}, {16, 4}, {20, 4}, {24, 4},
+                  {28, 4}, {32, 2}, {34, 2}, {36, 4}, {40, 8}, {48, 1}, {49, 7}, {56, 8}};
+    static const unsigned char zeros[8];
+    for (uint32_t i = 0; i < cut->trace->count; i++) {
+        for (size_t f = 0; f < sizeof(fields) / sizeof(fields[0]); f++) {
+            unsigned char *field = (unsigned char *)&cut->trace->commands[i] + fields[f].offset;
+            if (memcmp(field, zeros, fields[f].size) == 0)
+                continue;
+            cut_save(cut);
+            memset(field, 0, fields[f].size);
+            if (!still_fails(cut))
+                cut_restore(cut);
+            else
+                cut_end(cut);
+        }
+    }
+}
+
+static void cut_down(struct trace *trace, check_fn *check)
+{
+    struct cut cut = {trace, trace_new(trace->count), check, 0};
+    uint32_t capacity = trace->count;
+    cut_end(&cut);
+    if (trace->count > CUT_CHECK_ALWAYS)
+        cut_commands(&cut);
+    uint32_t interval = trace->check_interval;
+    cut_save(&cut);
+    trace->check_interval = 1;
+    if (still_fails(&cut)) {
+        cut_end(&cut);
+    } else {
+        cut_restore(&cut);
+        trace->check_interval = interval;
+    }
+    cut_commands(&cut);
+    cut_fields(&cut);
+    cut_commands(&cut);
+    trace_free(cut.backup, capacity);
+}
+
+static void run_trace(struct trace *trace, check_fn *check, uint64_t seed)
+{
+    if (!fails(trace, check, CPU_SECONDS_MAX))
+        return;
+    char first_failure[sizeof(trace->failure)];
+    memcpy(first_failure, trace->failure, sizeof(first_failure));
+    uint32_t first_index = trace->failed_index;
+    cut_down(trace, check);
+    print_trace(trace);
+    cr_assert_fail("SEED=%" PRIu64 ": command %u: %s", seed, first_index, first_failure);
+}
+
+// Flows
+
+struct flow {
+    struct book_limits limits;
+    uint32_t trace_length;
+    uint32_t check_interval;
+    uint32_t thousandths; // of all commands
+    // Which command, in parts of their sum.
+    uint32_t enter, replace, cancel, modify, query, day;
+    uint32_t channels;     // 1 to 3
+    uint32_t price_middle; // of all orders
+    uint32_t price_width;  // ticks to either side
+    uint32_t price_tick;
+    uint32_t passive_percent; // orders on their own side of the middle
+    uint32_t quantity_max;
+    uint32_t sweep_percent; // orders that are 50 times as large, at the far end of the width
+    uint32_t hidden_percent, attributable_percent;
+    uint32_t ioc_percent, market_percent;
+    uint32_t stale_percent;   // numbers used before
+    uint32_t verdict_percent; // refused by the port
+    uint32_t hostile_percent; // a field, or all of them, is anything
+    bool alternating;         // buy, sell, buy, …
+    bool unordered_start;     // the day's set-up commands come in any order, some are missing
+};
+
+struct generator {
+    const struct flow *flow;
+    struct random random;
+    struct reference reference;
+    uint64_t time_ns;
+    uint32_t step;
+};
+
+static uint8_t pick_channel(struct generator *g)
+{
+    static const uint8_t channels[] = {0, 255, 1};
+    return channels[random_below(&g->random, g->flow->channels)];
+}
+
+static struct command setup_command(struct generator *g, uint32_t step)
+{
+    static const char firms[4][5] = {"ALFA", "BRAV", "\0\0\0", "DELT"};
+    const struct book_limits *limits = &g->flow->limits;
+    struct command c = {.time_ns = g->time_ns};
+    if (step == 0) {
+        c.type = COMMAND_OPEN;
+        c.open.midnight_ns = MIDNIGHT_NS;
+        c.open.limits = *limits;
+        c.open.shard = 3;
+        memcpy(c.open.session_id, "DAY0000001", 10);
+    } else if (step <= limits->instruments_max) {
+        c.type = COMMAND_INSTRUMENT;
+        c.instrument = (uint16_t)(step - 1);
+        c.listing.round_lot = 100;
+        memcpy(c.listing.symbol, "SYM     ", 8);
+        c.listing.symbol[3] = (char)('A' + c.instrument % 26);
+    } else if (step <= (uint32_t)limits->instruments_max + limits->sessions_max) {
+        c.type = COMMAND_SESSION;
+        c.session = (uint16_t)(step - 1 - limits->instruments_max);
+        memcpy(c.member.user_name, "USER  ", 6);
+        c.member.user_name[4] = (char)('A' + c.session % 26);
+        memcpy(c.member.firm, firms[c.session % 4], 4);
+    } else {
+        c.type = COMMAND_START;
+    }
+    return c;
+}
+
+static uint32_t setup_count(const struct flow *flow)
+{
+    return 2u + flow->limits.instruments_max + flow->limits.sessions_max;
+}
+
+static const struct reference_order *pick_order(struct generator *g)
+{
+    const struct reference *r = &g->reference;
+    if (r->order_count == 0 || random_percent(&g->random, g->flow->stale_percent))
+        return NULL;
+    return &r->orders[random_below(&g->random, r->order_count)];
+}
+
+static uint32_t last_user_ref(const struct generator *g, const struct command *c)
+{
+    const struct reference *r = &g->reference;
+    return c->session < r->session_count ? r->sessions[c->session].last[c->user_ref_index] : 0;
+}
+
+static uint32_t used_user_ref(struct generator *g, const struct command *c)
+{
+    uint32_t last = last_user_ref(g, c);
+    uint32_t window = last < 64 ? last : 64;
+    return last - random_below(&g->random, window + 1);
+}
+
+static uint32_t new_user_ref(struct generator *g, const struct command *c)
+{
+    if (random_percent(&g->random, g->flow->stale_percent))
+        return used_user_ref(g, c);
+    return last_user_ref(g, c) + 1 +
+           (random_percent(&g->random, 5) ? random_below(&g->random, 9) : 0);
+}
+
+static uint32_t pick_price(struct generator *g, bool buy, bool sweep)
+{
+    const struct flow *flow = g->flow;
+    uint32_t ticks = random_below(&g->random, flow->price_width + 1);
+    if (sweep)
+        return flow->price_middle +
+               (buy ? 1 : -1) * (int32_t)(flow->price_width * flow->price_tick);
+    bool below =
+        random_percent(&g->random, flow->passive_percent) ? buy : random_percent(&g->random, 50);
+    return flow->price_middle + (below ? -1 : 1) * (int32_t)(ticks * flow->price_tick);
+}
+
+static void fill_terms(struct generator *g, struct command *c, bool buy)
+{
+    const struct flow *flow = g->flow;
+    struct random *random = &g->random;
+    bool sweep = random_percent(random, flow->sweep_percent);
+    c->order.price =
+        random_percent(random, flow->market_percent) ? PRICE_MARKET : pick_price(g, buy, sweep);
+    c->order.quantity = 1 + random_below(random, flow->quantity_max);
+    if (sweep)
+        c->order.quantity *= 50;
+    if (c->order.quantity > QUANTITY_MAX)
+        c->order.quantity = QUANTITY_MAX;
+    if (random_percent(random, flow->ioc_percent))
+        c->order.attributes.time_in_force = TIF_IOC;
+    uint32_t display = random_below(random, 100);
+    if (display < flow->hidden_percent)
+        c->order.attributes.display = DISPLAY_HIDDEN;
+    else if (display < flow->hidden_percent + flow->attributable_percent)
+        c->order.attributes.display = DISPLAY_ATTRIBUTABLE;
+    c->order.attributes.capacity = random_below(random, 4) & 3;
+    c->order.attributes.sweep = random_below(random, 2) & 1;
+    memcpy(c->order.client_order_id, "id", 2);
+    for (int i = 2; i < 14; i++)
+        c->order.client_order_id[i] = (char)('a' + (c->time_ns >> i) % 26);
+}
+
+static void fill_enter(struct generator *g, struct command *c)
+{
+    static const uint8_t sells[] = {SIDE_SELL, SIDE_SELL, SIDE_SELL_SHORT, SIDE_SELL_SHORT_EXEMPT};
+    bool buy = g->flow->alternating ? g->step % 2 : random_percent(&g->random, 50);
+    c->side = buy ? SIDE_BUY : sells[random_below(&g->random, 4)];
+    c->order.user_ref_num = new_user_ref(g, c);
+    if (random_percent(&g->random, 50))
+        memcpy(c->order.firm, random_percent(&g->random, 50) ? "ECHO" : "FOXT", 4);
+    fill_terms(g, c, buy);
+}
+
+static void fill_replace(struct generator *g, struct command *c)
+{
+    const struct reference_order *order = pick_order(g);
+    if (order) {
+        c->session = order->session;
+        c->user_ref_index = order->user_ref_index;
+        c->order.orig_user_ref_num = order->user_ref_num;
+    } else {
+        c->order.orig_user_ref_num = used_user_ref(g, c);
+    }
+    c->order.user_ref_num = new_user_ref(g, c);
+    fill_terms(g, c, order && order->side == SIDE_BUY);
+    if (!order)
+        return;
+    if (random_percent(&g->random, 70))
+        c->order.attributes.display = order->attributes.display;
+    if (random_percent(&g->random, 30))
+        c->order.price = order->price;
+    if (random_percent(&g->random, 90))
+        c->order.quantity += order->executed;
+}
+
+// Around the places where the answer changes: nothing left, all that was executed, all there is.
+static uint32_t pick_total(struct generator *g, const struct reference_order *order)
+{
+    struct random *random = &g->random;
+    uint32_t total = order->executed + order->quantity;
+    switch (random_below(random, 8)) {
+    case 0:
+        return 0;
+    case 1:
+        return order->executed;
+    case 2:
+        return order->executed + 1;
+    case 3:
+        return total;
+    case 4:
+        return total + 1;
+    case 5:
+        return total - 1;
+    default:
+        return random_below(random, total + 1);
+    }
+}
+
+static void fill_reduction(struct generator *g, struct command *c)
+{
+    const struct reference_order *order = pick_order(g);
+    if (!order) {
+        c->order.user_ref_num = used_user_ref(g, c);
+        c->order.quantity = random_below(&g->random, 100);
+        return;
+    }
+    c->session = order->session;
+    c->user_ref_index = order->user_ref_index;
+    c->order.user_ref_num = order->user_ref_num;
+    c->order.quantity = pick_total(g, order);
+    c->side = random_percent(&g->random, 50) ? order->side : (uint8_t)random_below(&g->random, 5);
+}
+
+static uint32_t hostile_number(struct generator *g)
+{
+    static const uint32_t numbers[] = {0,
+                                       1,
+                                       2,
+                                       0x7F,
+                                       0x80,
+                                       0xFF,
+                                       0x100,
+                                       0xFFFE,
+                                       0xFFFF,
+                                       QUANTITY_MAX - 1,
+                                       QUANTITY_MAX,
+                                       QUANTITY_MAX + 1,
+                                       PRICE_MAX - 1,
+                                       PRICE_MAX,
+                                       PRICE_MAX + 1,
+                                       PRICE_MARKET - 1,
+                                       PRICE_MARKET,
+                                       PRICE_MARKET + 1,
+                                       UINT32_MAX - 1,
+                                       UINT32_MAX};
+    uint32_t pick = random_below(&g->random, 24);
+    return pick < 20 ? numbers[pick] : (uint32_t)random_bits(&g->random);
+}
+
+static void make_hostile(struct generator *g, struct command *c)
+{
+    struct random *random = &g->random;
+    uint32_t way = random_below(random, 10);
+    if (way == 0) {
+        for (size_t i = 0; i < sizeof(*c); i += 8) {
+            uint64_t bits = random_bits(random);
+            memcpy((char *)c + i, &bits, 8);
+        }
+        if (random_percent(random, 80))
+            c->type = (uint8_t)(COMMAND_ENTER + random_below(random, 6));
+        if (random_percent(random, 80))
+            c->session %= 4;
+        return;
+    }
+    static const struct {
+        size_t offset, size;
+    } fields[] = {{0, 8},  {9, 1},  {10, 2}, {12, 2}, {14, 1}, {15, 1}, {16, 4},
+                  {20, 4}, {24, 4}, {28, 4}, {32, 2}, {34, 2}, {36, 4}, {62, 2}};
+    for (uint32_t i = 0; i < way; i += 3) {
+        size_t f = random_below(random, sizeof(fields) / sizeof(fields[0]));
+        uint64_t value = hostile_number(g);
+        memcpy((char *)c + fields[f].offset, &value, fields[f].size);
+    }
+}
+
+static struct command client_command(struct generator *g)
+{
+    const struct flow *flow = g->flow;
+    struct command c = {
+        .time_ns = g->time_ns,
+        .session = (uint16_t)random_below(&g->random, flow->limits.sessions_max),
+        .instrument = (uint16_t)random_below(&g->random, flow->limits.instruments_max),
+        .user_ref_index = pick_channel(g),
+    };
+    uint32_t sum = flow->enter + flow->replace + flow->cancel + flow->modify + flow->query;
+    uint32_t pick = random_below(&g->random, sum + flow->day);
+    if (pick >= sum) {
+        c = setup_command(g, random_below(&g->random, setup_count(flow)));
+        if (random_percent(&g->random, 10))
+            c.type = COMMAND_CLOSE;
+    } else if (pick < flow->enter) {
+        c.type = COMMAND_ENTER;
+        fill_enter(g, &c);
+    } else if ((pick -= flow->enter) < flow->replace) {
+        c.type = COMMAND_REPLACE;
+        fill_replace(g, &c);
+    } else if ((pick -= flow->replace) < flow->cancel + flow->modify) {
+        c.type = pick < flow->cancel ? COMMAND_CANCEL : COMMAND_MODIFY;
+        fill_reduction(g, &c);
+    } else {
+        c.type = COMMAND_QUERY;
+    }
+    if (random_percent(&g->random, flow->verdict_percent))
+        c.verdict = REJECT_HALTED;
+    return c;
+}
+
+static struct command next_command(struct generator *g)
+{
+    const struct flow *flow = g->flow;
+    g->time_ns += random_below(&g->random, 5000);
+    struct command c;
+    if (g->step >= setup_count(flow))
+        c = client_command(g);
+    else if (flow->unordered_start && random_percent(&g->random, 5))
+        c = setup_command(g, random_below(&g->random, setup_count(flow)));
+    else
+        c = setup_command(g, g->step);
+    if (random_percent(&g->random, flow->hostile_percent))
+        make_hostile(g, &c);
+    g->step++;
+    return c;
+}
+
+static void generate(struct trace *trace, const struct flow *flow, uint64_t seed, uint32_t count)
+{
+    struct generator g = {.flow = flow, .random = {seed}, .time_ns = MIDNIGHT_NS - 100000};
+    reference_open(&g.reference, &flow->limits);
+    trace->limits = flow->limits;
+    trace->seed = random_bits(&g.random);
+    trace->check_interval = flow->check_interval;
+    trace->count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        trace->commands[i] = next_command(&g);
+        if (i + 1 == count && random_percent(&g.random, 50))
+            trace->commands[i].type = COMMAND_CLOSE;
+        reference_apply(&g.reference, &trace->commands[i]);
+    }
+    reference_close(&g.reference);
+}
+
+static void run_flow(const struct flow *flow)
+{
+    uint64_t seed = run_seed();
+    uint64_t count = environment_number("COUNT", COUNT_DEFAULT) * flow->thousandths / 1000;
+    fprintf(stderr, "book property %s: SEED=%" PRIu64 ", %" PRIu64 " commands\n",
+            criterion_current_test->name, seed, count);
+    struct trace *trace = trace_new(flow->trace_length);
+    for (uint64_t done = 0, round = 0; done < count; done += trace->count, round++) {
+        generate(trace, flow, (seed << 20) + round, flow->trace_length);
+        run_trace(trace, check_agreement, seed);
+    }
+    trace_free(trace, flow->trace_length);
+}
+
+#define FLOW_DEFAULTS                                                                              \
+    .limits = {.orders_max = 64, .instruments_max = 1, .sessions_max = 3}, .trace_length = 2000,   \
+    .check_interval = 50, .enter = 50, .replace = 15, .cancel = 15, .modify = 10, .query = 1,      \
+    .channels = 1, .price_middle = 500000, .price_width = 10, .price_tick = 100,                   \
+    .passive_percent = 60, .quantity_max = 300, .sweep_percent = 2, .hidden_percent = 5,           \
+    .attributable_percent = 10, .ioc_percent = 5, .market_percent = 1, .stale_percent = 2,         \
+    .verdict_percent = 1
+
+#pragma GCC diagnostic ignored "-Woverride-init"
+#ifdef __clang__
+#pragma GCC diagnostic ignored "-Winitializer-overrides"
+#endif
+
+Test(book_property, agrees_with_the_reference_on_a_thin_book)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 100, .price_width = 2});
+}
+
+Test(book_property, agrees_with_the_reference_on_a_deep_book)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 24, .limits.orders_max = 4096,
+                            .trace_length = 8000, .check_interval = 2700, .enter = 75, .replace = 8,
+                            .cancel = 5, .modify = 5, .price_width = 2000, .passive_percent = 95,
+                            .sweep_percent = 0, .market_percent = 0, .ioc_percent = 1});
+}
+
+Test(book_property, agrees_with_the_reference_on_sweeps_through_many_levels)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 60, .limits.orders_max = 512,
+                            .check_interval = 200, .enter = 70, .price_width = 300,
+                            .passive_percent = 97, .quantity_max = 50, .sweep_percent = 4});
+}
+
+Test(book_property, agrees_with_the_reference_when_all_trade_at_one_price)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 80, .price_width = 0});
+}
+
+Test(book_property, agrees_with_the_reference_when_sides_alternate)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 80, .alternating = true,
+                            .limits.orders_max = 200, .replace = 0, .cancel = 8, .modify = 0,
+                            .price_width = 1, .passive_percent = 0});
+}
+
+Test(book_property, agrees_with_the_reference_in_replace_storms)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 100, .replace = 200, .hidden_percent = 15,
+                            .attributable_percent = 15, .stale_percent = 5, .verdict_percent = 3,
+                            .passive_percent = 80});
+}
+
+Test(book_property, agrees_with_the_reference_when_numbers_are_used_again)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 80, .stale_percent = 40, .channels = 3,
+                            .query = 10});
+}
+
+Test(book_property, agrees_with_the_reference_on_mixes_of_hidden_and_displayed)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 90, .hidden_percent = 50,
+                            .price_width = 3, .attributable_percent = 25});
+}
+
+Test(book_property, agrees_with_the_reference_on_many_instruments_sessions_and_channels)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 70,
+                            .limits = {.orders_max = 256, .instruments_max = 7, .sessions_max = 9},
+                            .channels = 3, .price_width = 4, .check_interval = 200});
+}
+
+Test(book_property, agrees_with_the_reference_on_market_and_immediate_orders)
+{
+    run_flow(
+        &(struct flow){FLOW_DEFAULTS, .thousandths = 80, .ioc_percent = 40, .market_percent = 20});
+}
+
+Test(book_property, agrees_with_the_reference_when_the_book_is_full)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 60,
+                            .limits = {.orders_max = 5, .instruments_max = 1, .sessions_max = 2},
+                            .passive_percent = 80});
+}
+
+Test(book_property, agrees_with_the_reference_on_books_of_one_order)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 20,
+                            .limits = {.orders_max = 1, .instruments_max = 1, .sessions_max = 1},
+                            .check_interval = 5, .price_width = 3, .passive_percent = 90});
+}
+
+Test(book_property, agrees_with_the_reference_at_the_ends_of_the_price_range)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 30, .limits.orders_max = 256,
+                            .check_interval = 200, .price_middle = PRICE_MAX / 2,
+                            .price_tick = PRICE_MAX / 2 / 99, .price_width = 99,
+                            .passive_percent = 90});
+}
+
+Test(book_property, agrees_with_the_reference_on_quantities_up_to_the_largest)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 30, .quantity_max = QUANTITY_MAX,
+                            .price_width = 3});
+}
+
+Test(book_property, agrees_with_the_reference_on_hostile_fields)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 70, .hostile_percent = 30,
+                            .limits = {.orders_max = 20, .instruments_max = 3, .sessions_max = 3},
+                            .trace_length = 500, .check_interval = 10, .channels = 3, .day = 1,
+                            .unordered_start = true});
+}
+
+Test(book_property, agrees_with_the_reference_when_the_day_ends_in_the_middle)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 30,
+                            .limits = {.orders_max = 40, .instruments_max = 3, .sessions_max = 4},
+                            .trace_length = 300, .check_interval = 10, .channels = 2, .day = 4,
+                            .hidden_percent = 30, .passive_percent = 90, .unordered_start = true});
+}
+
+// What the hash says: the reference decides which states are the same.
+
+static struct event hash_space[COLLECTOR_SLOTS];
+
+static void forget_events(struct event_sink *sink)
+{
+    sink->next = hash_space;
+}
+
+static uint64_t hash_after(struct book_memory *memory, const struct trace *trace,
+                           struct reference *reference)
+{
+    reference_open(reference, &trace->limits);
+    struct book *book = book_open(memory->book, &trace->limits);
+    struct event_sink sink = {hash_space, hash_space + COLLECTOR_SLOTS, forget_events, NULL};
+    for (uint32_t i = 0; i < trace->count; i++) {
+        reference_apply(reference, &trace->commands[i]);
+        book_apply(book, &trace->commands[i], &sink);
+    }
+    return book_hash(book);
+}
+
+#define MUTATION_COUNT 12
+
+static const char *const mutation_names[MUTATION_COUNT] = {
+    "quantity + 1",    "quantity - 1",
+    "price + 100",     "user_ref_num + 1",
+    "another session", "side ^ 1",
+    "side ^ 2",        "another display",
+    "another verdict", "cancel for modify or modify for cancel",
+    "another firm",    "exchanged with the next"};
+
+// One change to one command, none of which touches a field that only the command's own answer
+// shows.
+static void mutate(struct trace *trace, uint32_t index, uint32_t mutation)
+{
+    struct command *c = &trace->commands[index];
+    struct command before = *c;
+    switch (mutation) {
+    case 0:
+        c->order.quantity++;
+        break;
+    case 1:
+        c->order.quantity--;
+        break;
+    case 2:
+        c->order.price += 100;
+        break;
+    case 3:
+        c->order.user_ref_num++;
+        break;
+    case 4:
+        c->session ^= 1;
+        break;
+    case 5:
+        c->side ^= 1;
+        break;
+    case 6:
+        c->side ^= 2;
+        break;
+    case 7:
+        c->order.attributes.display ^= 1;
+        break;
+    case 8:
+        c->verdict ^= REJECT_HALTED;
+        break;
+    case 9:
+        c->type = c->type == COMMAND_CANCEL ? COMMAND_MODIFY : COMMAND_CANCEL;
+        break;
+    case 10:
+        c->order.firm[0] ^= 1;
+        break;
+    default:
+        if (index + 1 < trace->count) {
+            *c = c[1];
+            c[1] = before;
+        }
+    }
+}
+
+static void check_hashes(struct trace *trace)
+{
+    running = trace;
+    struct random random = {trace->seed};
+    struct book_memory memory = memory_new(book_memory_size(&trace->limits), &random);
+    struct reference base, mutant;
+    uint64_t base_hash = hash_after(&memory, trace, &base);
+    uint32_t fixed = 2u + trace->limits.instruments_max + trace->limits.sessions_max;
+    trace->failed_index = trace->count - 1;
+    for (uint32_t i = fixed; i < trace->count; i++) {
+        for (uint32_t mutation = 0; mutation < MUTATION_COUNT; mutation++) {
+            struct command kept[2] = {trace->commands[i],
+                                      trace->commands[i + 1 < trace->count ? i + 1 : i]};
+            mutate(trace, i, mutation);
+            uint64_t hash = hash_after(&memory, trace, &mutant);
+            trace->commands[i] = kept[0];
+            trace->commands[i + 1 < trace->count ? i + 1 : i] = kept[1];
+            bool same = reference_same_state(&base, &mutant);
+            AGREE(same == (hash == base_hash), "command %u, %s: %s, but %s", i,
+                  mutation_names[mutation],
+                  same ? "the state stays the same" : "the state becomes another",
+                  same ? "the hash another" : "the hash stays the same");
+            reference_close(&mutant);
+        }
+    }
+    reference_close(&base);
+    memory_free(&memory);
+}
+
+Test(book_property, hashes_are_equal_exactly_when_the_states_are)
+{
+    const struct flow flow = {
+        FLOW_DEFAULTS,        .limits = {.orders_max = 24, .instruments_max = 2, .sessions_max = 2},
+        .trace_length = 36,   .enter = 30,
+        .price_width = 2,     .ioc_percent = 10,
+        .hidden_percent = 25, .passive_percent = 75,
+        .stale_percent = 10};
+    uint64_t seed = run_seed();
+    uint64_t rounds = 1 + environment_number("COUNT", COUNT_DEFAULT) / 10000;
+    fprintf(stderr, "book property hashes: SEED=%" PRIu64 "\n", seed);
+    struct trace *trace = trace_new(flow.trace_length);
+    for (uint64_t round = 0; round < rounds; round++) {
+        generate(trace, &flow, (seed << 20) + round, flow.trace_length);
+        run_trace(trace, check_hashes, seed);
+    }
+    trace_free(trace, flow.trace_length);
+}
+
+// The feed alone: who has heard every message about displayed orders has the whole visible book.
+
+struct heard_order {
+    uint64_t order_ref;
+    uint32_t price, quantity;
+    uint16_t instrument;
+    uint8_t side;
+};
+
+struct heard {
+    struct heard_order orders[512];
+    uint32_t count;
+};
+
+static struct heard_order *heard_find(struct heard *heard, uint64_t order_ref)
+{
+    for (uint32_t i = 0; i < heard->count; i++) {
+        if (heard->orders[i].order_ref == order_ref)
+            return &heard->orders[i];
+    }
+    differs("the feed names order %" PRIu64 ", which it has not added", order_ref);
+}
+
+static void heard_reduce(struct heard *heard, const struct event *e, bool all)
+{
+    struct heard_order *order = heard_find(heard, e->trade.order_ref);
+    AGREE(order->price == e->price && order->side == e->side &&
+              order->instrument == e->instrument && order->quantity >= e->quantity,
+          "the feed takes %u from order %" PRIu64 ", which has %u", e->quantity, order->order_ref,
+          order->quantity);
+    order->quantity -= e->quantity;
+    AGREE(!all || order->quantity == 0, "the feed deletes an order that has shares left");
+    if (order->quantity == 0)
+        *order = heard->orders[--heard->count];
+}
+
+static void heard_add(struct heard *heard, const struct event *e, uint64_t order_ref)
+{
+    AGREE(heard->count < 512 && e->quantity > 0, "the feed adds nothing, or too much");
+    heard->orders[heard->count++] =
+        (struct heard_order){order_ref, e->price, e->quantity, e->instrument, e->side};
+}
+
+static void heard_event(struct heard *heard, const struct event *e)
+{
+    switch (e->type) {
+    case EVENT_FEED_ADD:
+        heard_add(heard, e, e->trade.order_ref);
+        break;
+    case EVENT_FEED_EXECUTED:
+    case EVENT_FEED_CANCEL:
+        heard_reduce(heard, e, false);
+        break;
+    case EVENT_FEED_DELETE:
+        heard_reduce(heard, e, true);
+        break;
+    case EVENT_FEED_REPLACE:
+        *heard_find(heard, e->trade.order_ref) = heard->orders[heard->count - 1];
+        heard->count--;
+        heard_add(heard, e, e->seq);
+        break;
+    }
+}
+
+static void compare_heard(const struct heard *heard, const struct book *book, uint16_t instrument,
+                          enum side side)
+{
+    struct book_level levels[512];
+    uint32_t count = book_depth(book, instrument, side, levels, 512);
+    for (uint32_t i = 0; i < count; i++) {
+        struct book_level level = {.price = levels[i].price};
+        for (uint32_t j = 0; j < heard->count; j++) {
+            const struct heard_order *order = &heard->orders[j];
+            if (order->instrument == instrument && order->side == side &&
+                order->price == level.price) {
+                level.order_count++;
+                level.quantity += order->quantity;
+            }
+        }
+        AGREE(level_equal(&level, &levels[i]), "the feed has %u orders, %" PRIu64 " @ %u",
+              level.order_count, level.quantity, level.price);
+    }
+}
+
+static void check_feed(struct trace *trace)
+{
+    static struct collector collector;
+    static struct heard heard;
+    running = trace;
+    struct random random = {trace->seed};
+    struct book_memory memory = memory_new(book_memory_size(&trace->limits), &random);
+    struct book *book = book_open(memory.book, &trace->limits);
+    collector_init(&collector, 1, trace->seed);
+    for (uint32_t i = 0; i < trace->count; i++) {
+        trace->failed_index = i;
+        book_apply(book, &trace->commands[i], &collector.sink);
+        collector_take(&collector);
+        for (uint32_t e = 0; e < collector.count; e++)
+            heard_event(&heard, &collector.events[e]);
+        collector.count = 0;
+        uint32_t visible = 0;
+        for (uint16_t instrument = 0; instrument < trace->limits.instruments_max; instrument++) {
+            for (int side = SIDE_BUY; side <= SIDE_SELL; side++) {
+                struct book_level levels[512];
+                uint32_t count = book_depth(book, instrument, side, levels, 512);
+                for (uint32_t level = 0; level < count; level++)
+                    visible += levels[level].order_count;
+                compare_heard(&heard, book, instrument, side);
+            }
+        }
+        AGREE(visible == heard.count, "%u orders are visible, the feed has %u", visible,
+              heard.count);
+    }
+}
+
+Test(book_property, the_feed_alone_rebuilds_the_visible_book)
+{
+    const struct flow flow = {
+        FLOW_DEFAULTS,        .limits = {.orders_max = 60, .instruments_max = 2, .sessions_max = 3},
+        .trace_length = 1000, .hidden_percent = 30,
+        .replace = 30,        .price_width = 5};
+    uint64_t seed = run_seed();
+    uint64_t rounds = 1 + environment_number("COUNT", COUNT_DEFAULT) / 50000;
+    fprintf(stderr, "book property feed: SEED=%" PRIu64 "\n", seed);
+    struct trace *trace = trace_new(flow.trace_length);
+    for (uint64_t round = 0; round < rounds; round++) {
+        generate(trace, &flow, (seed << 20) + round, flow.trace_length);
+        run_trace(trace, check_feed, seed);
+    }
+    trace_free(trace, flow.trace_length);
+}
+
+// Nothing is asked of anybody
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+#ifndef SANITIZED
+// Stand in front of the C library's, whose own names these are.
+static uint64_t allocation_count;
+
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *memory, size_t size);
+extern void *__libc_memalign(size_t alignment, size_t size);
+extern void __libc_free(void *memory);
+
+void *malloc(size_t size)
+{
+    allocation_count++;
+    return __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    allocation_count++;
+    return __libc_calloc(count, size);
+}
+
+void *realloc(void *memory, size_t size)
+{
+    allocation_count++;
+    return __libc_realloc(memory, size);
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    allocation_count++;
+    return __libc_memalign(alignment, size);
+}
+
+void free(void *memory)
+{
+    allocation_count += memory != NULL;
+    __libc_free(memory);
+}
+
+static void check_allocations(struct trace *trace)
+{
+    running = trace;
+    struct random random = {trace->seed};
+    struct book_memory memory = memory_new(book_memory_size(&trace->limits), &random);
+    struct event_sink sink = {hash_space, hash_space + COLLECTOR_SLOTS, forget_events, NULL};
+    free(malloc(1));
+    AGREE(allocation_count >= 2, "allocations are not counted");
+    uint64_t before = allocation_count;
+    struct book *book = book_open(memory.book, &trace->limits);
+    for (uint32_t i = 0; i < trace->count; i++) {
+        trace->failed_index = i;
+        book_prefetch(book, &trace->commands[i]);
+        book_apply(book, &trace->commands[i], &sink);
+        AGREE(allocation_count == before, "memory was allocated or freed");
+    }
+    book_hash(book);
+    AGREE(allocation_count == before, "memory was allocated or freed by book_hash");
+}
+
+Test(book_property, nothing_is_allocated)
+{
+    const struct flow flow = {FLOW_DEFAULTS, .trace_length = 20000, .hostile_percent = 2};
+    struct trace *trace = trace_new(flow.trace_length);
+    generate(trace, &flow, 1, flow.trace_length);
+    run_trace(trace, check_allocations, 1);
+    trace_free(trace, flow.trace_length);
+}
+#endif
+
+static void check_system_calls(struct trace *trace)
+{
+    running = trace;
+    struct random random = {trace->seed};
+    struct book_memory memory = memory_new(book_memory_size(&trace->limits), &random);
+    struct event_sink sink = {hash_space, hash_space + COLLECTOR_SLOTS, forget_events, NULL};
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0)
+        return;
+    // From here on the kernel kills the process at any system call but exit.
+    struct book *book = book_open(memory.book, &trace->limits);
+    for (uint32_t i = 0; i < trace->count; i++) {
+        trace->failed_index = i;
+        book_apply(book, &trace->commands[i], &sink);
+    }
+    book_hash(book);
+    syscall(SYS_exit, 0);
+}
+
+Test(book_property, the_kernel_is_never_called)
+{
+    const struct flow flow = {FLOW_DEFAULTS, .trace_length = 20000, .hostile_percent = 2};
+    struct trace *trace = trace_new(flow.trace_length);
+    generate(trace, &flow, 1, flow.trace_length);
+    run_trace(trace, check_system_calls, 1);
+    trace_free(trace, flow.trace_length);
+}

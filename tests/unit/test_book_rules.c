@@ -1,0 +1,1469 @@
+// SPDX-License-Identifier: MIT
+//
+// The rules of the matching core, one example each. Every command goes to the book and to the
+// reference; both must give exactly the events that are written here.
+#include <criterion/criterion.h>
+#include <stdalign.h>
+
+#include "book/book.h"
+#include "tests/unit/reference.h"
+
+#define MIDNIGHT_NS 1700006400000000000ull
+#define ORDERS_MAX  8
+#define PRICE       500000u // 50 dollars
+#define CENT        100u
+#define SET_UP_SEQ  7u // of the last command of set_up
+
+enum { ALICE, BOB, CAROL };
+
+static const struct book_limits limits = {
+    .orders_max = ORDERS_MAX, .instruments_max = 3, .sessions_max = 4};
+
+static struct reference reference;
+static struct book *book;
+static alignas(64) unsigned char book_memory[1 << 20];
+
+static struct event events[64]; // of the last command
+static size_t event_count;
+static size_t expected_count; // how many of them the test has named
+static uint64_t command_seq;
+static uint64_t time_ns;
+static uint64_t stream_seqs[4], feed_seq;
+
+static void too_many_events(struct event_sink *sink)
+{
+    (void)sink;
+    cr_assert_fail("more than 64 events");
+}
+
+// Give a command; returns its seq.
+static uint64_t apply(struct command command)
+{
+    cr_assert_eq(expected_count, event_count, "command %zu: %zu events expected, %zu came",
+                 (size_t)command_seq, expected_count, event_count);
+    if (!command.time_ns)
+        command.time_ns = MIDNIGHT_NS + 1000 * (command_seq + 1);
+    time_ns = command.time_ns;
+    struct event_sink sink = {events, events + 64, too_many_events, NULL};
+    memset(events, 0xEE, sizeof(events));
+    book_apply(book, &command, &sink);
+    event_count = (size_t)(sink.next - events);
+    expected_count = 0;
+    reference_apply(&reference, &command);
+    cr_assert_eq(reference.event_count, event_count, "the reference gives %u events, the book %zu",
+                 reference.event_count, event_count);
+    cr_assert(event_count == 0 ||
+                  memcmp(reference.events, events, event_count * sizeof(struct event)) == 0,
+              "reference and book differ");
+    return ++command_seq;
+}
+
+// The next event of the last command is `expected`, once its seq, its time and its place in its
+// stream are filled in.
+static void expect_event(int line, struct event expected)
+{
+    cr_assert_lt(expected_count, event_count, "line %d: no event came", line);
+    const struct event *got = &events[expected_count++];
+    expected.seq = command_seq;
+    expected.time_ns = time_ns < MIDNIGHT_NS ? 0 : time_ns - MIDNIGHT_NS;
+    expected.stream_seq =
+        expected.session == FEED_SESSION ? ++feed_seq : ++stream_seqs[expected.session];
+    cr_assert_eq(got->type, expected.type, "line %d: type %u", line, got->type);
+    cr_assert_eq(got->seq, expected.seq, "line %d: seq %zu", line, (size_t)got->seq);
+    cr_assert_eq(got->time_ns, expected.time_ns, "line %d: time %zu", line, (size_t)got->time_ns);
+    cr_assert_eq(got->session, expected.session, "line %d: session %u", line, got->session);
+    cr_assert_eq(got->stream_seq, expected.stream_seq, "line %d: stream seq %zu", line,
+                 (size_t)got->stream_seq);
+    cr_assert_eq(got->quantity, expected.quantity, "line %d: quantity %u", line, got->quantity);
+    cr_assert_eq(got->price, expected.price, "line %d: price %u", line, got->price);
+    cr_assert_eq(got->code, expected.code, "line %d: code %u", line, got->code);
+    cr_assert(memcmp(got, &expected, sizeof(expected)) == 0, "line %d: another field differs",
+              line);
+}
+
+#define EXPECT(...)      expect_event(__LINE__, (struct event){__VA_ARGS__})
+#define EXPECT_FEED(...) EXPECT(.session = FEED_SESSION, __VA_ARGS__)
+
+static void expect_nothing(void)
+{
+    cr_assert_eq(event_count, 0, "%zu events came", event_count);
+}
+
+// For events that are another example's subject.
+static void skip_events(void)
+{
+    for (; expected_count < event_count; expected_count++) {
+        uint16_t session = events[expected_count].session;
+        if (session == FEED_SESSION)
+            feed_seq++;
+        else
+            stream_seqs[session]++;
+    }
+}
+
+static uint64_t apply_quietly(struct command command)
+{
+    uint64_t seq = apply(command);
+    skip_events();
+    return seq;
+}
+
+static void open_book(void)
+{
+    cr_assert_leq(book_memory_size(&limits), sizeof(book_memory));
+    book = book_open(book_memory, &limits);
+    reference_open(&reference, &limits);
+}
+
+static struct command command_open(void)
+{
+    return (struct command){.type = COMMAND_OPEN,
+                            .open.midnight_ns = MIDNIGHT_NS,
+                            .open.limits = limits,
+                            .open.session_id = "SESSION001",
+                            .open.shard = 2};
+}
+
+static struct command command_instrument(uint16_t index)
+{
+    struct command command = {
+        .type = COMMAND_INSTRUMENT, .instrument = index, .listing.round_lot = 100};
+    memcpy(command.listing.symbol, index == 0 ? "ACME    " : "ZENITH  ", 8);
+    return command;
+}
+
+static struct command command_session(uint16_t index)
+{
+    static const char names[][7] = {"ALICE ", "BOB   ", "CAROL ", "DAVE  ", "EVE   "};
+    static const char firms[][5] = {"ALFA", "BRAV", "CHAR", "DELT", "ECHO"};
+    struct command command = {.type = COMMAND_SESSION, .session = index};
+    memcpy(command.member.user_name, names[index], 6);
+    memcpy(command.member.firm, firms[index], 4);
+    return command;
+}
+
+// Alice, Bob and Carol before the start, instruments 0 and 1.
+static void set_up_preopen(void)
+{
+    open_book();
+    apply_quietly(command_open());
+    apply_quietly(command_instrument(0));
+    apply_quietly(command_instrument(1));
+    for (uint16_t session = ALICE; session <= CAROL; session++)
+        apply_quietly(command_session(session));
+}
+
+static void set_up(void)
+{
+    set_up_preopen();
+    cr_assert_eq(apply_quietly((struct command){.type = COMMAND_START}), SET_UP_SEQ);
+}
+
+static struct command command_enter(uint16_t session, uint32_t user_ref_num, enum side side,
+                                    uint32_t quantity, uint32_t price)
+{
+    return (struct command){.type = COMMAND_ENTER,
+                            .session = session,
+                            .side = (uint8_t)side,
+                            .order.user_ref_num = user_ref_num,
+                            .order.quantity = quantity,
+                            .order.price = price};
+}
+
+static uint64_t enter(uint16_t session, uint32_t user_ref_num, enum side side, uint32_t quantity,
+                      uint32_t price)
+{
+    return apply_quietly(command_enter(session, user_ref_num, side, quantity, price));
+}
+
+static uint64_t enter_hidden(uint16_t session, uint32_t user_ref_num, enum side side,
+                             uint32_t quantity, uint32_t price)
+{
+    struct command command = command_enter(session, user_ref_num, side, quantity, price);
+    command.order.attributes.display = DISPLAY_HIDDEN;
+    return apply_quietly(command);
+}
+
+static struct command command_replace(uint16_t session, uint32_t orig_user_ref_num,
+                                      uint32_t user_ref_num, uint32_t quantity, uint32_t price)
+{
+    return (struct command){.type = COMMAND_REPLACE,
+                            .session = session,
+                            .order.orig_user_ref_num = orig_user_ref_num,
+                            .order.user_ref_num = user_ref_num,
+                            .order.quantity = quantity,
+                            .order.price = price};
+}
+
+static struct command command_cancel(uint16_t session, uint32_t user_ref_num, uint32_t quantity)
+{
+    return (struct command){.type = COMMAND_CANCEL,
+                            .session = session,
+                            .order.user_ref_num = user_ref_num,
+                            .order.quantity = quantity};
+}
+
+static struct command command_modify(uint16_t session, uint32_t user_ref_num, enum side side,
+                                     uint32_t quantity)
+{
+    return (struct command){.type = COMMAND_MODIFY,
+                            .session = session,
+                            .side = (uint8_t)side,
+                            .order.user_ref_num = user_ref_num,
+                            .order.quantity = quantity};
+}
+
+static struct command command_query(uint16_t session)
+{
+    return (struct command){.type = COMMAND_QUERY, .session = session};
+}
+
+static const struct command command_start = {.type = COMMAND_START};
+static const struct command command_close = {.type = COMMAND_CLOSE};
+
+// What the order lookups say of an order that must rest.
+static struct book_order resting(uint16_t session, uint32_t user_ref_num)
+{
+    struct book_order order, same;
+    cr_assert(book_find_user_ref(book, session, 0, user_ref_num, &order));
+    cr_assert(book_find_order(book, order.order_ref, &same));
+    cr_assert_eq(same.user_ref_num, user_ref_num);
+    cr_assert_eq(same.session, session);
+    return order;
+}
+
+static bool rests(uint16_t session, uint32_t user_ref_num)
+{
+    struct book_order order;
+    return book_find_user_ref(book, session, 0, user_ref_num, &order);
+}
+
+static uint32_t last_number(uint16_t session)
+{
+    apply_quietly(command_query(session));
+    return events[0].user_ref_num - 1;
+}
+
+static void finish(void)
+{
+    cr_assert_eq(expected_count, event_count, "%zu events expected, %zu came", expected_count,
+                 event_count);
+    reference_close(&reference);
+}
+
+TestSuite(book_day, .init = open_book, .fini = finish);
+TestSuite(book_rules, .init = set_up, .fini = finish);
+
+// The day
+
+Test(book_day, a_new_book_ignores_everything_but_open)
+{
+    for (int type = 0; type < 256; type++) {
+        if (type == COMMAND_OPEN)
+            continue;
+        apply((struct command){.type = (uint8_t)type});
+        expect_nothing();
+    }
+    cr_assert_eq(book_seq(book), 255);
+    struct book_summary summary;
+    book_summarise(book, &summary);
+    cr_assert_eq(summary.state, BOOK_NEW);
+}
+
+Test(book_day, open_begins_the_messages_of_the_feed)
+{
+    apply(command_open());
+    EXPECT_FEED(.type = EVENT_FEED_SYSTEM, .code = 'O');
+    struct book_summary summary;
+    book_summarise(book, &summary);
+    cr_assert_eq(summary.state, BOOK_PREOPEN);
+    cr_assert_eq(summary.midnight_ns, MIDNIGHT_NS);
+    cr_assert_eq(summary.shard, 2);
+    cr_assert_str_eq(summary.session_id, "SESSION001");
+}
+
+Test(book_day, the_limits_are_those_of_the_book_whatever_open_says)
+{
+    struct command command = command_open();
+    command.open.limits = (struct book_limits){1, 1, 1};
+    apply_quietly(command);
+    for (uint16_t index = 0; index < 3; index++) {
+        apply(command_instrument(index));
+        skip_events();
+        cr_assert_eq(event_count, 2);
+    }
+    apply(command_instrument(3));
+    expect_nothing();
+}
+
+Test(book_day, a_second_open_is_ignored)
+{
+    apply_quietly(command_open());
+    struct command again = command_open();
+    again.open.midnight_ns = 0;
+    apply(again);
+    expect_nothing();
+    apply(command_instrument(0));
+    skip_events();
+    cr_assert_eq(events[0].time_ns, 3000);
+}
+
+Test(book_day, times_count_from_midnight_and_are_zero_before_it)
+{
+    struct command command = command_open();
+    command.time_ns = MIDNIGHT_NS - 1;
+    apply(command);
+    EXPECT_FEED(.type = EVENT_FEED_SYSTEM, .code = 'O');
+    cr_assert_eq(events[0].time_ns, 0);
+    command = command_instrument(0);
+    command.time_ns = MIDNIGHT_NS + 123456789;
+    apply_quietly(command);
+    cr_assert_eq(events[0].time_ns, 123456789);
+}
+
+static void expect_listing(int line, uint16_t instrument, const char *symbol)
+{
+    struct event event = {.type = EVENT_FEED_DIRECTORY,
+                          .session = FEED_SESSION,
+                          .instrument = instrument,
+                          .quantity = 100};
+    // Copied, because an initialiser would leave the bytes behind the symbol unspecified.
+    memcpy(event.listing.symbol, symbol, 8);
+    expect_event(line, event);
+    event.type = EVENT_FEED_ACTION;
+    event.quantity = 0;
+    event.code = 'T';
+    expect_event(line, event);
+}
+
+Test(book_day, an_instrument_is_listed_in_the_directory_and_trades)
+{
+    apply_quietly(command_open());
+    apply(command_instrument(0));
+    expect_listing(__LINE__, 0, "ACME    ");
+    apply(command_instrument(1));
+    expect_listing(__LINE__, 1, "ZENITH  ");
+    cr_assert(memcmp(book_instrument_symbol(book, 1), "ZENITH  ", 8) == 0);
+    cr_assert_null(book_instrument_symbol(book, 2));
+}
+
+Test(book_day, an_instrument_is_listed_at_the_next_index_only)
+{
+    apply_quietly(command_open());
+    apply_quietly(command_instrument(0));
+    apply(command_instrument(0));
+    expect_nothing();
+    apply(command_instrument(2));
+    expect_nothing();
+    apply(command_instrument(NO_INSTRUMENT));
+    expect_nothing();
+}
+
+Test(book_day, sessions_are_admitted_at_the_next_index_up_to_the_limit)
+{
+    apply_quietly(command_open());
+    apply(command_session(1));
+    expect_nothing();
+    for (uint16_t session = 0; session < 4; session++) {
+        struct command command = command_session(session);
+        apply(command);
+        expect_nothing();
+        cr_assert(memcmp(book_session_user(book, session), command.member.user_name, 6) == 0);
+    }
+    apply(command_session(4));
+    expect_nothing();
+    cr_assert_null(book_session_user(book, 4));
+}
+
+Test(book_day, start_is_told_to_the_feed_and_to_every_session)
+{
+    apply_quietly(command_open());
+    apply_quietly(command_session(ALICE));
+    apply_quietly(command_session(BOB));
+    apply(command_start);
+    EXPECT_FEED(.type = EVENT_FEED_SYSTEM, .code = 'S');
+    EXPECT_FEED(.type = EVENT_FEED_SYSTEM, .code = 'Q');
+    EXPECT(.type = EVENT_SYSTEM, .session = ALICE, .code = 'S');
+    EXPECT(.type = EVENT_SYSTEM, .session = BOB, .code = 'S');
+}
+
+Test(book_day, a_session_admitted_while_trading_hears_the_start_at_once)
+{
+    apply_quietly(command_open());
+    apply_quietly(command_start);
+    apply(command_session(ALICE));
+    EXPECT(.type = EVENT_SYSTEM, .session = ALICE, .code = 'S');
+}
+
+Test(book_day, an_instrument_may_be_listed_while_trading)
+{
+    apply_quietly(command_open());
+    apply_quietly(command_start);
+    apply_quietly(command_instrument(0));
+    cr_assert_eq(event_count, 2);
+}
+
+Test(book_day, a_second_start_is_ignored)
+{
+    apply_quietly(command_open());
+    apply_quietly(command_start);
+    apply(command_start);
+    expect_nothing();
+}
+
+Test(book_day, close_before_the_start_ends_the_day)
+{
+    apply_quietly(command_open());
+    apply_quietly(command_session(ALICE));
+    apply(command_close);
+    EXPECT(.type = EVENT_SYSTEM, .session = ALICE, .code = 'E');
+    EXPECT_FEED(.type = EVENT_FEED_SYSTEM, .code = 'M');
+    EXPECT_FEED(.type = EVENT_FEED_SYSTEM, .code = 'E');
+    EXPECT_FEED(.type = EVENT_FEED_SYSTEM, .code = 'C');
+    apply(command_start);
+    expect_nothing();
+}
+
+Test(book_day, after_the_close_nothing_is_listed_admitted_started_or_closed)
+{
+    apply_quietly(command_open());
+    apply_quietly(command_close);
+    const struct command commands[] = {command_open(), command_instrument(0), command_session(0),
+                                       command_start, command_close};
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        apply(commands[i]);
+        expect_nothing();
+    }
+}
+
+Test(book_day, limits_out_of_range_are_named)
+{
+    struct book_limits largest = {BOOK_ORDERS_MAX, BOOK_INSTRUMENTS_MAX, BOOK_SESSIONS_MAX};
+    cr_assert_null(book_limits_check(&largest));
+    cr_assert_null(book_limits_check(&(struct book_limits){1, 1, 1}));
+    const struct book_limits wrong[] = {{0, 1, 1},
+                                        {1, 0, 1},
+                                        {1, 1, 0},
+                                        {BOOK_ORDERS_MAX + 1, 1, 1},
+                                        {1, BOOK_INSTRUMENTS_MAX + 1, 1},
+                                        {1, 1, BOOK_SESSIONS_MAX + 1}};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        cr_assert_not_null(book_limits_check(&wrong[i]), "case %zu", i);
+}
+
+Test(book_rules, close_cancels_by_instrument_side_price_display_and_time)
+{
+    uint64_t offer = enter(ALICE, 1, SIDE_SELL, 10, PRICE + CENT);
+    uint64_t other = enter(BOB, 1, SIDE_BUY, 20, PRICE);
+    struct command command = command_enter(CAROL, 1, SIDE_BUY, 30, PRICE);
+    command.instrument = 1;
+    uint64_t second = apply_quietly(command);
+    uint64_t low = enter(ALICE, 2, SIDE_BUY, 40, PRICE - CENT);
+    uint64_t hidden = enter_hidden(ALICE, 3, SIDE_BUY, 50, PRICE);
+    uint64_t late = enter(CAROL, 2, SIDE_BUY, 60, PRICE);
+
+    apply(command_close);
+#define EXPECT_CLOSED(who, number, on, shares, at, ref)                                            \
+    EXPECT(.type = EVENT_CANCELED, .session = (who), .user_ref_num = (number), .side = (on),       \
+           .quantity = (shares), .price = (at), .code = 'E', .trade.order_ref = (ref))
+#define EXPECT_DELETED(on, shares, at, ref)                                                        \
+    EXPECT_FEED(.type = EVENT_FEED_DELETE, .side = (on), .quantity = (shares), .price = (at),      \
+                .trade.order_ref = (ref))
+    EXPECT_CLOSED(BOB, 1, SIDE_BUY, 20, PRICE, other);
+    EXPECT_DELETED(SIDE_BUY, 20, PRICE, other);
+    EXPECT_CLOSED(CAROL, 2, SIDE_BUY, 60, PRICE, late);
+    EXPECT_DELETED(SIDE_BUY, 60, PRICE, late);
+    EXPECT_CLOSED(ALICE, 3, SIDE_BUY, 50, PRICE, hidden);
+    EXPECT_CLOSED(ALICE, 2, SIDE_BUY, 40, PRICE - CENT, low);
+    EXPECT_DELETED(SIDE_BUY, 40, PRICE - CENT, low);
+    EXPECT_CLOSED(ALICE, 1, SIDE_SELL, 10, PRICE + CENT, offer);
+    EXPECT_DELETED(SIDE_SELL, 10, PRICE + CENT, offer);
+    EXPECT(.type = EVENT_CANCELED, .session = CAROL, .user_ref_num = 1, .quantity = 30,
+           .price = PRICE, .instrument = 1, .code = 'E', .trade.order_ref = second);
+    EXPECT_FEED(.type = EVENT_FEED_DELETE, .quantity = 30, .price = PRICE, .instrument = 1,
+                .trade.order_ref = second);
+    for (uint16_t session = ALICE; session <= CAROL; session++)
+        EXPECT(.type = EVENT_SYSTEM, .session = session, .code = 'E');
+    EXPECT_FEED(.type = EVENT_FEED_SYSTEM, .code = 'M');
+    EXPECT_FEED(.type = EVENT_FEED_SYSTEM, .code = 'E');
+    EXPECT_FEED(.type = EVENT_FEED_SYSTEM, .code = 'C');
+}
+
+Test(book_rules, clients_that_were_not_admitted_are_ignored)
+{
+    for (uint8_t type = COMMAND_ENTER; type <= COMMAND_QUERY; type++) {
+        struct command command = command_enter(CAROL + 1, 1, SIDE_BUY, 100, PRICE);
+        command.type = type;
+        apply(command);
+        expect_nothing();
+        command.session = FEED_SESSION;
+        apply(command);
+        expect_nothing();
+    }
+}
+
+Test(book_rules, unknown_commands_count_and_do_nothing)
+{
+    apply((struct command){.type = 0});
+    expect_nothing();
+    uint64_t seq = apply((struct command){.type = COMMAND_QUERY + 1});
+    expect_nothing();
+    cr_assert_eq(book_seq(book), seq);
+}
+
+// ENTER
+
+Test(book_rules, an_order_is_accepted_rests_and_is_shown_on_the_feed)
+{
+    struct command command = command_enter(ALICE, 1, SIDE_SELL_SHORT, 100, PRICE);
+    memcpy(command.order.client_order_id, "order-number-1", 14);
+    memcpy(command.order.firm, "XRAY", 4);
+    command.order.attributes.capacity = CAPACITY_PRINCIPAL;
+    command.order.attributes.sweep = 1;
+    command.order.attributes.reserved = 0x5A;
+    command.instrument = 1;
+    uint64_t ref = apply(command);
+    struct event accepted = {.type = EVENT_ACCEPTED,
+                             .user_ref_num = 1,
+                             .quantity = 100,
+                             .price = PRICE,
+                             .instrument = 1,
+                             .side = SIDE_SELL_SHORT,
+                             .firm = "XRAY",
+                             .order.attributes = {.capacity = CAPACITY_PRINCIPAL, .sweep = 1}};
+    memcpy(accepted.order.client_order_id, "order-number-1", 14);
+    expect_event(__LINE__, accepted);
+    EXPECT_FEED(.type = EVENT_FEED_ADD, .quantity = 100, .price = PRICE, .instrument = 1,
+                .side = SIDE_SELL, .trade.order_ref = ref);
+    struct book_order order = resting(ALICE, 1);
+    cr_assert_eq(order.order_ref, ref);
+    cr_assert_eq(order.quantity, 100);
+    cr_assert_eq(order.side, SIDE_SELL_SHORT);
+    cr_assert_eq(book_depth_at(book, 1, SIDE_SELL, PRICE), 100);
+}
+
+Test(book_rules, a_number_not_above_the_last_is_ignored)
+{
+    enter(ALICE, 5, SIDE_BUY, 100, PRICE);
+    apply(command_enter(ALICE, 5, SIDE_BUY, 100, PRICE));
+    expect_nothing();
+    apply(command_enter(ALICE, 4, SIDE_BUY, 100, PRICE));
+    expect_nothing();
+    enter(ALICE, 9, SIDE_BUY, 100, PRICE);
+    cr_assert(rests(ALICE, 9), "gaps are allowed");
+}
+
+Test(book_rules, number_zero_is_never_above_the_last)
+{
+    apply(command_enter(ALICE, 0, SIDE_BUY, 100, PRICE));
+    expect_nothing();
+}
+
+Test(book_rules, every_session_and_channel_has_numbers_of_its_own)
+{
+    enter(ALICE, 5, SIDE_BUY, 1, PRICE);
+    enter(BOB, 1, SIDE_BUY, 2, PRICE);
+    struct command command = command_enter(ALICE, 1, SIDE_BUY, 3, PRICE);
+    command.user_ref_index = 255;
+    apply_quietly(command);
+    cr_assert_eq(events[0].user_ref_index, 255);
+    struct book_order order;
+    cr_assert(book_find_user_ref(book, ALICE, 255, 1, &order));
+    cr_assert_eq(order.quantity, 3);
+    cr_assert(!book_find_user_ref(book, ALICE, 0, 1, &order));
+    cr_assert_eq(resting(BOB, 1).quantity, 2);
+}
+
+static void expect_rejected(struct command command, uint8_t code)
+{
+    memcpy(command.order.client_order_id, "wrong         ", 14);
+    apply(command);
+    struct event rejected = {.type = EVENT_REJECTED,
+                             .session = command.session,
+                             .user_ref_num = command.order.user_ref_num,
+                             .user_ref_index = command.user_ref_index,
+                             .code = code};
+    memcpy(rejected.order.client_order_id, "wrong         ", 14);
+    expect_event(__LINE__, rejected);
+}
+
+Test(book_rules, a_rejection_consumes_the_number)
+{
+    expect_rejected(command_enter(ALICE, 3, SIDE_BUY, 0, PRICE), REJECT_INVALID_QUANTITY);
+    apply(command_enter(ALICE, 3, SIDE_BUY, 100, PRICE));
+    expect_nothing();
+}
+
+Test(book_rules, a_verdict_of_the_port_is_answered_as_it_is)
+{
+    struct command command = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    command.verdict = REJECT_INVALID_PEG;
+    command.user_ref_index = 7;
+    expect_rejected(command, REJECT_INVALID_PEG);
+}
+
+Test(book_rules, an_unlisted_instrument_is_rejected)
+{
+    struct command command = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    command.instrument = 2;
+    expect_rejected(command, REJECT_INVALID_SYMBOL);
+    command.order.user_ref_num = 2;
+    command.instrument = NO_INSTRUMENT;
+    expect_rejected(command, REJECT_INVALID_SYMBOL);
+}
+
+Test(book_rules, an_unknown_side_is_rejected)
+{
+    expect_rejected(command_enter(ALICE, 1, (enum side)4, 100, PRICE), REJECT_INVALID_SIDE);
+}
+
+Test(book_rules, quantities_from_one_to_the_largest_are_accepted)
+{
+    expect_rejected(command_enter(ALICE, 1, SIDE_BUY, 0, PRICE), REJECT_INVALID_QUANTITY);
+    expect_rejected(command_enter(ALICE, 2, SIDE_BUY, QUANTITY_MAX + 1, PRICE),
+                    REJECT_INVALID_QUANTITY);
+    enter(ALICE, 3, SIDE_BUY, QUANTITY_MAX, PRICE);
+    cr_assert_eq(resting(ALICE, 3).quantity, QUANTITY_MAX);
+}
+
+Test(book_rules, prices_from_the_smallest_to_the_largest_are_accepted)
+{
+    expect_rejected(command_enter(ALICE, 1, SIDE_BUY, 1, 0), REJECT_INVALID_PRICE);
+    expect_rejected(command_enter(ALICE, 2, SIDE_BUY, 1, PRICE_MAX + 1), REJECT_INVALID_PRICE);
+    expect_rejected(command_enter(ALICE, 3, SIDE_BUY, 1, PRICE_MARKET - 1), REJECT_INVALID_PRICE);
+    expect_rejected(command_enter(ALICE, 4, SIDE_BUY, 1, PRICE_MARKET + 1), REJECT_INVALID_PRICE);
+    enter(ALICE, 5, SIDE_BUY, 1, 1);
+    enter(ALICE, 6, SIDE_SELL, 1, PRICE_MAX);
+    cr_assert(rests(ALICE, 5) && rests(ALICE, 6));
+}
+
+Test(book_rules, an_unknown_display_is_rejected)
+{
+    struct command command = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    command.order.attributes.display = 3;
+    expect_rejected(command, REJECT_INVALID_DISPLAY);
+}
+
+Test(book_rules, only_day_and_immediate_orders_are_taken)
+{
+    struct command command = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    for (unsigned time_in_force = TIF_GTX; time_in_force < 8; time_in_force++) {
+        command.order.attributes.time_in_force = time_in_force & 7;
+        expect_rejected(command, REJECT_OTHER);
+        command.order.user_ref_num++;
+    }
+}
+
+Test(book_rules, a_full_book_rejects_even_what_would_execute)
+{
+    for (uint32_t i = 1; i <= ORDERS_MAX; i++)
+        enter(ALICE, i, SIDE_BUY, 100, PRICE);
+    struct command command = command_enter(BOB, 1, SIDE_SELL, 100, PRICE);
+    command.order.attributes.time_in_force = TIF_IOC;
+    expect_rejected(command, REJECT_PROCESSING_ERROR);
+    apply_quietly(command_cancel(ALICE, 3, 0));
+    command.order.user_ref_num = 2;
+    apply_quietly(command);
+    cr_assert_eq(events[0].type, EVENT_ACCEPTED);
+}
+
+Test(book_rules, the_first_reason_that_applies_is_given)
+{
+    for (uint32_t i = 1; i <= ORDERS_MAX; i++)
+        enter(BOB, i, SIDE_BUY, 100, PRICE);
+    struct command command = command_enter(ALICE, 1, (enum side)9, 0, 0);
+    command.verdict = REJECT_HALTED;
+    command.instrument = NO_INSTRUMENT;
+    command.order.attributes.display = 3;
+    command.order.attributes.time_in_force = TIF_GTX;
+    expect_rejected(command, REJECT_HALTED);
+    command.verdict = REJECT_NONE, command.order.user_ref_num++;
+    expect_rejected(command, REJECT_INVALID_SYMBOL);
+    command.instrument = 0, command.order.user_ref_num++;
+    expect_rejected(command, REJECT_INVALID_SIDE);
+    command.side = SIDE_BUY, command.order.user_ref_num++;
+    expect_rejected(command, REJECT_INVALID_QUANTITY);
+    command.order.quantity = 1, command.order.user_ref_num++;
+    expect_rejected(command, REJECT_INVALID_PRICE);
+    command.order.price = PRICE, command.order.user_ref_num++;
+    expect_rejected(command, REJECT_INVALID_DISPLAY);
+    command.order.attributes.display = DISPLAY_HIDDEN, command.order.user_ref_num++;
+    expect_rejected(command, REJECT_OTHER);
+    command.order.attributes.time_in_force = TIF_DAY, command.order.user_ref_num++;
+    expect_rejected(command, REJECT_PROCESSING_ERROR);
+}
+
+Test(book_rules, after_the_close_orders_are_rejected_as_closed)
+{
+    apply_quietly(command_close);
+    struct command command = command_enter(ALICE, 1, SIDE_BUY, 0, 0);
+    command.instrument = NO_INSTRUMENT;
+    expect_rejected(command, REJECT_DESTINATION_CLOSED);
+}
+
+Test(book_day, before_the_start_orders_are_rejected_as_closed)
+{
+    apply_quietly(command_open());
+    apply_quietly(command_instrument(0));
+    apply_quietly(command_session(ALICE));
+    expect_rejected(command_enter(ALICE, 1, SIDE_BUY, 100, PRICE), REJECT_DESTINATION_CLOSED);
+    cr_assert_eq(last_number(ALICE), 1);
+}
+
+Test(book_rules, what_an_immediate_order_does_not_execute_is_cancelled)
+{
+    enter(BOB, 1, SIDE_SELL, 40, PRICE);
+    struct command command = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    command.order.attributes.time_in_force = TIF_IOC;
+    uint64_t ref = apply(command);
+    cr_assert_eq(event_count, 5);
+    expected_count = 4;
+    stream_seqs[ALICE] += 2, stream_seqs[BOB]++, feed_seq++;
+    EXPECT(.type = EVENT_CANCELED, .session = ALICE, .user_ref_num = 1, .quantity = 60,
+           .price = PRICE, .code = 'I', .trade.order_ref = ref);
+    cr_assert(!rests(ALICE, 1));
+}
+
+Test(book_rules, a_market_order_takes_any_price_and_never_rests)
+{
+    enter(BOB, 1, SIDE_BUY, 10, 1);
+    uint64_t ref = apply(command_enter(ALICE, 1, SIDE_SELL, 30, PRICE_MARKET));
+    cr_assert_eq(event_count, 5);
+    cr_assert_eq(events[2].price, 1);
+    expected_count = 4;
+    stream_seqs[ALICE] += 2, stream_seqs[BOB]++, feed_seq++;
+    EXPECT(.type = EVENT_CANCELED, .session = ALICE, .user_ref_num = 1, .side = SIDE_SELL,
+           .quantity = 20, .price = PRICE_MARKET, .code = 'I', .trade.order_ref = ref);
+    enter(BOB, 2, SIDE_SELL, 10, PRICE_MAX);
+    enter(ALICE, 2, SIDE_BUY, 10, PRICE_MARKET);
+    cr_assert(!rests(BOB, 2));
+}
+
+Test(book_rules, hidden_orders_rest_unseen)
+{
+    struct command command = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    command.order.attributes.display = DISPLAY_HIDDEN;
+    apply(command);
+    EXPECT(.type = EVENT_ACCEPTED, .session = ALICE, .user_ref_num = 1, .quantity = 100,
+           .price = PRICE, .order.attributes.display = DISPLAY_HIDDEN);
+    struct book_level level;
+    cr_assert(rests(ALICE, 1));
+    cr_assert(!book_best(book, 0, SIDE_BUY, &level));
+    cr_assert_eq(level.price, 0);
+    cr_assert_eq(book_depth(book, 0, SIDE_BUY, &level, 1), 0);
+    cr_assert_eq(book_depth_at(book, 0, SIDE_BUY, PRICE), 0);
+}
+
+Test(book_rules, attributable_orders_show_their_firm_or_else_their_sessions)
+{
+    struct command command = command_enter(BOB, 1, SIDE_BUY, 100, PRICE);
+    command.order.attributes.display = DISPLAY_ATTRIBUTABLE;
+    uint64_t ref = apply(command);
+    EXPECT(.type = EVENT_ACCEPTED, .session = BOB, .user_ref_num = 1, .quantity = 100,
+           .price = PRICE, .order.attributes.display = DISPLAY_ATTRIBUTABLE);
+    EXPECT_FEED(.type = EVENT_FEED_ADD, .quantity = 100, .price = PRICE, .firm = "BRAV",
+                .trade.order_ref = ref);
+    command.order.user_ref_num = 2;
+    memcpy(command.order.firm, "XRAY", 4);
+    ref = apply(command);
+    EXPECT(.type = EVENT_ACCEPTED, .session = BOB, .user_ref_num = 2, .quantity = 100,
+           .price = PRICE, .firm = "XRAY", .order.attributes.display = DISPLAY_ATTRIBUTABLE);
+    EXPECT_FEED(.type = EVENT_FEED_ADD, .quantity = 100, .price = PRICE, .firm = "XRAY",
+                .trade.order_ref = ref);
+}
+
+// Matching
+
+Test(book_rules, a_match_is_told_to_maker_taker_and_feed_at_the_makers_price)
+{
+    uint64_t maker = enter(BOB, 7, SIDE_SELL_SHORT, 100, PRICE);
+    apply(command_enter(ALICE, 1, SIDE_BUY, 30, PRICE + CENT));
+    EXPECT(.type = EVENT_ACCEPTED, .session = ALICE, .user_ref_num = 1, .quantity = 30,
+           .price = PRICE + CENT);
+    EXPECT(.type = EVENT_EXECUTED, .session = BOB, .user_ref_num = 7, .quantity = 30,
+           .price = PRICE, .side = SIDE_SELL_SHORT, .code = 'A', .trade = {maker, 1});
+    EXPECT(.type = EVENT_EXECUTED, .session = ALICE, .user_ref_num = 1, .quantity = 30,
+           .price = PRICE, .side = SIDE_BUY, .code = 'R', .trade = {maker, 1});
+    EXPECT_FEED(.type = EVENT_FEED_EXECUTED, .quantity = 30, .price = PRICE, .side = SIDE_SELL,
+                .trade = {maker, 1});
+    struct book_order order = resting(BOB, 7);
+    cr_assert_eq(order.quantity, 70);
+    cr_assert_eq(order.executed, 30);
+}
+
+Test(book_rules, a_match_with_a_hidden_order_is_a_trade_without_reference_on_the_feed)
+{
+    uint64_t maker = enter_hidden(BOB, 1, SIDE_BUY, 100, PRICE);
+    apply(command_enter(ALICE, 1, SIDE_SELL, 100, PRICE));
+    EXPECT(.type = EVENT_ACCEPTED, .session = ALICE, .user_ref_num = 1, .quantity = 100,
+           .price = PRICE, .side = SIDE_SELL);
+    EXPECT(.type = EVENT_EXECUTED, .session = BOB, .user_ref_num = 1, .quantity = 100,
+           .price = PRICE, .side = SIDE_BUY, .code = 'J', .trade = {maker, 1});
+    EXPECT(.type = EVENT_EXECUTED, .session = ALICE, .user_ref_num = 1, .quantity = 100,
+           .price = PRICE, .side = SIDE_SELL, .code = 'R', .trade = {maker, 1});
+    EXPECT_FEED(.type = EVENT_FEED_TRADE, .quantity = 100, .price = PRICE, .side = SIDE_BUY,
+                .trade = {0, 1});
+    cr_assert(!rests(BOB, 1));
+}
+
+// The makers, in the order of their executions by the last command.
+static void expect_makers(const uint64_t *refs, size_t count)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < event_count; i++) {
+        if (events[i].type != EVENT_EXECUTED || events[i].code != 'R')
+            continue;
+        cr_assert_lt(found, count);
+        cr_assert_eq(events[i].trade.order_ref, refs[found], "match %zu is with %zu", found,
+                     (size_t)events[i].trade.order_ref);
+        found++;
+    }
+    cr_assert_eq(found, count);
+}
+
+Test(book_rules, better_prices_come_first_then_displayed_orders_then_earlier_ones)
+{
+    uint64_t hidden_early = enter_hidden(BOB, 1, SIDE_SELL, 10, PRICE);
+    uint64_t early = enter(BOB, 2, SIDE_SELL, 10, PRICE);
+    uint64_t hidden_late = enter_hidden(CAROL, 1, SIDE_SELL, 10, PRICE);
+    uint64_t late = enter(CAROL, 2, SIDE_SELL, 10, PRICE);
+    uint64_t worse = enter(BOB, 3, SIDE_SELL, 10, PRICE + CENT);
+    uint64_t better = enter_hidden(BOB, 4, SIDE_SELL, 10, PRICE - CENT);
+    enter(ALICE, 1, SIDE_BUY, 60, PRICE + CENT);
+    const uint64_t order[] = {better, early, late, hidden_early, hidden_late, worse};
+    expect_makers(order, 6);
+}
+
+Test(book_rules, attributable_orders_stand_in_line_with_visible_ones)
+{
+    uint64_t visible = enter(BOB, 1, SIDE_BUY, 10, PRICE);
+    struct command command = command_enter(CAROL, 1, SIDE_BUY, 10, PRICE);
+    command.order.attributes.display = DISPLAY_ATTRIBUTABLE;
+    uint64_t attributable = apply_quietly(command);
+    uint64_t last = enter(BOB, 2, SIDE_BUY, 10, PRICE);
+    enter(ALICE, 1, SIDE_SELL, 30, PRICE);
+    const uint64_t order[] = {visible, attributable, last};
+    expect_makers(order, 3);
+}
+
+Test(book_rules, an_order_executed_in_part_keeps_its_place)
+{
+    uint64_t first = enter(BOB, 1, SIDE_BUY, 100, PRICE);
+    enter(CAROL, 1, SIDE_BUY, 100, PRICE);
+    enter(ALICE, 1, SIDE_SELL, 10, PRICE);
+    enter(ALICE, 2, SIDE_SELL, 10, PRICE);
+    expect_makers(&first, 1);
+}
+
+Test(book_rules, a_limit_is_never_traded_through)
+{
+    enter(BOB, 1, SIDE_SELL, 10, PRICE);
+    enter(BOB, 2, SIDE_SELL, 10, PRICE + CENT);
+    enter(ALICE, 1, SIDE_BUY, 30, PRICE);
+    cr_assert_eq(resting(ALICE, 1).quantity, 20);
+    cr_assert_eq(resting(ALICE, 1).executed, 10);
+    cr_assert_eq(resting(BOB, 2).quantity, 10);
+    struct book_level bid, offer;
+    cr_assert(book_best(book, 0, SIDE_BUY, &bid) && book_best(book, 0, SIDE_SELL, &offer));
+    cr_assert_eq(bid.price, PRICE);
+    cr_assert_eq(offer.price, PRICE + CENT);
+}
+
+Test(book_rules, instruments_do_not_match_each_other)
+{
+    enter(BOB, 1, SIDE_SELL, 10, PRICE);
+    struct command command = command_enter(ALICE, 1, SIDE_BUY, 10, PRICE);
+    command.instrument = 1;
+    apply_quietly(command);
+    cr_assert(rests(ALICE, 1) && rests(BOB, 1));
+}
+
+Test(book_rules, a_session_may_execute_against_itself)
+{
+    enter(ALICE, 1, SIDE_SELL, 10, PRICE);
+    enter(ALICE, 2, SIDE_BUY, 10, PRICE);
+    cr_assert_eq(event_count, 4);
+    cr_assert_eq(events[1].user_ref_num, 1);
+    cr_assert_eq(events[2].user_ref_num, 2);
+}
+
+Test(book_rules, match_numbers_count_from_one)
+{
+    for (uint32_t i = 1; i <= 3; i++)
+        enter(BOB, i, SIDE_SELL, 10, PRICE);
+    enter(ALICE, 1, SIDE_BUY, 20, PRICE);
+    cr_assert_eq(events[1].trade.match_number, 1);
+    cr_assert_eq(events[4].trade.match_number, 2);
+    enter(ALICE, 2, SIDE_BUY, 10, PRICE);
+    cr_assert_eq(events[1].trade.match_number, 3);
+}
+
+// REPLACE
+
+Test(book_rules, a_displayed_order_is_replaced_in_one_message_of_the_feed)
+{
+    uint64_t old = enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    struct command command = command_replace(ALICE, 1, 2, 150, PRICE - CENT);
+    memcpy(command.order.client_order_id, "second", 6);
+    command.order.attributes.capacity = CAPACITY_RISKLESS;
+    command.order.attributes.reserved = 1;
+    command.side = SIDE_SELL;
+    command.instrument = 1;
+    uint64_t ref = apply(command);
+    EXPECT(.type = EVENT_REPLACED, .session = ALICE, .user_ref_num = 2, .orig_user_ref_num = 1,
+           .quantity = 150, .price = PRICE - CENT, .order.client_order_id = "second",
+           .order.attributes.capacity = CAPACITY_RISKLESS);
+    EXPECT_FEED(.type = EVENT_FEED_REPLACE, .quantity = 150, .price = PRICE - CENT,
+                .trade.order_ref = old);
+    cr_assert(!rests(ALICE, 1));
+    cr_assert_eq(resting(ALICE, 2).order_ref, ref);
+    struct book_order order;
+    cr_assert(!book_find_order(book, old, &order));
+}
+
+Test(book_rules, a_replacement_counts_what_the_chain_has_executed)
+{
+    enter(ALICE, 1, SIDE_BUY, 500, PRICE);
+    enter(BOB, 1, SIDE_SELL, 100, PRICE);
+    apply_quietly(command_replace(ALICE, 1, 2, 500, PRICE));
+    cr_assert_eq(events[0].quantity, 400);
+    struct book_order order = resting(ALICE, 2);
+    cr_assert_eq(order.quantity, 400);
+    cr_assert_eq(order.executed, 100);
+    enter(BOB, 2, SIDE_SELL, 50, PRICE);
+    apply_quietly(command_replace(ALICE, 2, 3, 151, PRICE));
+    cr_assert_eq(resting(ALICE, 3).quantity, 1);
+    cr_assert_eq(resting(ALICE, 3).executed, 150);
+}
+
+Test(book_rules, a_replacement_loses_its_place)
+{
+    enter(ALICE, 1, SIDE_BUY, 10, PRICE);
+    uint64_t second = enter(BOB, 1, SIDE_BUY, 10, PRICE);
+    uint64_t replaced = apply_quietly(command_replace(ALICE, 1, 2, 10, PRICE));
+    enter(CAROL, 1, SIDE_SELL, 20, PRICE);
+    const uint64_t order[] = {second, replaced};
+    expect_makers(order, 2);
+}
+
+Test(book_rules, replacing_what_is_not_live_is_ignored_and_consumes_nothing)
+{
+    enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    apply(command_replace(BOB, 1, 2, 100, PRICE));
+    expect_nothing();
+    apply(command_replace(ALICE, 2, 3, 100, PRICE));
+    expect_nothing();
+    struct command other_channel = command_replace(ALICE, 1, 2, 100, PRICE);
+    other_channel.user_ref_index = 1;
+    apply(other_channel);
+    expect_nothing();
+    cr_assert_eq(last_number(ALICE), 1);
+}
+
+Test(book_rules, a_replacement_with_a_used_number_is_ignored)
+{
+    enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    enter(ALICE, 2, SIDE_BUY, 100, PRICE);
+    apply(command_replace(ALICE, 1, 2, 50, PRICE));
+    expect_nothing();
+    struct command invalid = command_replace(ALICE, 1, 2, 0, PRICE);
+    apply(invalid);
+    expect_nothing();
+    cr_assert_eq(resting(ALICE, 1).quantity, 100);
+}
+
+// An order of 100 of which 40 are executed, replaced by `command`, is cancelled.
+static void expect_replacement_cancels(struct command command)
+{
+    static uint32_t number = 0;
+    number += 2;
+    uint64_t ref = enter(ALICE, number, SIDE_SELL, 100, PRICE);
+    enter(BOB, number, SIDE_BUY, 40, PRICE);
+    command.order.orig_user_ref_num = number;
+    command.order.user_ref_num = number + 1;
+    apply(command);
+    EXPECT(.type = EVENT_CANCELED, .session = ALICE, .user_ref_num = number, .side = SIDE_SELL,
+           .quantity = 60, .price = PRICE, .code = 'U', .trade.order_ref = ref);
+    EXPECT_FEED(.type = EVENT_FEED_DELETE, .side = SIDE_SELL, .quantity = 60, .price = PRICE,
+                .trade.order_ref = ref);
+    cr_assert(!rests(ALICE, number));
+    cr_assert_eq(last_number(ALICE), number, "the number is not consumed");
+}
+
+Test(book_rules, an_invalid_replacement_cancels_the_order)
+{
+    struct command command = command_replace(ALICE, 0, 0, 100, PRICE + CENT);
+    command.verdict = REJECT_HALTED;
+    expect_replacement_cancels(command);
+    expect_replacement_cancels(command_replace(ALICE, 0, 0, 0, PRICE + CENT));
+    expect_replacement_cancels(command_replace(ALICE, 0, 0, QUANTITY_MAX + 1, PRICE + CENT));
+    expect_replacement_cancels(command_replace(ALICE, 0, 0, 100, 0));
+    expect_replacement_cancels(command_replace(ALICE, 0, 0, 100, PRICE_MAX + 1));
+    command = command_replace(ALICE, 0, 0, 100, PRICE + CENT);
+    command.order.attributes.display = 3;
+    expect_replacement_cancels(command);
+    command = command_replace(ALICE, 0, 0, 100, PRICE + CENT);
+    command.order.attributes.time_in_force = TIF_GTT;
+    expect_replacement_cancels(command);
+}
+
+Test(book_rules, a_replacement_by_no_more_than_was_executed_cancels_the_order)
+{
+    expect_replacement_cancels(command_replace(ALICE, 0, 0, 40, PRICE + CENT));
+    expect_replacement_cancels(command_replace(ALICE, 0, 0, 39, PRICE + CENT));
+}
+
+Test(book_rules, an_invalid_replacement_of_a_hidden_order_is_not_on_the_feed)
+{
+    uint64_t ref = enter_hidden(ALICE, 1, SIDE_BUY, 100, PRICE);
+    apply(command_replace(ALICE, 1, 2, 0, PRICE));
+    EXPECT(.type = EVENT_CANCELED, .session = ALICE, .user_ref_num = 1, .quantity = 100,
+           .price = PRICE, .code = 'U', .trade.order_ref = ref);
+}
+
+Test(book_rules, a_replacement_that_crosses_is_deleted_matched_and_added)
+{
+    uint64_t maker = enter(BOB, 1, SIDE_SELL, 30, PRICE + CENT);
+    uint64_t old = enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    uint64_t ref = apply(command_replace(ALICE, 1, 2, 100, PRICE + CENT));
+    EXPECT(.type = EVENT_REPLACED, .session = ALICE, .user_ref_num = 2, .orig_user_ref_num = 1,
+           .quantity = 100, .price = PRICE + CENT);
+    EXPECT_FEED(.type = EVENT_FEED_DELETE, .quantity = 100, .price = PRICE, .trade.order_ref = old);
+    EXPECT(.type = EVENT_EXECUTED, .session = BOB, .user_ref_num = 1, .quantity = 30,
+           .price = PRICE + CENT, .side = SIDE_SELL, .code = 'A', .trade = {maker, 1});
+    EXPECT(.type = EVENT_EXECUTED, .session = ALICE, .user_ref_num = 2, .quantity = 30,
+           .price = PRICE + CENT, .code = 'R', .trade = {maker, 1});
+    EXPECT_FEED(.type = EVENT_FEED_EXECUTED, .quantity = 30, .price = PRICE + CENT,
+                .side = SIDE_SELL, .trade = {maker, 1});
+    EXPECT_FEED(.type = EVENT_FEED_ADD, .quantity = 70, .price = PRICE + CENT,
+                .trade.order_ref = ref);
+    cr_assert_eq(resting(ALICE, 2).executed, 30);
+}
+
+Test(book_rules, a_replacement_that_meets_only_hidden_orders_crosses_too)
+{
+    enter_hidden(BOB, 1, SIDE_SELL, 100, PRICE + CENT);
+    enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    apply_quietly(command_replace(ALICE, 1, 2, 100, PRICE + CENT));
+    cr_assert_eq(event_count, 5);
+    cr_assert_eq(events[1].type, EVENT_FEED_DELETE);
+    cr_assert_eq(events[4].type, EVENT_FEED_TRADE);
+    cr_assert(!rests(ALICE, 2) && !rests(BOB, 1));
+}
+
+Test(book_rules, a_replacement_that_hides_is_deleted_from_the_feed)
+{
+    uint64_t old = enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    struct command command = command_replace(ALICE, 1, 2, 80, PRICE);
+    command.order.attributes.display = DISPLAY_HIDDEN;
+    apply(command);
+    EXPECT(.type = EVENT_REPLACED, .session = ALICE, .user_ref_num = 2, .orig_user_ref_num = 1,
+           .quantity = 80, .price = PRICE, .order.attributes.display = DISPLAY_HIDDEN);
+    EXPECT_FEED(.type = EVENT_FEED_DELETE, .quantity = 100, .price = PRICE, .trade.order_ref = old);
+    cr_assert_eq(book_depth_at(book, 0, SIDE_BUY, PRICE), 0);
+}
+
+Test(book_rules, a_replacement_that_shows_is_added_to_the_feed)
+{
+    enter_hidden(ALICE, 1, SIDE_BUY, 100, PRICE);
+    uint64_t ref = apply(command_replace(ALICE, 1, 2, 80, PRICE));
+    EXPECT(.type = EVENT_REPLACED, .session = ALICE, .user_ref_num = 2, .orig_user_ref_num = 1,
+           .quantity = 80, .price = PRICE);
+    EXPECT_FEED(.type = EVENT_FEED_ADD, .quantity = 80, .price = PRICE, .trade.order_ref = ref);
+}
+
+Test(book_rules, a_hidden_order_is_replaced_by_a_hidden_one_unseen)
+{
+    enter_hidden(ALICE, 1, SIDE_BUY, 100, PRICE);
+    struct command command = command_replace(ALICE, 1, 2, 80, PRICE);
+    command.order.attributes.display = DISPLAY_HIDDEN;
+    apply(command);
+    EXPECT(.type = EVENT_REPLACED, .session = ALICE, .user_ref_num = 2, .orig_user_ref_num = 1,
+           .quantity = 80, .price = PRICE, .order.attributes.display = DISPLAY_HIDDEN);
+}
+
+Test(book_rules, a_replacement_that_becomes_attributable_is_deleted_and_added)
+{
+    struct command command = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    memcpy(command.order.firm, "XRAY", 4);
+    uint64_t old = apply_quietly(command);
+    command = command_replace(ALICE, 1, 2, 80, PRICE);
+    memcpy(command.order.firm, "ZULU", 4);
+    command.order.attributes.display = DISPLAY_ATTRIBUTABLE;
+    uint64_t ref = apply(command);
+    EXPECT(.type = EVENT_REPLACED, .session = ALICE, .user_ref_num = 2, .orig_user_ref_num = 1,
+           .quantity = 80, .price = PRICE, .order.attributes.display = DISPLAY_ATTRIBUTABLE);
+    EXPECT_FEED(.type = EVENT_FEED_DELETE, .quantity = 100, .price = PRICE, .trade.order_ref = old);
+    EXPECT_FEED(.type = EVENT_FEED_ADD, .quantity = 80, .price = PRICE, .firm = "XRAY",
+                .trade.order_ref = ref);
+}
+
+Test(book_rules, an_immediate_replacement_that_meets_nobody_is_deleted_and_cancelled)
+{
+    uint64_t old = enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    struct command command = command_replace(ALICE, 1, 2, 80, PRICE);
+    command.order.attributes.time_in_force = TIF_IOC;
+    uint64_t ref = apply(command);
+    EXPECT(.type = EVENT_REPLACED, .session = ALICE, .user_ref_num = 2, .orig_user_ref_num = 1,
+           .quantity = 80, .price = PRICE, .order.attributes.time_in_force = TIF_IOC);
+    EXPECT_FEED(.type = EVENT_FEED_DELETE, .quantity = 100, .price = PRICE, .trade.order_ref = old);
+    EXPECT(.type = EVENT_CANCELED, .session = ALICE, .user_ref_num = 2, .quantity = 80,
+           .price = PRICE, .code = 'I', .trade.order_ref = ref);
+}
+
+Test(book_rules, a_replacement_at_market_never_rests)
+{
+    uint64_t old = enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    uint64_t ref = apply(command_replace(ALICE, 1, 2, 100, PRICE_MARKET));
+    EXPECT(.type = EVENT_REPLACED, .session = ALICE, .user_ref_num = 2, .orig_user_ref_num = 1,
+           .quantity = 100, .price = PRICE_MARKET);
+    EXPECT_FEED(.type = EVENT_FEED_DELETE, .quantity = 100, .price = PRICE, .trade.order_ref = old);
+    EXPECT(.type = EVENT_CANCELED, .session = ALICE, .user_ref_num = 2, .quantity = 100,
+           .price = PRICE_MARKET, .code = 'I', .trade.order_ref = ref);
+}
+
+Test(book_rules, a_full_book_still_replaces)
+{
+    for (uint32_t i = 1; i <= ORDERS_MAX; i++)
+        enter(ALICE, i, SIDE_BUY, 100, PRICE);
+    apply_quietly(command_replace(ALICE, 4, ORDERS_MAX + 1, 100, PRICE));
+    cr_assert(rests(ALICE, ORDERS_MAX + 1) && !rests(ALICE, 4));
+}
+
+// CANCEL
+
+Test(book_rules, cancel_names_the_total_that_is_to_remain)
+{
+    uint64_t ref = enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    enter(BOB, 1, SIDE_SELL, 30, PRICE);
+    apply(command_cancel(ALICE, 1, 80));
+    EXPECT(.type = EVENT_CANCELED, .session = ALICE, .user_ref_num = 1, .quantity = 20,
+           .price = PRICE, .code = 'U', .trade.order_ref = ref);
+    EXPECT_FEED(.type = EVENT_FEED_CANCEL, .quantity = 20, .price = PRICE, .trade.order_ref = ref);
+    cr_assert_eq(resting(ALICE, 1).quantity, 50);
+}
+
+Test(book_rules, cancel_to_what_was_executed_or_less_removes_the_order)
+{
+    for (uint32_t i = 0; i < 3; i++) {
+        uint64_t ref = enter(ALICE, i + 1, SIDE_BUY, 100, PRICE);
+        enter(BOB, i + 1, SIDE_SELL, 30, PRICE);
+        apply(command_cancel(ALICE, i + 1, 15 * i));
+        EXPECT(.type = EVENT_CANCELED, .session = ALICE, .user_ref_num = i + 1, .quantity = 70,
+               .price = PRICE, .code = 'U', .trade.order_ref = ref);
+        EXPECT_FEED(.type = EVENT_FEED_DELETE, .quantity = 70, .price = PRICE,
+                    .trade.order_ref = ref);
+        cr_assert(!rests(ALICE, i + 1));
+    }
+}
+
+Test(book_rules, cancels_of_hidden_orders_are_not_on_the_feed)
+{
+    enter_hidden(ALICE, 1, SIDE_BUY, 100, PRICE);
+    apply_quietly(command_cancel(ALICE, 1, 60));
+    cr_assert_eq(event_count, 1);
+    apply_quietly(command_cancel(ALICE, 1, 0));
+    cr_assert_eq(event_count, 1);
+}
+
+Test(book_rules, a_cancel_that_changes_nothing_is_ignored)
+{
+    enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    enter(BOB, 1, SIDE_SELL, 30, PRICE);
+    apply(command_cancel(ALICE, 1, 100));
+    expect_nothing();
+    apply(command_cancel(ALICE, 1, UINT32_MAX));
+    expect_nothing();
+    apply(command_cancel(ALICE, 2, 0));
+    expect_nothing();
+    apply(command_cancel(BOB, 1, 0));
+    expect_nothing();
+    struct command refused = command_cancel(ALICE, 1, 0);
+    refused.verdict = REJECT_OTHER;
+    apply(refused);
+    expect_nothing();
+    cr_assert_eq(resting(ALICE, 1).quantity, 70);
+}
+
+Test(book_rules, a_cancelled_order_is_gone_and_its_number_used)
+{
+    enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    apply_quietly(command_cancel(ALICE, 1, 0));
+    apply(command_cancel(ALICE, 1, 0));
+    expect_nothing();
+    apply(command_enter(ALICE, 1, SIDE_BUY, 100, PRICE));
+    expect_nothing();
+}
+
+Test(book_rules, a_reduced_order_keeps_its_place)
+{
+    uint64_t first = enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    enter(BOB, 1, SIDE_BUY, 100, PRICE);
+    apply_quietly(command_cancel(ALICE, 1, 50));
+    apply_quietly(command_modify(ALICE, 1, SIDE_BUY, 40));
+    enter(CAROL, 1, SIDE_SELL, 10, PRICE);
+    expect_makers(&first, 1);
+}
+
+// MODIFY
+
+Test(book_rules, modify_reduces_and_answers_with_what_is_open)
+{
+    uint64_t ref = enter(ALICE, 1, SIDE_SELL, 100, PRICE);
+    enter(BOB, 1, SIDE_BUY, 30, PRICE);
+    apply(command_modify(ALICE, 1, SIDE_SELL_SHORT, 80));
+    EXPECT(.type = EVENT_MODIFIED, .session = ALICE, .user_ref_num = 1, .side = SIDE_SELL_SHORT,
+           .quantity = 50, .price = PRICE, .trade.order_ref = ref);
+    EXPECT_FEED(.type = EVENT_FEED_CANCEL, .side = SIDE_SELL, .quantity = 20, .price = PRICE,
+                .trade.order_ref = ref);
+    cr_assert_eq(resting(ALICE, 1).side, SIDE_SELL_SHORT);
+}
+
+Test(book_rules, modify_of_the_side_alone_is_not_on_the_feed)
+{
+    uint64_t ref = enter(ALICE, 1, SIDE_SELL, 100, PRICE);
+    apply(command_modify(ALICE, 1, SIDE_SELL_SHORT_EXEMPT, 100));
+    EXPECT(.type = EVENT_MODIFIED, .session = ALICE, .user_ref_num = 1,
+           .side = SIDE_SELL_SHORT_EXEMPT, .quantity = 100, .price = PRICE, .trade.order_ref = ref);
+}
+
+Test(book_rules, modify_to_what_was_executed_cancels_with_the_old_side)
+{
+    uint64_t ref = enter(ALICE, 1, SIDE_SELL, 100, PRICE);
+    enter(BOB, 1, SIDE_BUY, 30, PRICE);
+    apply(command_modify(ALICE, 1, SIDE_SELL_SHORT, 30));
+    EXPECT(.type = EVENT_CANCELED, .session = ALICE, .user_ref_num = 1, .side = SIDE_SELL,
+           .quantity = 70, .price = PRICE, .code = 'U', .trade.order_ref = ref);
+    EXPECT_FEED(.type = EVENT_FEED_DELETE, .side = SIDE_SELL, .quantity = 70, .price = PRICE,
+                .trade.order_ref = ref);
+    cr_assert(!rests(ALICE, 1));
+}
+
+Test(book_rules, sides_change_only_from_sell_to_short_and_exempt_and_from_exempt_to_short)
+{
+    for (uint32_t from = SIDE_BUY; from <= SIDE_SELL_SHORT_EXEMPT; from++) {
+        for (uint32_t to = 0; to < 6; to++) {
+            uint32_t number = 1 + from * 6 + to;
+            enter(ALICE, number, (enum side)from, 100, PRICE);
+            apply_quietly(command_modify(ALICE, number, (enum side)to, 90));
+            bool allowed =
+                from == to ||
+                (from == SIDE_SELL && (to == SIDE_SELL_SHORT || to == SIDE_SELL_SHORT_EXEMPT)) ||
+                (from == SIDE_SELL_SHORT_EXEMPT && to == SIDE_SELL_SHORT);
+            cr_assert_eq(resting(ALICE, number).quantity, allowed ? 90 : 100, "%u to %u", from, to);
+            cr_assert_eq(resting(ALICE, number).side, allowed ? to : from);
+            apply_quietly(command_cancel(ALICE, number, 0));
+        }
+    }
+}
+
+Test(book_rules, a_modify_that_changes_nothing_is_ignored)
+{
+    enter(ALICE, 1, SIDE_SELL, 100, PRICE);
+    enter(BOB, 1, SIDE_BUY, 30, PRICE);
+    apply(command_modify(ALICE, 1, SIDE_SELL, 100));
+    expect_nothing();
+    apply(command_modify(ALICE, 1, SIDE_SELL_SHORT, 101));
+    expect_nothing();
+    apply(command_modify(ALICE, 2, SIDE_SELL, 0));
+    expect_nothing();
+    struct command refused = command_modify(ALICE, 1, SIDE_SELL_SHORT, 50);
+    refused.verdict = REJECT_OTHER;
+    apply(refused);
+    expect_nothing();
+    cr_assert_eq(resting(ALICE, 1).quantity, 70);
+}
+
+// QUERY
+
+Test(book_rules, a_query_is_answered_with_the_next_number_of_the_channel)
+{
+    apply(command_query(ALICE));
+    EXPECT(.type = EVENT_QUERY_RESPONSE, .session = ALICE, .user_ref_num = 1);
+    enter(ALICE, 41, SIDE_BUY, 100, PRICE);
+    struct command command = command_query(ALICE);
+    command.verdict = REJECT_OTHER;
+    apply(command);
+    EXPECT(.type = EVENT_QUERY_RESPONSE, .session = ALICE, .user_ref_num = 42);
+    command.user_ref_index = 9;
+    apply(command);
+    EXPECT(.type = EVENT_QUERY_RESPONSE, .session = ALICE, .user_ref_num = 1, .user_ref_index = 9);
+    apply_quietly(command_close);
+    apply(command_query(ALICE));
+    EXPECT(.type = EVENT_QUERY_RESPONSE, .session = ALICE, .user_ref_num = 42);
+}
+
+// Queries of the book
+
+Test(book_rules, depth_lists_visible_levels_best_first)
+{
+    enter(ALICE, 1, SIDE_SELL, 10, PRICE + CENT);
+    enter(ALICE, 2, SIDE_SELL_SHORT, 20, PRICE);
+    enter(BOB, 1, SIDE_SELL, 30, PRICE);
+    enter_hidden(BOB, 2, SIDE_SELL, 40, PRICE);
+    enter_hidden(BOB, 3, SIDE_SELL, 50, PRICE - CENT);
+    struct book_level levels[3];
+    cr_assert_eq(book_depth(book, 0, SIDE_SELL, levels, 3), 2);
+    cr_assert_eq(levels[0].price, PRICE);
+    cr_assert_eq(levels[0].order_count, 2);
+    cr_assert_eq(levels[0].quantity, 50);
+    cr_assert_eq(levels[1].price, PRICE + CENT);
+    cr_assert_eq(book_depth(book, 0, SIDE_SELL, levels, 1), 1);
+    cr_assert_eq(book_depth(book, 0, SIDE_BUY, levels, 3), 0);
+    cr_assert_eq(book_depth(book, NO_INSTRUMENT, SIDE_SELL, levels, 3), 0);
+}
+
+// The hash. Each test leads two books by ways of equal length and equal numbers of messages to
+// states that are the same, or differ in one thing.
+
+static uint64_t hash_of_way(const struct command *commands, size_t count)
+{
+    static alignas(64) unsigned char memory[1 << 20];
+    static unsigned char filling = 1;
+    memset(memory, filling++, sizeof(memory));
+    struct book *other = book_open(memory, &limits);
+    const struct command first[] = {command_open(), command_instrument(0), command_session(ALICE),
+                                    command_session(BOB), command_start};
+    struct event space[64];
+    struct event_sink sink = {space, space + 64, too_many_events, NULL};
+    for (size_t i = 0; i < 5 + count; i++) {
+        sink.next = space;
+        struct command command = i < 5 ? first[i] : commands[i - 5];
+        command.time_ns = MIDNIGHT_NS + i;
+        book_apply(other, &command, &sink);
+    }
+    return book_hash(other);
+}
+
+#define HASH(...)                                                                                  \
+    hash_of_way((const struct command[]){__VA_ARGS__},                                             \
+                sizeof((const struct command[]){__VA_ARGS__}) / sizeof(struct command))
+
+static const struct command nothing = {.type = 0};
+
+static struct command command_enter_ioc(uint16_t session, uint32_t user_ref_num, enum side side,
+                                        uint32_t quantity, uint32_t price)
+{
+    struct command command = command_enter(session, user_ref_num, side, quantity, price);
+    command.order.attributes.time_in_force = TIF_IOC;
+    return command;
+}
+
+Test(book_hash, does_not_depend_on_the_way)
+{
+    const struct command a = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    const struct command b = command_enter(ALICE, 2, SIDE_BUY, 100, PRICE - CENT);
+    const struct command c = command_enter(ALICE, 3, SIDE_BUY, 100, PRICE);
+    cr_assert_eq(HASH(a, b, c, command_cancel(ALICE, 1, 0), command_cancel(ALICE, 2, 0)),
+                 HASH(a, b, c, command_cancel(ALICE, 2, 0), command_cancel(ALICE, 1, 0)),
+                 "in which order two orders went");
+    cr_assert_eq(HASH(a, command_cancel(ALICE, 1, 60)),
+                 HASH(a, command_modify(ALICE, 1, SIDE_BUY, 60)), "how an order became smaller");
+    cr_assert_eq(HASH(command_enter(ALICE, 1, SIDE_BUY, 100, PRICE), command_cancel(ALICE, 1, 0)),
+                 HASH(command_enter(ALICE, 1, SIDE_SELL, 9, 1), command_cancel(ALICE, 1, 0)),
+                 "what an order was that is gone");
+}
+
+Test(book_hash, depends_on_seq)
+{
+    cr_assert_neq(HASH(nothing), HASH(nothing, nothing));
+}
+
+Test(book_hash, depends_on_an_orders_quantity_price_side_instrument_and_number)
+{
+    uint64_t hash = HASH(command_enter(ALICE, 2, SIDE_SELL, 100, PRICE));
+    cr_assert_neq(HASH(command_enter(ALICE, 2, SIDE_SELL, 101, PRICE)), hash);
+    cr_assert_neq(HASH(command_enter(ALICE, 2, SIDE_SELL, 100, PRICE + 1)), hash);
+    cr_assert_neq(HASH(command_enter(ALICE, 2, SIDE_BUY, 100, PRICE)), hash);
+    cr_assert_neq(HASH(command_enter(ALICE, 2, SIDE_SELL_SHORT, 100, PRICE)), hash);
+    cr_assert_neq(HASH(command_enter(ALICE, 3, SIDE_SELL, 100, PRICE)), hash);
+}
+
+Test(book_hash, depends_on_the_priority_of_two_orders)
+{
+    cr_assert_neq(HASH(command_enter(ALICE, 1, SIDE_BUY, 100, PRICE),
+                       command_enter(BOB, 1, SIDE_BUY, 100, PRICE)),
+                  HASH(command_enter(BOB, 1, SIDE_BUY, 100, PRICE),
+                       command_enter(ALICE, 1, SIDE_BUY, 100, PRICE)));
+}
+
+Test(book_hash, depends_on_the_last_number_of_a_channel)
+{
+    struct command seven = command_enter(ALICE, 7, SIDE_BUY, 0, PRICE);
+    struct command eight = command_enter(ALICE, 8, SIDE_BUY, 0, PRICE);
+    cr_assert_neq(HASH(seven), HASH(eight));
+    struct command other_channel = seven;
+    other_channel.user_ref_index = 255;
+    cr_assert_neq(HASH(seven), HASH(other_channel));
+}
+
+Test(book_hash, depends_on_the_count_of_matches)
+{
+    // Two messages to each session and two to the feed either way, and nothing is left.
+    const struct command maker = command_enter(ALICE, 1, SIDE_SELL, 100, PRICE);
+    cr_assert_neq(
+        HASH(maker, command_enter_ioc(BOB, 1, SIDE_BUY, 100, PRICE), nothing),
+        HASH(maker, command_enter_ioc(BOB, 1, SIDE_BUY, 100, 1), command_cancel(ALICE, 1, 0)));
+}
+
+Test(book_hash, depends_on_what_a_chain_has_executed)
+{
+    cr_assert_neq(HASH(command_enter(ALICE, 1, SIDE_SELL, 100, PRICE),
+                       command_enter_ioc(BOB, 1, SIDE_BUY, 40, PRICE)),
+                  HASH(command_enter(ALICE, 1, SIDE_SELL, 110, PRICE),
+                       command_enter_ioc(BOB, 1, SIDE_BUY, 50, PRICE)));
+}
+
+Test(book_hash, depends_on_display_and_firm)
+{
+    struct command hidden = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    hidden.order.attributes.display = DISPLAY_HIDDEN;
+    struct command visible = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    struct command attributable = visible, named = visible;
+    attributable.order.attributes.display = DISPLAY_ATTRIBUTABLE;
+    memcpy(named.order.firm, "XRAY", 4);
+    cr_assert_neq(HASH(visible), HASH(attributable));
+    cr_assert_neq(HASH(visible), HASH(hidden));
+    cr_assert_neq(HASH(visible), HASH(named));
+}
+
+Test(book_hash, depends_on_the_messages_of_each_session)
+{
+    cr_assert_neq(HASH(command_query(ALICE)), HASH(nothing));
+    cr_assert_neq(HASH(command_query(ALICE)), HASH(command_query(BOB)));
+}
+
+Test(book_hash, depends_on_the_state_of_the_day)
+{
+    cr_assert_neq(HASH(command_close), HASH(nothing));
+}
+
+Test(book_hash, depends_on_the_firm_of_a_session)
+{
+    struct command one = command_session(CAROL);
+    struct command other = one;
+    memcpy(other.member.firm, "ELSE", 4);
+    cr_assert_neq(HASH(one), HASH(other));
+}
+
+static uint64_t hash_of_fresh(const struct book_limits *fresh_limits, uint64_t midnight_ns)
+{
+    static alignas(64) unsigned char memory[1 << 20];
+    struct book *fresh = book_open(memory, fresh_limits);
+    struct event space[4];
+    struct event_sink sink = {space, space + 4, too_many_events, NULL};
+    struct command command = command_open();
+    command.open.midnight_ns = midnight_ns;
+    book_apply(fresh, &command, &sink);
+    return book_hash(fresh);
+}
+
+Test(book_hash, depends_on_midnight_and_limits)
+{
+    uint64_t hash = hash_of_fresh(&limits, MIDNIGHT_NS);
+    cr_assert_eq(hash_of_fresh(&limits, MIDNIGHT_NS), hash);
+    cr_assert_neq(hash_of_fresh(&limits, MIDNIGHT_NS - 1), hash);
+    struct book_limits larger = limits;
+    larger.orders_max++;
+    cr_assert_neq(hash_of_fresh(&larger, MIDNIGHT_NS), hash);
+}

@@ -1,0 +1,802 @@
+// SPDX-License-Identifier: MIT
+#include <criterion/criterion.h>
+
+#include "dataplane/ouch.h"
+#include "tests/unit/recorded.h"
+
+// Real messages of a production port.
+#define REAL_ENTER_FIXED                                                                           \
+    "4F 00000071 54 000000E1 43564C5420202020 0000000000099DB8 30 59 41 4E 4E "                    \
+    "4838465542384956202020202020"
+#define REAL_ENTER    REAL_ENTER_FIXED "0006 05 02 4C494D45"
+#define REAL_CANCEL   "58 00752E71 00000000"
+#define REAL_CANCELED "43 0000289B4D681317 00753A8D 00000028 55"
+#define REAL_ACCEPTED_FIXED                                                                        \
+    "41 0000289B4D64AF87 00753A8D 42 00000028 4144424520202020 000000000048E748 35 59 "            \
+    "000000000F56B4F5 41 4E 4E 4C 3736383237303120202020202020"
+
+// Made by the specification's tables.
+#define ENTER_FIXED                                                                                \
+    "4F 00000007 42 00000064 41434D4520202020 000000000007A120 30 59 41 4E 4E "                    \
+    "4142434445464748494A4B4C4D4E"
+#define ENTER ENTER_FIXED "0000"
+#define REPLACE_FIXED                                                                              \
+    "55 00000007 00000008 000000C8 00000000000927C0 33 4E 59 6162636465666768696A6B6C6D6E"
+#define REPLACE REPLACE_FIXED "0000"
+#define CANCEL  "58 00000007 00000032"
+#define MODIFY  "4D 00000007 54 00000032"
+#define QUERY   "51"
+#define CHANNEL "0003 02 1C 09" // an appendage that names channel 9
+
+#define ACME    3u // its index
+
+static char symbol_memory[4096] __attribute__((aligned(8)));
+
+static struct symbols listed(void)
+{
+    struct symbols symbols;
+    cr_assert_leq(symbols_memory_size(8), sizeof(symbol_memory));
+    symbols_init(&symbols, symbol_memory, 8);
+    symbols_add(&symbols, "AAPL    ");
+    symbols_add(&symbols, "CVLT    ");
+    symbols_add(&symbols, "ADBE    ");
+    cr_assert_eq(symbols_add(&symbols, "ACME    "), ACME);
+    return symbols;
+}
+
+static enum ouch_fault decode(const uint8_t *bytes, size_t size, struct command *command)
+{
+    struct symbols symbols = listed();
+    uint8_t *message = exact_copy(bytes, size);
+    memset(command, 0xEE, sizeof(*command));
+    enum ouch_fault fault = ouch_decode(message, size, &symbols, "LIME", command);
+    free(message);
+    return fault;
+}
+
+static enum ouch_fault decode_hex(const char *text, struct command *command)
+{
+    uint8_t bytes[1024];
+    return decode(bytes, from_hex(text, bytes, sizeof(bytes)), command);
+}
+
+// Every bit of the record: it is what the journal stores.
+static void expect_command(const char *text, const struct command *expected)
+{
+    struct command command;
+    cr_assert_eq(decode_hex(text, &command), OUCH_OK, "%s", text);
+    cr_assert_arr_eq(&command, expected, sizeof(command), "%s", text);
+}
+
+static void expect_verdict(const char *text, enum reject_reason verdict)
+{
+    struct command command;
+    enum ouch_fault fault = decode_hex(text, &command);
+    cr_expect_eq(fault, OUCH_OK, "%s: fault %d", text, fault);
+    cr_expect_eq(command.verdict, verdict, "%s: verdict 0x%02X", text, command.verdict);
+}
+
+static void expect_fault(const char *text, enum ouch_fault expected)
+{
+    struct command command;
+    enum ouch_fault fault = decode_hex(text, &command);
+    cr_expect_eq(fault, expected, "%s: fault %d", text, fault);
+}
+
+Test(ouch, an_order_becomes_a_command)
+{
+    struct command expected = {
+        .type = COMMAND_ENTER,
+        .instrument = ACME,
+        .side = SIDE_BUY,
+        .order = {.user_ref_num = 7, .quantity = 100, .price = 500000},
+    };
+    memcpy(expected.order.client_order_id, "ABCDEFGHIJKLMN", 14);
+    expect_command(ENTER, &expected);
+}
+
+Test(ouch, a_real_order_becomes_a_command)
+{
+    struct command expected = {
+        .type = COMMAND_ENTER,
+        .instrument = 1,
+        .side = SIDE_SELL_SHORT,
+        .order = {.user_ref_num = 113, .quantity = 225, .price = 630200, .firm = "LIME"},
+    };
+    memcpy(expected.order.client_order_id, "H8FUB8IV      ", 14);
+    expect_command(REAL_ENTER, &expected);
+}
+
+Test(ouch, a_replacement_becomes_a_command)
+{
+    struct command expected = {
+        .type = COMMAND_REPLACE,
+        .order = {.user_ref_num = 8,
+                  .orig_user_ref_num = 7,
+                  .quantity = 200,
+                  .price = 600000,
+                  .attributes = {.time_in_force = TIF_IOC, .display = DISPLAY_HIDDEN, .sweep = 1}},
+    };
+    memcpy(expected.order.client_order_id, "abcdefghijklmn", 14);
+    expect_command(REPLACE, &expected);
+    expected.side = SIDE_SELL_SHORT_EXEMPT;
+    expect_command(REPLACE_FIXED "0003 02 1B 45", &expected);
+}
+
+Test(ouch, a_cancel_a_modify_and_a_query_become_commands)
+{
+    struct command cancel = {.type = COMMAND_CANCEL, .order = {.user_ref_num = 7, .quantity = 50}};
+    expect_command(CANCEL, &cancel);
+    expect_command(CANCEL "0000", &cancel);
+    struct command modify = {.type = COMMAND_MODIFY,
+                             .side = SIDE_SELL_SHORT,
+                             .order = {.user_ref_num = 7, .quantity = 50}};
+    expect_command(MODIFY, &modify);
+    expect_command(MODIFY "0000", &modify);
+    struct command query = {.type = COMMAND_QUERY};
+    expect_command(QUERY, &query);
+    expect_command(QUERY "0000", &query);
+    struct command real = {.type = COMMAND_CANCEL, .order = {.user_ref_num = 0x752E71}};
+    expect_command(REAL_CANCEL, &real);
+}
+
+Test(ouch, the_channel_is_taken_from_every_message)
+{
+    static const char *const messages[] = {ENTER_FIXED CHANNEL, REPLACE_FIXED CHANNEL,
+                                           CANCEL CHANNEL, MODIFY CHANNEL, QUERY CHANNEL};
+    for (size_t i = 0; i < 5; i++) {
+        struct command command;
+        cr_expect_eq(decode_hex(messages[i], &command), OUCH_OK, "%s", messages[i]);
+        cr_expect_eq(command.user_ref_index, 9, "%s", messages[i]);
+        cr_expect_eq(command.verdict, REJECT_NONE, "%s", messages[i]);
+    }
+}
+
+Test(ouch, every_letter_of_a_field_has_its_meaning)
+{
+    struct {
+        size_t offset;
+        const char *letters;
+    } fields[] = {{5, "BSTE"}, {26, "03"}, {27, "YNA"}, {28, "APRO"}, {29, "NY"}};
+    for (unsigned field = 0; field < 5; field++) {
+        for (unsigned i = 0; fields[field].letters[i]; i++) {
+            uint8_t bytes[64];
+            size_t size = from_hex(ENTER, bytes, sizeof(bytes));
+            bytes[fields[field].offset] = (uint8_t)fields[field].letters[i];
+            struct command command;
+            cr_assert_eq(decode(bytes, size, &command), OUCH_OK);
+            cr_expect_eq(command.verdict, REJECT_NONE, "%c", fields[field].letters[i]);
+            struct order_attributes attributes = command.order.attributes;
+            const unsigned values[] = {command.side, attributes.time_in_force, attributes.display,
+                                       attributes.capacity, attributes.sweep};
+            for (unsigned other = 0; other < 5; other++)
+                cr_expect_eq(values[other], other == field ? i : 0, "%c", fields[field].letters[i]);
+        }
+    }
+}
+
+// Replaces bytes of a well-formed message from `offset` on and expects the verdict.
+struct flaw {
+    size_t offset;
+    const char *bytes;
+    enum reject_reason verdict;
+};
+
+static void expect_verdicts(const char *text, const struct flaw *flaws, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint8_t bytes[64];
+        size_t size = from_hex(text, bytes, sizeof(bytes));
+        from_hex(flaws[i].bytes, bytes + flaws[i].offset, sizeof(bytes) - flaws[i].offset);
+        struct command command;
+        enum ouch_fault fault = decode(bytes, size, &command);
+        cr_expect_eq(fault, OUCH_OK, "%zu: %s", flaws[i].offset, flaws[i].bytes);
+        cr_expect_eq(command.verdict, flaws[i].verdict, "%zu: %s: verdict 0x%02X", flaws[i].offset,
+                     flaws[i].bytes, command.verdict);
+        cr_expect_eq(command.order.user_ref_num, bytes[0] == OUCH_ENTER ? 7 : 8, "to answer with");
+        cr_expect_eq(command.order.client_order_id[13], bytes[size - 3], "to answer with");
+    }
+}
+
+Test(ouch, a_field_that_cannot_be_served_gives_its_reason)
+{
+    static const struct flaw flaws[] = {
+        {5, "41", REJECT_INVALID_SIDE},
+        {5, "62", REJECT_INVALID_SIDE},
+        {6, "00000000", REJECT_INVALID_QUANTITY},
+        {6, "00000001", REJECT_NONE},
+        {6, "000F423F", REJECT_NONE},
+        {6, "000F4240", REJECT_INVALID_QUANTITY},
+        {6, "FFFFFFFF", REJECT_INVALID_QUANTITY},
+        {10, "4E4F4E4520202020", REJECT_INVALID_SYMBOL},
+        {18, "0000000000000000", REJECT_INVALID_PRICE},
+        {18, "0000000000000001", REJECT_NONE},
+        {18, "000000007735939C", REJECT_NONE},
+        {18, "000000007735939D", REJECT_INVALID_PRICE},
+        {18, "0000000077359401", REJECT_INVALID_PRICE},
+        {18, "000000007FFFFFFE", REJECT_INVALID_PRICE},
+        {18, "0000000080000000", REJECT_INVALID_PRICE},
+        {18, "00000000FFFFFFFF", REJECT_INVALID_PRICE},
+        {18, "0000000100000064", REJECT_INVALID_PRICE},
+        {18, "000000017FFFFFFF", REJECT_INVALID_PRICE},
+        {26, "35", REJECT_OTHER},
+        {26, "36", REJECT_OTHER},
+        {26, "45", REJECT_OTHER},
+        {26, "31", REJECT_OTHER},
+        {27, "5A", REJECT_INVALID_DISPLAY},
+        {28, "58", REJECT_OTHER},
+        {29, "20", REJECT_OTHER},
+        {30, "4F", REJECT_INVALID_CROSS},
+        {30, "20", REJECT_INVALID_CROSS},
+    };
+    expect_verdicts(ENTER, flaws, sizeof(flaws) / sizeof(flaws[0]));
+}
+
+Test(ouch, a_field_of_a_replacement_that_cannot_be_served_gives_its_reason)
+{
+    static const struct flaw flaws[] = {
+        {9, "00000000", REJECT_INVALID_QUANTITY},
+        {9, "000F4240", REJECT_INVALID_QUANTITY},
+        {9, "000F423F", REJECT_NONE},
+        {13, "0000000000000000", REJECT_INVALID_PRICE},
+        {13, "000000007735939D", REJECT_INVALID_PRICE},
+        {21, "35", REJECT_OTHER},
+        {22, "20", REJECT_INVALID_DISPLAY},
+        {23, "79", REJECT_OTHER},
+    };
+    expect_verdicts(REPLACE, flaws, sizeof(flaws) / sizeof(flaws[0]));
+}
+
+Test(ouch, cancel_and_modify_quantities_are_left_to_the_book)
+{
+    expect_verdict("58 00000007 FFFFFFFF", REJECT_NONE);
+    expect_verdict("4D 00000007 53 FFFFFFFF", REJECT_NONE);
+    expect_verdict("4D 00000007 58 00000032", REJECT_INVALID_SIDE);
+}
+
+Test(ouch, a_symbol_that_is_not_listed_is_no_instrument)
+{
+    struct command command;
+    decode_hex("4F 00000007 42 00000064 4E4F4E4520202020 000000000007A120 30 59 41 4E 4E"
+               "4142434445464748494A4B4C4D4E 0000",
+               &command);
+    cr_assert_eq(command.instrument, NO_INSTRUMENT);
+    cr_assert_eq(command.order.quantity, 100, "the other fields are there");
+}
+
+Test(ouch, a_market_order_has_three_spellings)
+{
+    static const char *const spellings[] = {"000000007FFFFFFF", "0000000077359400",
+                                            "FFFFFFFFFFFFFFFF"};
+    for (size_t i = 0; i < 3; i++) {
+        uint8_t bytes[64];
+        size_t size = from_hex(ENTER, bytes, sizeof(bytes));
+        from_hex(spellings[i], bytes + 18, 8);
+        struct command command;
+        cr_assert_eq(decode(bytes, size, &command), OUCH_OK);
+        cr_expect_eq(command.verdict, REJECT_NONE, "%s", spellings[i]);
+        cr_expect_eq(command.order.price, PRICE_MARKET, "%s", spellings[i]);
+    }
+}
+
+Test(ouch, the_first_flaw_in_the_order_of_the_message_decides)
+{
+    expect_verdict("4F 00000007 42 00000000 4E4F4E4520202020 0000000000000000 58 58 58 58 58"
+                   "4142434445464748494A4B4C4D4E 0006 05 03 00000064",
+                   REJECT_INVALID_QUANTITY);
+    expect_verdict("4F 00000007 42 00000064 41434D4520202020 000000000007A120 30 59 41 4E 4F"
+                   "4142434445464748494A4B4C4D4E 0006 05 03 00000064",
+                   REJECT_INVALID_CROSS);
+    expect_verdict(ENTER_FIXED "0009 05 03 00000064 02 0C 50", REJECT_INVALID_MIN_QUANTITY);
+    expect_verdict(ENTER_FIXED "0009 02 0C 50 05 03 00000064", REJECT_OTHER);
+}
+
+// An appendage of one element, and what it means on ENTER and REPLACE.
+static const struct option {
+    const char *element;
+    enum reject_reason verdict;
+} options[] = {
+    {"0006 05 03 00000000", REJECT_NONE},
+    {"0006 05 03 00000064", REJECT_INVALID_MIN_QUANTITY},
+    {"0006 05 03 01000000", REJECT_INVALID_MIN_QUANTITY},
+    {"0003 02 04 4E", REJECT_NONE},
+    {"0003 02 04 20", REJECT_NONE},
+    {"0003 02 04 52", REJECT_OTHER},
+    {"0006 05 05 00000000", REJECT_NONE},
+    {"0006 05 05 00000064", REJECT_INVALID_MAX_FLOOR},
+    {"0003 02 06 4C", REJECT_NONE},
+    {"0003 02 06 50", REJECT_INVALID_PEG},
+    {"0003 02 06 6D", REJECT_INVALID_PEG},
+    {"0006 05 07 00000000", REJECT_NONE},
+    {"0006 05 07 FFFFFF9C", REJECT_PEGGING_NOT_ALLOWED},
+    {"000A 09 09 0000000000000000", REJECT_NONE},
+    {"000A 09 09 0000000000000001", REJECT_PEGGING_NOT_ALLOWED},
+    {"0003 02 0A 4C", REJECT_NONE},
+    {"0003 02 0A 4D", REJECT_INVALID_PEG},
+    {"0006 05 0B 00000000", REJECT_NONE},
+    {"0006 05 0B 00000001", REJECT_PEGGING_NOT_ALLOWED},
+    {"0003 02 0C 4E", REJECT_NONE},
+    {"0003 02 0C 50", REJECT_OTHER},
+    {"0006 05 0D 00000000", REJECT_NONE},
+    {"0006 05 0D 00000001", REJECT_INVALID_MAX_FLOOR},
+    {"0006 05 0E 20202020", REJECT_NONE},
+    {"0006 05 0E 53434E20", REJECT_OTHER},
+    {"0006 05 0F 00000000", REJECT_NONE},
+    {"0006 05 0F 0000003C", REJECT_OTHER},
+    {"0003 02 10 4E", REJECT_NONE},
+    {"0003 02 10 20", REJECT_NONE},
+    {"0003 02 10 59", REJECT_OTHER},
+    {"0003 02 11 20", REJECT_NONE},
+    {"0003 02 11 49", REJECT_OTHER},
+    {"0004 03 18 0001", REJECT_NONE},
+    {"0003 02 19 59", REJECT_NONE},
+    {"0006 05 1A 4C494D45", REJECT_NONE},
+    {"0006 05 02 20202020", REJECT_NONE},
+    {"0006 05 02 4C494D45", REJECT_NONE},
+    {"0006 05 02 4D4C524F", REJECT_FIRM_NOT_AUTHORIZED},
+    {"0003 02 12 53", REJECT_NONE}, // outbound only
+    {"0003 02 08 FF", REJECT_NONE}, // not assigned
+};
+
+Test(ouch, an_option_that_cannot_be_served_gives_its_reason)
+{
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+        char text[512];
+        snprintf(text, sizeof(text), "%s%s", ENTER_FIXED, options[i].element);
+        expect_verdict(text, options[i].verdict);
+        snprintf(text, sizeof(text), "%s%s", REPLACE_FIXED, options[i].element);
+        expect_verdict(text, options[i].verdict);
+        // Elsewhere it has no meaning.
+        snprintf(text, sizeof(text), "%s%s", CANCEL, options[i].element);
+        expect_verdict(text, REJECT_NONE);
+        snprintf(text, sizeof(text), "%s%s", MODIFY, options[i].element);
+        expect_verdict(text, REJECT_NONE);
+    }
+    expect_verdict(REPLACE_FIXED "0003 02 1B 58", REJECT_INVALID_SIDE);
+    expect_verdict(ENTER_FIXED "0003 02 1B 58", REJECT_NONE);
+}
+
+Test(ouch, tags_that_are_not_assigned_are_skipped_by_their_length)
+{
+    struct command command;
+    cr_assert_eq(decode_hex(ENTER_FIXED "000F 03 1E 2A2A 01 FF 05 80 01020304 02 1C 09", &command),
+                 OUCH_OK);
+    cr_assert_eq(command.verdict, REJECT_NONE);
+    cr_assert_eq(command.user_ref_index, 9);
+}
+
+Test(ouch, an_order_is_its_sessions_firms_and_no_others)
+{
+    struct command command;
+    cr_assert_eq(decode_hex(ENTER_FIXED "0006 05 02 4C494D45", &command), OUCH_OK);
+    cr_assert_arr_eq(command.order.firm, "LIME", 4);
+    cr_assert_eq(decode_hex(ENTER_FIXED "0006 05 02 20202020", &command), OUCH_OK);
+    cr_assert_arr_eq(command.order.firm, "\0\0\0\0", 4);
+    cr_assert_eq(decode_hex(ENTER, &command), OUCH_OK);
+    cr_assert_arr_eq(command.order.firm, "\0\0\0\0", 4);
+    cr_assert_eq(decode_hex(ENTER_FIXED "0006 05 02 4D4C524F", &command), OUCH_OK);
+    cr_assert_eq(command.verdict, REJECT_FIRM_NOT_AUTHORIZED);
+    cr_assert_arr_eq(command.order.firm, "\0\0\0\0", 4);
+    cr_assert_eq(decode_hex(REPLACE_FIXED "0006 05 02 4C494D45", &command), OUCH_OK);
+    cr_assert_arr_eq(command.order.firm, "\0\0\0\0", 4, "inherited, not named");
+}
+
+Test(ouch, bytes_that_are_not_a_message_are_told_apart_by_their_fault)
+{
+    expect_fault("", OUCH_WRONG_LENGTH);
+    expect_fault("00", OUCH_UNKNOWN_TYPE);
+    expect_fault("41", OUCH_UNKNOWN_TYPE);
+    expect_fault("43 00000007 4C494D45 2020202020202020 0000", OUCH_UNKNOWN_TYPE);
+    expect_fault("6F 00000007", OUCH_UNKNOWN_TYPE);
+    expect_fault(ENTER_FIXED, OUCH_WRONG_LENGTH);
+    expect_fault(ENTER_FIXED "00", OUCH_WRONG_LENGTH);
+    expect_fault(ENTER "00", OUCH_APPENDAGE_LENGTH);
+    expect_fault(ENTER_FIXED "0002", OUCH_APPENDAGE_LENGTH);
+    expect_fault(ENTER_FIXED "0002 02 1C 01", OUCH_APPENDAGE_LENGTH);
+    expect_fault(ENTER_FIXED "0100", OUCH_APPENDAGE_LENGTH);
+    expect_fault(ENTER_FIXED "0001 00", OUCH_ELEMENT_EMPTY);
+    expect_fault(ENTER_FIXED "0004 02 1C 01 00", OUCH_ELEMENT_EMPTY);
+    expect_fault(ENTER_FIXED "0001 01", OUCH_ELEMENT_OVERRUN);
+    expect_fault(ENTER_FIXED "0002 02 1C", OUCH_ELEMENT_OVERRUN);
+    expect_fault(ENTER_FIXED "0003 FF 1C 01", OUCH_ELEMENT_OVERRUN);
+    expect_fault(ENTER_FIXED "0002 01 1C", OUCH_ELEMENT_SIZE);
+    expect_fault(ENTER_FIXED "0004 03 1C 01 01", OUCH_ELEMENT_SIZE);
+    expect_fault(ENTER_FIXED "0005 04 02 4C494D", OUCH_ELEMENT_SIZE);
+    expect_fault(ENTER_FIXED "0006 02 1C 01 02 1C 01", OUCH_TAG_REPEATED);
+    expect_fault(ENTER_FIXED "0006 02 F0 01 02 F0 01", OUCH_TAG_REPEATED);
+    expect_fault(REPLACE_FIXED, OUCH_WRONG_LENGTH);
+    expect_fault(CANCEL "00", OUCH_WRONG_LENGTH);
+    expect_fault(CANCEL "0001", OUCH_APPENDAGE_LENGTH);
+    expect_fault(MODIFY "00", OUCH_WRONG_LENGTH);
+    expect_fault(QUERY "00", OUCH_WRONG_LENGTH);
+    expect_fault(QUERY "0003 03 1C 01", OUCH_ELEMENT_OVERRUN);
+}
+
+Test(ouch, each_assigned_tag_holds_its_value_to_its_size)
+{
+    static const uint8_t sizes[] = {0, 8, 4, 4, 1, 4, 1, 4, 0, 8, 1, 4, 1, 4, 4,
+                                    4, 1, 1, 1, 0, 0, 0, 4, 8, 2, 1, 4, 1, 1};
+    for (unsigned tag = 1; tag < 256; tag++) {
+        unsigned assigned = tag < sizeof(sizes) ? sizes[tag] : 0;
+        for (unsigned size = 0; size < 12; size++) {
+            uint8_t bytes[64] = {'X', [10] = (uint8_t)(size + 2), (uint8_t)(size + 1),
+                                 (uint8_t)tag};
+            struct command command;
+            enum ouch_fault fault = decode(bytes, 13 + size, &command);
+            bool right = assigned == 0 || assigned == size;
+            cr_expect_eq(fault, right ? OUCH_OK : OUCH_ELEMENT_SIZE, "tag %u, %u bytes", tag, size);
+        }
+    }
+}
+
+static const struct sample {
+    const char *text;
+    size_t minimum;   // of the fixed part and a mandatory appendage length
+    bool may_be_bare; // the appendage is optional
+} samples[] = {
+    {ENTER, 47, false},
+    {ENTER_FIXED CHANNEL, 47, false},
+    {REAL_ENTER, 47, false},
+    {REPLACE, 40, false},
+    {REPLACE_FIXED CHANNEL, 40, false},
+    {CANCEL, 9, true},
+    {CANCEL CHANNEL, 9, true},
+    {MODIFY, 10, true},
+    {MODIFY CHANNEL, 10, true},
+    {QUERY, 1, true},
+    {QUERY CHANNEL, 1, true},
+};
+
+#define SAMPLE_COUNT (sizeof(samples) / sizeof(samples[0]))
+
+Test(ouch, a_message_cut_anywhere_is_taken_only_where_it_may_end)
+{
+    for (size_t i = 0; i < SAMPLE_COUNT; i++) {
+        uint8_t bytes[64];
+        size_t size = from_hex(samples[i].text, bytes, sizeof(bytes));
+        for (size_t cut = 0; cut <= size; cut++) {
+            bool bare = samples[i].may_be_bare && cut == samples[i].minimum;
+            size_t appendage = samples[i].minimum + (samples[i].may_be_bare ? 2 : 0);
+            enum ouch_fault expected = cut == size || bare ? OUCH_OK
+                                       : cut < appendage   ? OUCH_WRONG_LENGTH
+                                                           : OUCH_APPENDAGE_LENGTH;
+            struct command command;
+            enum ouch_fault fault = decode(bytes, cut, &command);
+            cr_expect_eq(fault, expected, "%s cut to %zu: %d", samples[i].text, cut, fault);
+        }
+    }
+}
+
+// What the book may rely on in a command that no reason speaks against.
+static void expect_sound(const struct command *command)
+{
+    cr_assert(command->type >= COMMAND_ENTER && command->type <= COMMAND_QUERY);
+    cr_assert(command->time_ns == 0 && command->session == 0 && command->order.reserved == 0);
+    cr_assert_eq(command->order.attributes.reserved, 0);
+    cr_assert_leq(command->side, SIDE_SELL_SHORT_EXEMPT);
+    if (command->verdict != REJECT_NONE)
+        return;
+    bool enters = command->type == COMMAND_ENTER || command->type == COMMAND_REPLACE;
+    cr_assert(command->instrument < 4, "listed");
+    if (enters) {
+        cr_assert(command->order.quantity >= 1 && command->order.quantity <= QUANTITY_MAX);
+        cr_assert(command->order.price >= 1);
+        cr_assert(command->order.price <= PRICE_MAX || command->order.price == PRICE_MARKET);
+        cr_assert_leq(command->order.attributes.time_in_force, TIF_IOC);
+        cr_assert_leq(command->order.attributes.display, DISPLAY_ATTRIBUTABLE);
+    }
+}
+
+// A copy of a valid message, cut, with some bytes changed and an appendage of random elements whose
+// lengths are mostly right.
+static size_t mutate(uint64_t *random, uint8_t *bytes, size_t size)
+{
+    const struct sample *sample = &samples[next_random(random) % SAMPLE_COUNT];
+    size_t used = from_hex(sample->text, bytes, size);
+    if (next_random(random) & 1) {
+        size_t at = sample->minimum - (sample->may_be_bare ? 0 : 2);
+        used = at + 2;
+        while (used < 200 && next_random(random) % 4) {
+            size_t length = next_random(random) % 8;
+            bytes[used] = (uint8_t)(next_random(random) % 16 ? length + 1 : 0);
+            for (size_t i = 0; i <= length; i++)
+                bytes[used + 1 + i] = (uint8_t)(next_random(random) % (i ? 256 : 32));
+            used += length + 2;
+        }
+        bytes[at] = 0;
+        bytes[at + 1] = (uint8_t)(used - at - 2);
+    }
+    for (uint64_t n = next_random(random) % 3; n > 0; n--)
+        bytes[next_random(random) % used] = (uint8_t)next_random(random);
+    if (next_random(random) % 4 == 0)
+        used = next_random(random) % (used + 1);
+    return used;
+}
+
+Test(ouch, whatever_bytes_arrive_are_read_within_their_bounds)
+{
+    unsigned faults[OUCH_FAULT_COUNT] = {0};
+    uint64_t random = 20250701;
+    for (int i = 0; i < 100000; i++) {
+        uint8_t bytes[256];
+        size_t size = mutate(&random, bytes, sizeof(bytes));
+        struct command command;
+        enum ouch_fault fault = decode(bytes, size, &command);
+        cr_assert_lt(fault, OUCH_FAULT_COUNT);
+        faults[fault]++;
+        if (fault == OUCH_OK)
+            expect_sound(&command);
+    }
+    for (int fault = 0; fault < OUCH_FAULT_COUNT; fault++)
+        cr_expect_gt(faults[fault], 100, "fault %d: %u times", fault, faults[fault]);
+}
+
+// What leaves.
+
+static struct event session_event(enum event_type type)
+{
+    return (struct event){
+        .type = (uint8_t)type,
+        .seq = 0xF56B4F5,
+        .time_ns = 0x289B4D64AF87,
+        .user_ref_num = 0x753A8D,
+        .quantity = 40,
+        .price = 0x48E748,
+        .instrument = 2,
+    };
+}
+
+static void expect_encoded(const struct event *event, const char *text)
+{
+    struct symbols symbols = listed();
+    uint8_t expected[128];
+    size_t size = from_hex(text, expected, sizeof(expected));
+    uint8_t *out = malloc(OUCH_OUT_SIZE_MAX);
+    memset(out, 0xEE, OUCH_OUT_SIZE_MAX);
+    cr_assert_eq(ouch_encode(event, &symbols, out), size, "%s", text);
+    cr_assert_arr_eq(out, expected, size, "%s", text);
+    for (size_t i = size; i < OUCH_OUT_SIZE_MAX; i++)
+        cr_assert_eq(out[i], 0xEE, "byte %zu is behind the message", i);
+    free(out);
+}
+
+// An appendage is there without a channel too.
+static void expect_encoded_always(struct event event, const char *fixed)
+{
+    char text[512];
+    snprintf(text, sizeof(text), "%s0000", fixed);
+    expect_encoded(&event, text);
+    event.user_ref_index = 9;
+    snprintf(text, sizeof(text), "%s" CHANNEL, fixed);
+    expect_encoded(&event, text);
+}
+
+// An appendage is there only to name a channel.
+static void expect_encoded_optional(struct event event, const char *fixed)
+{
+    char text[512];
+    expect_encoded(&event, fixed);
+    event.user_ref_index = 9;
+    snprintf(text, sizeof(text), "%s" CHANNEL, fixed);
+    expect_encoded(&event, text);
+}
+
+Test(ouch, a_system_event_never_has_an_appendage)
+{
+    struct event event = session_event(EVENT_SYSTEM);
+    event.code = 'S';
+    event.user_ref_index = 9;
+    expect_encoded(&event, "53 0000289B4D64AF87 53");
+}
+
+Test(ouch, accepted_echoes_the_order_and_its_reference_is_the_seq)
+{
+    struct event event = session_event(EVENT_ACCEPTED);
+    memcpy(event.order.client_order_id, "7682701       ", 14);
+    event.order.attributes.time_in_force = TIF_GTX;
+    expect_encoded_always(event, REAL_ACCEPTED_FIXED);
+    memcpy(event.firm, "MLRO", 4);
+    expect_encoded(&event, REAL_ACCEPTED_FIXED "0006 05 02 4D4C524F");
+    event.user_ref_index = 255;
+    expect_encoded(&event, REAL_ACCEPTED_FIXED "0009 05 02 4D4C524F 02 1C FF");
+}
+
+Test(ouch, the_letters_of_an_order_are_those_it_was_entered_with)
+{
+    static const char *const fields[] = {"BSTE", "0356E", "YNA", "APRO", "NY"};
+    static const size_t accepted_at[] = {13, 34, 35, 44, 45};
+    static const size_t replaced_at[] = {17, 38, 39, 48, 49};
+    struct symbols symbols = listed();
+    for (unsigned field = 0; field < 5; field++) {
+        for (unsigned i = 0; fields[field][i]; i++) {
+            struct event event = session_event(EVENT_ACCEPTED);
+            event.side = field == 0 ? i & 3 : 0;
+            event.order.attributes = (struct order_attributes){
+                .time_in_force = field == 1 ? i & 7 : 0,
+                .display = field == 2 ? i & 3 : 0,
+                .capacity = field == 3 ? i & 3 : 0,
+                .sweep = field == 4 ? i & 1 : 0,
+            };
+            uint8_t out[OUCH_OUT_SIZE_MAX];
+            ouch_encode(&event, &symbols, out);
+            event.type = EVENT_REPLACED;
+            uint8_t replaced[OUCH_OUT_SIZE_MAX];
+            ouch_encode(&event, &symbols, replaced);
+            for (unsigned other = 0; other < 5; other++) {
+                char letter = fields[other][other == field ? i : 0];
+                cr_expect_eq(out[accepted_at[other]], letter);
+                cr_expect_eq(replaced[replaced_at[other]], letter);
+            }
+        }
+    }
+}
+
+Test(ouch, a_market_price_is_sent_as_the_largest_31_bit_number)
+{
+    struct symbols symbols = listed();
+    struct event event = session_event(EVENT_ACCEPTED);
+    event.price = PRICE_MARKET;
+    uint8_t out[OUCH_OUT_SIZE_MAX];
+    ouch_encode(&event, &symbols, out);
+    cr_assert_arr_eq(out + 26, "\0\0\0\0\x7F\xFF\xFF\xFF", 8);
+}
+
+Test(ouch, replaced_names_both_orders)
+{
+    struct event event = session_event(EVENT_REPLACED);
+    event.orig_user_ref_num = 0x753A8C;
+    event.side = SIDE_SELL;
+    event.order.attributes = (struct order_attributes){
+        .display = DISPLAY_HIDDEN, .capacity = CAPACITY_PRINCIPAL, .sweep = 1};
+    memcpy(event.order.client_order_id, "7682701       ", 14);
+    expect_encoded_always(event, "55 0000289B4D64AF87 00753A8C 00753A8D 53 00000028"
+                                 "4144424520202020 000000000048E748 30 4E 000000000F56B4F5"
+                                 "50 59 4E 4C 3736383237303120202020202020");
+}
+
+Test(ouch, canceled_says_how_many_shares_and_why)
+{
+    struct event event = session_event(EVENT_CANCELED);
+    event.time_ns = 0x289B4D681317;
+    event.code = 'U';
+    expect_encoded_optional(event, REAL_CANCELED);
+}
+
+Test(ouch, executed_says_price_liquidity_and_match)
+{
+    struct event event = session_event(EVENT_EXECUTED);
+    event.code = 'R';
+    event.trade.order_ref = 0x1234;
+    event.trade.match_number = 0x3E642;
+    expect_encoded_always(event, "45 0000289B4D64AF87 00753A8D 00000028 000000000048E748 52"
+                                 "000000000003E642");
+}
+
+Test(ouch, rejected_says_why_and_echoes_the_clients_id)
+{
+    struct event event = session_event(EVENT_REJECTED);
+    event.code = REJECT_INVALID_SYMBOL;
+    memcpy(event.order.client_order_id, "7682701       ", 14);
+    expect_encoded_optional(event,
+                            "4A 0000289B4D64AF87 00753A8D 0017 3736383237303120202020202020");
+}
+
+Test(ouch, a_rejected_cancel_names_the_order)
+{
+    expect_encoded_optional(session_event(EVENT_CANCEL_REJECTED), "49 0000289B4D64AF87 00753A8D");
+}
+
+Test(ouch, modified_says_side_and_open_shares)
+{
+    struct event event = session_event(EVENT_MODIFIED);
+    event.side = SIDE_SELL_SHORT_EXEMPT;
+    expect_encoded_optional(event, "4D 0000289B4D64AF87 00753A8D 45 00000028");
+}
+
+Test(ouch, a_query_is_answered_with_the_next_number)
+{
+    expect_encoded_optional(session_event(EVENT_QUERY_RESPONSE), "51 0000289B4D64AF87 00753A8D");
+}
+
+// Recorded messages. They come in SoupBinTCP: a length, a type and, for data, an OUCH message.
+
+struct soup {
+    uint8_t type;
+    uint8_t message[128];
+    size_t size;
+};
+
+static void take_soup(const uint8_t *payload, size_t size, void *context)
+{
+    struct soup *soup = context;
+    cr_assert_geq(size, 3);
+    cr_assert_eq(size, 2u + (payload[0] << 8 | payload[1]));
+    soup->type = payload[2];
+    soup->size = size - 3;
+    cr_assert_leq(soup->size, sizeof(soup->message));
+    memcpy(soup->message, payload + 3, soup->size);
+}
+
+static struct soup recorded(const char *name)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "packets/ouch50/%s.pcap", name);
+    struct soup soup = {0};
+    cr_assert_eq(recorded_packets(path, take_soup, &soup), 1);
+    return soup;
+}
+
+static uint64_t number(const uint8_t *bytes, unsigned size)
+{
+    uint64_t value = 0;
+    for (unsigned i = 0; i < size; i++)
+        value = value << 8 | bytes[i];
+    return value;
+}
+
+Test(ouch, recorded_client_messages_are_taken)
+{
+    SKIP_WITHOUT_RECORDINGS();
+    struct command command;
+    struct soup enter = recorded("EnterOrderMessage");
+    cr_assert_eq(enter.type, 'U');
+    cr_assert_eq(decode(enter.message, enter.size, &command), OUCH_OK);
+    cr_assert_eq(command.verdict, REJECT_NONE);
+    cr_assert_eq(command.order.user_ref_num, 113);
+    struct soup cancel = recorded("CancelOrderMessage");
+    cr_assert_eq(cancel.type, 'U');
+    cr_assert_eq(decode(cancel.message, cancel.size, &command), OUCH_OK);
+    cr_assert_eq(command.order.user_ref_num, 0x752E71);
+}
+
+Test(ouch, a_recorded_cancel_confirmation_is_encoded_again_byte_for_byte)
+{
+    SKIP_WITHOUT_RECORDINGS();
+    struct soup soup = recorded("CanceledMessage");
+    struct event event = {
+        .type = EVENT_CANCELED,
+        .time_ns = number(soup.message + 1, 8),
+        .user_ref_num = (uint32_t)number(soup.message + 9, 4),
+        .quantity = (uint32_t)number(soup.message + 13, 4),
+        .code = soup.message[17],
+    };
+    struct symbols symbols = listed();
+    uint8_t out[OUCH_OUT_SIZE_MAX];
+    cr_assert_eq(ouch_encode(&event, &symbols, out), soup.size);
+    cr_assert_arr_eq(out, soup.message, soup.size);
+}
+
+// But for its last element, the BBO weight, which is not sent here.
+Test(ouch, a_recorded_acceptance_is_encoded_again_byte_for_byte)
+{
+    SKIP_WITHOUT_RECORDINGS();
+    struct soup soup = recorded("OrderAcceptedMessage");
+    const uint8_t *m = soup.message;
+    struct event event = {
+        .type = EVENT_ACCEPTED,
+        .seq = number(m + 36, 8),
+        .time_ns = number(m + 1, 8),
+        .user_ref_num = (uint32_t)number(m + 9, 4),
+        .quantity = (uint32_t)number(m + 14, 4),
+        .price = (uint32_t)number(m + 26, 8),
+        .instrument = 2,
+        .side = SIDE_BUY,
+        .order.attributes.time_in_force = TIF_GTX,
+    };
+    memcpy(event.order.client_order_id, m + 48, 14);
+    memcpy(event.firm, m + 66, 4);
+    cr_assert_eq(soup.size, 73);
+    cr_assert_eq(m[71], OUCH_TAG_BBO_WEIGHT);
+    soup.message[63] -= 3;
+    struct symbols symbols = listed();
+    uint8_t out[OUCH_OUT_SIZE_MAX];
+    cr_assert_eq(ouch_encode(&event, &symbols, out), soup.size - 3);
+    cr_assert_arr_eq(out, soup.message, soup.size - 3);
+}
+
+Test(ouch, recorded_heartbeats_carry_no_message)
+{
+    SKIP_WITHOUT_RECORDINGS();
+    cr_assert_eq(recorded("ClientHeartbeatPacket").size, 0);
+    cr_assert_eq(recorded("ServerHeartbeatPacket").size, 0);
+}

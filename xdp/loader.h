@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+//
+// Loads the steering program and attaches it to one interface with an unpinned bpf_link: the kernel
+// detaches it when this process ends, however it ends, and refuses a second instance meanwhile.
+//
+// All of this is set-up and housekeeping, made of system calls: nothing here belongs on the hot
+// path. A `struct steer` is used by one thread at a time.
+#ifndef SLUICE_XDP_LOADER_H
+#define SLUICE_XDP_LOADER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "numa/error.h"
+#include "xdp/steer.h"
+
+struct steer;
+
+// steer_load: load the program, sized for `queue_count` x `shard_count` sockets (1 to
+// STEER_QUEUES_MAX, 1 to STEER_SHARDS_MAX), without attaching it. The caller frees it with
+// steer_close. NULL with `error` (no CAP_BPF: says so). A process that has CAP_PERFMON too gets a
+// program without speculation barriers, less than half as long per packet (xdp/steer.bpf.c).
+struct steer *steer_load(uint32_t queue_count, uint32_t shard_count, struct error *error);
+
+// steer_attach: attach to `interface`, in the driver (native) or in the generic path. Once per
+// load. -1 with `error` when another program is there (it is named, with the command that removes
+// it), when another instance of this program is, when there is no such interface, or when the
+// driver cannot.
+int steer_attach(struct steer *steer, const char *interface, bool native, struct error *error);
+
+// steer_add_destination: UDP packets to `address`:`port` (network byte order) are `shard`'s (below
+// shard_count). -1 with `error` when somebody has that destination already, or STEER_SHARDS_MAX are
+// taken.
+int steer_add_destination(struct steer *steer, uint32_t address, uint16_t port, uint32_t shard,
+                          struct error *error);
+
+// steer_add_socket: what arrives on `queue` for `shard` (below the counts given to steer_load) goes
+// to the AF_XDP socket `socket_fd`, which is bound to that queue and stays the caller's. The last
+// step, after the socket's FILL ring is primed. steer_remove_sockets undoes all, the first step of
+// a stop. A socket that is closed leaves by itself.
+int steer_add_socket(struct steer *steer, uint32_t queue, uint32_t shard, int socket_fd,
+                     struct error *error);
+void steer_remove_sockets(struct steer *steer);
+
+// steer_counters: packets by verdict since loading, summed over CPUs. -1 with `error`.
+int steer_counters(const struct steer *steer, uint64_t counters[STEER_VERDICT_COUNT],
+                   struct error *error);
+
+// steer_program_fd: for BPF_PROG_TEST_RUN; stays the loader's.
+int steer_program_fd(const struct steer *steer);
+
+// steer_close: detach and free. NULL is fine.
+void steer_close(struct steer *steer);
+
+#endif

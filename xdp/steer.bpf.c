@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+//
+// steer: what the kernel does with each frame of a port's interface, before it has a socket buffer.
+//
+// Whatever is not an order packet (ARP, ICMP, ssh, PTP, IPv6) is left to the kernel's stack.
+// Packets to a shard's address and port are checked so far that user space meets whole,
+// unfragmented UDP only, and go to the socket that the shard has on the queue they arrived on.
+// Every frame is counted under one verdict: a drop here shows up in no counter of the interface.
+//
+// The work is the same for any number of shards, sessions and queues: one hash lookup, one array
+// lookup, one counter. Measured with BPF_PROG_TEST_RUN, a million repeats, kernel 6.18, Xeon at
+// 2.6 GHz: 28 ns to redirect, 22 to drop for a checksum, 19 to pass another port's datagram, 9 to
+// pass another Ethertype, which is next to what the measuring itself takes.
+//
+// It loads with CAP_BPF and CAP_NET_ADMIN. Without CAP_PERFMON the verifier has two more wishes.
+// Offsets into the packet must be constants: no pointer is moved by a length found in the packet,
+// and no two are subtracted. And it puts a speculation barrier behind what is stored on the stack,
+// about 12 ns each: the redirect then takes 70 ns, so stores there are few.
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/udp.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "xdp/steer.h"
+
+#define FRAGMENT_OFFSET_MASK 0x1FFF // RFC 791: 13 bits, in units of 8 bytes
+#define FRAGMENT_MORE        0x2000
+
+struct vlan_tag { // IEEE 802.1Q, after the Ethernet addresses and 0x8100
+    __be16 control;
+    __be16 ethertype;
+};
+
+// Set by the loader before loading, a constant to the verifier and the JIT.
+const volatile __u32 shard_count = 1;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, STEER_SHARDS_MAX);
+    __type(key, struct steer_destination);
+    __type(value, __u32);
+} shards SEC(".maps");
+
+// Index: queue x shard_count + shard. A redirect reaches only sockets bound to the queue that the
+// frame arrived on, so each queue has a row of its own.
+struct {
+    __uint(type, BPF_MAP_TYPE_XSKMAP);
+    __uint(max_entries, 1); // the loader's: queues x shards
+    __type(key, __u32);
+    __type(value, __u32);
+} sockets SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, STEER_VERDICT_COUNT);
+    __type(key, __u32);
+    __type(value, __u64);
+} counters SEC(".maps");
+
+// What has been found out about a frame.
+struct found {
+    const struct iphdr *ip;
+    const struct udphdr *udp; // after a header without options
+    __u32 ip_offset;
+    __u32 room; // bytes from the IP header to the frame's end
+    __u32 shard;
+};
+
+// Finds the IPv4 header. The functions below answer STEER_REDIRECT for "so far, so good".
+static __always_inline enum steer_verdict find_ip(struct xdp_md *context, const void *end,
+                                                  struct found *found)
+{
+    const struct ethhdr *ethernet = (const void *)(long)context->data;
+    if ((const void *)(ethernet + 1) > end)
+        return STEER_PASS_RUNT;
+    __be16 ethertype = ethernet->h_proto;
+    found->ip = (const void *)(ethernet + 1);
+    found->ip_offset = sizeof(*ethernet);
+    if (ethertype == bpf_htons(ETH_P_8021Q)) {
+        const struct vlan_tag *tag = (const void *)(ethernet + 1);
+        if ((const void *)(tag + 1) > end)
+            return STEER_PASS_RUNT;
+        ethertype = tag->ethertype;
+        found->ip = (const void *)(tag + 1);
+        found->ip_offset = sizeof(*ethernet) + sizeof(*tag);
+    }
+    if (ethertype != bpf_htons(ETH_P_IP))
+        return STEER_PASS_ETHERTYPE;
+    const struct iphdr *ip = found->ip;
+    if ((const void *)(ip + 1) > end || ip->version != 4 || ip->ihl < 5)
+        return STEER_PASS_IP_HEADER;
+    return STEER_REDIRECT;
+}
+
+_Static_assert(sizeof(struct steer_destination) == 8 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "address in the low half, port above it");
+
+static __always_inline const __u32 *shard_of(__be32 address, __be16 port)
+{
+    // A struct steer_destination in one store: the lookup reads it in larger pieces than its
+    // fields, and would wait until they have left the store buffer (10 ns).
+    __u64 destination = address | (__u64)port << 32;
+    return bpf_map_lookup_elem(&shards, &destination);
+}
+
+// With options, the port stands where only the packet knows. The helper fetches it; slower, but
+// what is a shard's is refused anyhow.
+static __always_inline enum steer_verdict refuse_options(struct xdp_md *context,
+                                                         const struct found *found)
+{
+    struct udphdr udp;
+    __u32 offset = found->ip_offset + found->ip->ihl * 4;
+    if (bpf_xdp_load_bytes(context, offset, &udp, sizeof(udp)) != 0)
+        return STEER_PASS_UDP_HEADER;
+    return shard_of(found->ip->daddr, udp.dest) ? STEER_DROP_IP_OPTIONS : STEER_PASS_DESTINATION;
+}
+
+// Finds whose it is. A packet with options, and a first fragment, still say so, and are the shard's
+// to refuse; later fragments carry no port.
+static __always_inline enum steer_verdict find_shard(struct xdp_md *context, const void *end,
+                                                     struct found *found)
+{
+    const struct iphdr *ip = found->ip;
+    if (ip->protocol != IPPROTO_UDP)
+        return STEER_PASS_PROTOCOL;
+    if (ip->frag_off & bpf_htons(FRAGMENT_OFFSET_MASK))
+        return STEER_PASS_FRAGMENT;
+    if (ip->ihl > 5)
+        return refuse_options(context, found);
+    found->udp = (const void *)(ip + 1);
+    if ((const void *)(found->udp + 1) > end)
+        return STEER_PASS_UDP_HEADER;
+    found->room = bpf_xdp_get_buff_len(context) - found->ip_offset;
+    const __u32 *shard = shard_of(ip->daddr, found->udp->dest);
+    if (!shard)
+        return STEER_PASS_DESTINATION;
+    found->shard = *shard;
+    return STEER_REDIRECT;
+}
+
+// RFC 1071 over the 20 bytes of a header without options: right when the folded sum is all ones.
+static __always_inline _Bool ip_checksum_valid(const struct iphdr *ip)
+{
+    const __u32 *words = (const __u32 *)ip;
+    __u64 sum = (__u64)words[0] + words[1] + words[2] + words[3] + words[4];
+    sum = (sum & 0xFFFFFFFF) + (sum >> 32);
+    sum = (sum & 0xFFFF) + (sum >> 16);
+    sum = (sum & 0xFFFF) + (sum >> 16);
+    return sum == 0xFFFF;
+}
+
+// Is it fit to be looked at? It has no options. The frame may be longer than the packet: Ethernet
+// pads to 60 bytes.
+static __always_inline enum steer_verdict admit(const struct found *found)
+{
+    const struct iphdr *ip = found->ip;
+    if (ip->frag_off & bpf_htons(FRAGMENT_MORE))
+        return STEER_DROP_FRAGMENT;
+    if (!ip_checksum_valid(ip))
+        return STEER_DROP_IP_CHECKSUM;
+    __u32 packet_size = bpf_ntohs(ip->tot_len);
+    __u32 datagram_size = bpf_ntohs(found->udp->len);
+    if (packet_size < sizeof(*ip) + sizeof(struct udphdr) || packet_size > found->room)
+        return STEER_DROP_IP_LENGTH;
+    if (datagram_size != packet_size - sizeof(*ip))
+        return STEER_DROP_UDP_LENGTH;
+    if (datagram_size == sizeof(struct udphdr))
+        return STEER_DROP_EMPTY;
+    if (datagram_size > sizeof(struct udphdr) + STEER_PAYLOAD_MAX)
+        return STEER_DROP_TOO_LONG;
+    return STEER_REDIRECT;
+}
+
+// Hands it to the shard's socket on this queue. The kernel drops in silence what is redirected to a
+// socket of another queue, and aborts, loudly, on an empty place: both are looked for first, and
+// XDP_DROP is the answer should the socket be closed between the look and the redirect. Room in
+// the socket's rings is known only later, and counted in its XDP_STATISTICS.
+static __always_inline enum steer_verdict redirect(struct xdp_md *context, __u32 shard)
+{
+    __u32 queue = context->rx_queue_index;
+    __u32 place = queue * shard_count + shard;
+    const struct bpf_xdp_sock *socket = bpf_map_lookup_elem(&sockets, &place);
+    if (!socket || socket->queue_id != queue)
+        return STEER_DROP_QUEUE;
+    if (bpf_redirect_map(&sockets, place, XDP_DROP) != XDP_REDIRECT)
+        return STEER_DROP_QUEUE;
+    return STEER_REDIRECT;
+}
+
+static __always_inline enum steer_verdict judge(struct xdp_md *context)
+{
+    const void *end = (const void *)(long)context->data_end;
+    struct found found;
+    enum steer_verdict verdict = find_ip(context, end, &found);
+    if (verdict != STEER_REDIRECT)
+        return verdict;
+    verdict = find_shard(context, end, &found);
+    if (verdict != STEER_REDIRECT)
+        return verdict;
+    verdict = admit(&found);
+    if (verdict != STEER_REDIRECT)
+        return verdict;
+    return redirect(context, found.shard);
+}
+
+SEC("xdp")
+int steer(struct xdp_md *context)
+{
+    __u32 verdict = judge(context);
+    __u64 *counter = bpf_map_lookup_elem(&counters, &verdict);
+    if (counter)
+        ++*counter; // of this CPU, in the driver's poll: nobody else writes it
+    if (verdict == STEER_REDIRECT)
+        return XDP_REDIRECT;
+    return verdict <= STEER_PASS_DESTINATION ? XDP_PASS : XDP_DROP;
+}
+
+const char _license[] SEC("license") = "Dual MIT/GPL";
