@@ -154,9 +154,10 @@ static void print_source(const struct load_report *report, FILE *stream)
     if (report->tape != NULL)
         fprintf(stream,
                 "tape          %llu messages read; skipped: %llu about unknown orders, %llu of "
-                "other symbols, %llu without an order, %llu malformed; %llu fitted\n",
+                "other symbols, %llu without an order, %llu malformed; %llu fitted, %llu orders "
+                "cancelled that had vanished\n",
                 (ull)tape->messages, (ull)tape->unknown_order, (ull)tape->other_symbol,
-                (ull)tape->no_order, (ull)tape->malformed, (ull)tape->fitted);
+                (ull)tape->no_order, (ull)tape->malformed, (ull)tape->fitted, (ull)tape->vanished);
 }
 
 static void print_sending(const struct load_report *report, FILE *stream)
@@ -327,7 +328,7 @@ static json_t *json_source(const struct load_report *report)
         JSON_COUNTS({"messages", tape->messages}, {"unknown_order", tape->unknown_order},
                     {"other_symbol", tape->other_symbol}, {"no_order", tape->no_order},
                     {"malformed", tape->malformed}, {"fitted", tape->fitted},
-                    {"packets_other", tape->packets_other}));
+                    {"vanished", tape->vanished}, {"packets_other", tape->packets_other}));
     return source;
 }
 

@@ -25,6 +25,7 @@ struct tape_order {
     uint32_t price;
     uint32_t open;
     uint32_t executed; // by it and the orders it replaced
+    uint32_t arrival;  // LOBSTER: its place among all that rested
     uint16_t symbol;
     uint8_t session;
     uint8_t side;
@@ -47,6 +48,16 @@ struct older_order {
     bool entered;
 };
 
+// The live orders of one side of a LOBSTER file, best price first: a binary heap. Orders that are
+// gone stay in it until they come to the top.
+struct price_heap {
+    struct price_entry {
+        uint64_t id;
+        uint64_t rank; // the higher the better: price, then time
+    } * entries;
+    uint64_t count, capacity;
+};
+
 struct tape {
     const char *path;
     const struct load_tape_options *options;
@@ -59,6 +70,7 @@ struct tape {
     uint64_t enters;
     struct older_order *older; // by id
     uint64_t older_count, older_capacity, older_next;
+    struct price_heap heaps[2]; // LOBSTER: by side
 };
 
 struct bytes {
@@ -545,6 +557,11 @@ static uint8_t line_side(const struct line *line)
     return line->side == 1 ? SIDE_BUY : SIDE_SELL;
 }
 
+static uint32_t line_price(const struct line *line)
+{
+    return line->price > PRICE_MAX ? PRICE_MAX : (uint32_t)line->price;
+}
+
 static struct older_order *older_add(struct tape *tape, const struct line *line)
 {
     if (tape->older_count == tape->older_capacity) {
@@ -617,12 +634,82 @@ static int survey_lines(struct tape *tape, struct bytes file, struct error *erro
     return status;
 }
 
+static bool heap_push(struct price_heap *heap, struct price_entry entry)
+{
+    if (heap->count == heap->capacity) {
+        uint64_t capacity = heap->capacity == 0 ? 4096 : 2 * heap->capacity;
+        struct price_entry *entries = realloc(heap->entries, capacity * sizeof(*entries));
+        if (entries == NULL)
+            return false;
+        heap->entries = entries;
+        heap->capacity = capacity;
+    }
+    uint64_t at = heap->count++;
+    for (; at > 0 && heap->entries[(at - 1) / 2].rank < entry.rank; at = (at - 1) / 2)
+        heap->entries[at] = heap->entries[(at - 1) / 2];
+    heap->entries[at] = entry;
+    return true;
+}
+
+static void heap_pop(struct price_heap *heap)
+{
+    struct price_entry last = heap->entries[--heap->count];
+    uint64_t at = 0;
+    for (;;) {
+        uint64_t child = 2 * at + 1;
+        if (child + 1 < heap->count && heap->entries[child + 1].rank > heap->entries[child].rank)
+            child++;
+        if (child >= heap->count || heap->entries[child].rank <= last.rank)
+            break;
+        heap->entries[at] = heap->entries[child];
+        at = child;
+    }
+    heap->entries[at] = last;
+}
+
+// A better price ranks above a worse one, and at a price the earlier of two orders.
+static uint64_t rank_of(uint8_t side, uint32_t price, uint32_t arrival)
+{
+    uint32_t better = side == SIDE_BUY ? price : UINT32_MAX - price;
+    return (uint64_t)better << 32 | (UINT32_MAX - arrival);
+}
+
+// A file of five levels does not say when an order beyond them is deleted. Those of `side` that
+// rank above `rank` cannot be there any more.
+static void cancel_vanished(struct tape *tape, uint8_t side, uint64_t rank)
+{
+    struct price_heap *heap = &tape->heaps[side];
+    while (heap->count > 0 && heap->entries[0].rank > rank) {
+        struct tape_order *order = table_find(&tape->orders, heap->entries[0].id);
+        heap_pop(heap);
+        if (order == NULL)
+            continue;
+        tape->counts->vanished++;
+        tape_cancel(tape, order, order->open);
+    }
+}
+
+// An order that rests: nothing of the other side stands at its price or beyond.
+static void enter_resting(struct tape *tape, uint64_t id, uint8_t side, uint64_t shares,
+                          uint32_t price)
+{
+    cancel_vanished(tape, !side, rank_of(!side, price, UINT32_MAX) - 1);
+    tape_enter(tape, id, side, shares, price, 0);
+    struct tape_order *order = table_find(&tape->orders, id);
+    if (order == NULL)
+        return;
+    order->arrival = (uint32_t)tape->enters;
+    struct price_entry entry = {.id = id, .rank = rank_of(side, price, order->arrival)};
+    if (!heap_push(&tape->heaps[side], entry))
+        tape->day->out_of_memory = true;
+}
+
 static void enter_older(struct tape *tape, struct older_order *older)
 {
     if (older->entered)
         return;
     older->entered = true;
-    tape_enter(tape, older->id, older->side, older->shares, older->price, 0);
+    enter_resting(tape, older->id, older->side, older->shares, older->price);
 }
 
 static struct tape_order *find_or_enter_older(struct tape *tape, uint64_t id)
@@ -633,6 +720,13 @@ static struct tape_order *find_or_enter_older(struct tape *tape, uint64_t id)
     if (older != NULL)
         enter_older(tape, older);
     return table_find(&tape->orders, id);
+}
+
+// It trades before any other, so none ranks above it.
+static void execute_line(struct tape *tape, const struct line *line, const struct tape_order *order)
+{
+    cancel_vanished(tape, order->side, rank_of(order->side, order->price, order->arrival));
+    tape_execute(tape, table_find(&tape->orders, line->id), (uint64_t)line->shares);
 }
 
 static void play_line(struct tape *tape, const struct line *line)
@@ -649,15 +743,14 @@ static void play_line(struct tape *tape, const struct line *line)
     if (line->type == LOBSTER_NEW) {
         while (tape->older_next < tape->older_count && tape->older[tape->older_next].id < line->id)
             enter_older(tape, &tape->older[tape->older_next++]);
-        tape_enter(tape, line->id, line_side(line), (uint64_t)line->shares, (uint64_t)line->price,
-                   0);
+        enter_resting(tape, line->id, line_side(line), (uint64_t)line->shares, line_price(line));
         return;
     }
     struct tape_order *order = find_or_enter_older(tape, line->id);
     if (order == NULL)
         tape->counts->unknown_order++;
     else if (line->type == LOBSTER_EXECUTED)
-        tape_execute(tape, order, (uint64_t)line->shares);
+        execute_line(tape, line, order);
     else if (line->type == LOBSTER_DELETE)
         tape_cancel(tape, order, order->open);
     else
@@ -782,6 +875,8 @@ int load_tape_read(const char *path, const struct load_tape_options *options, st
         free(tape->orders.slots);
         free(tape->symbols_memory);
         free(tape->older);
+        free(tape->heaps[SIDE_BUY].entries);
+        free(tape->heaps[SIDE_SELL].entries);
         free(tape);
     } else {
         error_set(error, "load: no memory to read a tape");

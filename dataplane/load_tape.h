@@ -7,7 +7,8 @@
 //
 // - LOBSTER message files: lines of seconds, type, order id, size, price x 10^4, side. Orders that
 //   a line names but none enters (they came before the file begins, or beyond the levels that it
-//   covers) are entered where their number falls among the others, as ids rise through a day.
+//   covers) are entered where their number falls among the others, as ids rise through a day. Those
+//   that are deleted beyond these levels are cancelled when a later line shows that they are gone.
 // - ITCH 5.0 in MoldUDP64, as a pcap with Ethernet frames (microseconds or nanoseconds).
 // - ITCH 5.0 as a BinaryFILE: each message behind its be16 length.
 //
@@ -33,6 +34,7 @@ struct load_tape_counts {
     uint64_t no_order;      // hidden executions, halts, directories, crosses, ...
     uint64_t malformed;     // skipped: a field out of range, an order entered twice
     uint64_t fitted;        // shares or price cut to what OUCH can say
+    uint64_t vanished;      // LOBSTER: orders cancelled because later lines show that they are gone
     uint64_t packets_other; // pcap: not MoldUDP64 of the first session found, or seen already
 };
 

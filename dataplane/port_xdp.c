@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// The AF_XDP port, through libxdp's xsk.h. Sizes and their reasons: RX 2048 and TX 2048 descriptors
-// absorb a burst of a millisecond at 2 Mpps; FILL is twice RX, so that a FILL index the kernel has
-// not published yet never holds up receiving; COMPLETION equals TX, which bounds what is in flight.
+// The AF_XDP port, through libxdp's xsk.h. Half of the frames are lent to the kernel for receiving,
+// and FILL and RX have a slot for each of them, so that no packet is dropped for want of a slot
+// before the frames run out: how long a stall of this thread may last without loss is the choice of
+// `frames`. TX bounds what is being sent; COMPLETION equals it, as the kernel reserves its slot
+// before it sends.
 #include "dataplane/port.h"
 
 #include <errno.h>
@@ -17,7 +19,6 @@
 
 #include "numa/invariant.h"
 
-#define RX_SIZE 2048u
 #define TX_SIZE 2048u
 #define BIND_TRIES                                                                                 \
     200 // of 10 ms: a closed socket frees its queue asynchronously (21 ms seen on veth)
@@ -263,7 +264,7 @@ static int bind_socket(struct port_xdp *xdp, const struct port_xdp_options *opti
                        struct error *error)
 {
     struct xsk_socket_config config = {
-        .rx_size = RX_SIZE,
+        .rx_size = xdp->fill_size,
         .tx_size = TX_SIZE,
         .libbpf_flags = XSK_LIBBPF_FLAGS__INHIBIT_PROG_LOAD,
         .xdp_flags = 0,
@@ -356,8 +357,7 @@ struct port *port_xdp_open(const struct port_xdp_options *options, uint32_t shar
     xdp->port.operations = &operations;
     xdp->frame_count = options->frame_count;
     xdp->claimed = NO_FRAME;
-    xdp->fill_size =
-        options->frame_count / 2 < 2 * RX_SIZE ? options->frame_count / 2 : 2 * RX_SIZE;
+    xdp->fill_size = options->frame_count / 2;
     xdp->umem_area = arena_take(arena, (size_t)xdp->frame_count * PORT_FRAME_SIZE, 4096);
     xdp->free_frames = arena_take(arena, xdp->frame_count * sizeof(uint64_t), 64);
     for (uint32_t i = 0; i < xdp->frame_count; i++)

@@ -22,9 +22,10 @@
 // write that the crash interrupted, and the log is cut there. Blocks also say which place they had
 // in their write, which proves the same of blocks without records. Bytes further behind the first
 // bad block than one write reaches are damage as well, and so is anything in a spare. What is left
-// is the last write: if all that was whole of it rots before another block follows (journal_idle
-// writes one), it looks like a torn tail. After recovery a new segment and epoch begin; the old
-// tail is never read or touched again, because the new segment's header says where the log was cut.
+// is the last write: if it rots after it was acknowledged and before another block follows it
+// (journal_idle writes one), it looks like a torn tail. After recovery a new segment and epoch
+// begin; the old tail is never read or touched again, because the new segment's header says where
+// the log was cut.
 //
 // Segments are numbered from 1 and stay; so do spares, the files behind the last one in use, which
 // hold zeros. A number that is missing is damage.

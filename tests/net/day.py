@@ -58,6 +58,7 @@ class Session:
         self.client.login()
         self.symbol = options.symbol
         self.batch = []
+        self.sent = 0  # messages
         self.awaited = collections.deque()  # (type, number, quantity)
         self.references = {}  # UserRefNum: order reference
         self.urn = self._next_urn() - 1
@@ -78,6 +79,7 @@ class Session:
     def put(self, message, *awaited):
         """Into the next datagram; `awaited` are its answers."""
         self.batch.append(message)
+        self.sent += 1
         self.awaited.extend(awaited)
         if len(self.batch) == BATCH:
             self.flush()
@@ -319,7 +321,7 @@ def result(replay, comparison, events, seconds):
         print(f"  {text}")
     return {
         "events": events,
-        "messages sent": replay.maker.urn + replay.taker.urn,
+        "messages sent": replay.maker.sent + replay.taker.sent,
         "answers": len(replay.maker.client.stream) + len(replay.taker.client.stream),
         "feed messages": comparison.seen,
         "seconds": round(seconds, 1),

@@ -26,10 +26,26 @@ def wait_for(poll, condition, seconds=10.0):
     return condition()
 
 
+class Listener:
+    """The feed's last message and its ends; joined in mid-day, so without a book."""
+
+    def __init__(self):
+        self.receiver = itch.Receiver("239.77.0.1", 26477, "10.77.0.2")
+        self.sequencer = itch.Sequencer()
+        self.last = None
+
+    def poll(self, timeout):
+        """Take in what has arrived."""
+        self.receiver.drain(timeout)
+        for payload in self.receiver.take():
+            for _, message in self.sequencer.take(payload):
+                self.last = itch.decode(message)
+
+
 def main():
     """The day's last minute."""
     client = ufo.Client(("10.77.0.1", 26400), "LOAD5", "SECRET", "10.77.0.3")
-    feed = itch.Feed("239.77.0.1", 26477, "10.77.0.2")
+    feed = Listener()
     client.login()
     client.send(ouch.enter(1, "B", 100, "ACME", 10000))
     check("an order rests before the end", wait_for(client.poll, lambda: len(client.stream) == 1))
@@ -50,8 +66,7 @@ def main():
     check("retransmission still works", client.fetch(last, 1) == [client.stream[-1]])
     check("the feed ends with end-of-session packets",
           wait_for(feed.poll, lambda: feed.sequencer.ends > 0))
-    check("its last message is the end of messages", feed.messages[-1].code == "C",
-          feed.messages[-1])
+    check("its last message is the end of messages", feed.last and feed.last.code == "C", feed.last)
     return 1 if failures else 0
 
 

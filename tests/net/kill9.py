@@ -121,9 +121,9 @@ class Worker(trader.Trader):
     def _reconnect(self):
         client = self.client
         client.login(timeout=5)
-        if client.accept_next < client.expected:
+        if client.expected_then and client.accept_next < client.expected_then:
             raise checks.Failure(
-                f"{self.name}: {client.expected - 1} messages were received, the gateway knows of "
+                f"{self.name}: {client.expected_then - 1} messages were received, the gateway knows of "
                 f"{client.accept_next - 1}"
             )
         self._until(lambda: client.expected >= client.accept_next, "the rest of the stream")

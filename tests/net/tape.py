@@ -26,6 +26,10 @@ import zipfile
 
 BUY, SELL = 1, -1
 NEW, REDUCE, DELETE, EXECUTE, EXECUTE_HIDDEN, HALT = 1, 2, 3, 4, 5, 7
+KIND_NAMES = {
+    NEW: "new order", REDUCE: "partial cancel", DELETE: "deletion", EXECUTE: "execution",
+    EXECUTE_HIDDEN: "hidden execution, nothing sent", HALT: "halt, nothing sent",
+}  # fmt: skip
 NO_PRICE = 9_999_999_999  # what an empty level shows; negative for bids
 DEPTH = 5
 
@@ -313,5 +317,5 @@ class Planner:
             self._come_into_view(index)
             if event.kind == EXECUTE:
                 self._make_first(event)
-            self.counts[f"event {event.kind}"] += 1
+            self.counts[f"tape: {KIND_NAMES[event.kind]}"] += 1
             yield Step(self.before, self._action(event))

@@ -27,7 +27,7 @@ $in_cl python3 "$here/end_of_day.py" >"$work/end.log" 2>&1 &
 end_pid=$!
 for _ in $(seq 100); do grep -q '^ready' "$work/end.log" && break; sleep 0.1; done
 kill -USR2 $gateway_pid
-wait $end_pid || fail "end_of_day.py: exit status"
+wait $end_pid || { fail "end_of_day.py: exit status"; tail -n 3 "$work/end.log"; }
 grep -E '^(ok|FAIL)' "$work/end.log" || cat "$work/end.log"
 gateway_end
 check "after the day's end no order rests" test "$(message stopped shards 0 resting_orders)" = 0

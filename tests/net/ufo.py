@@ -102,6 +102,7 @@ class Client:
         self.expected = None  # number of the next message
         self.server_next = 0  # one past the last number the server has spoken of
         self.accept_next = 0  # the next number as the last login accept said
+        self.expected_then = None  # what was expected next when it came
         self.stream = []
         self.pending = {}  # arrived ahead of a gap
         self.fetched = {}  # arrived again: answers to fetch()
@@ -109,6 +110,7 @@ class Client:
         self.duplicates = 0
         self.heartbeats = 0
         self.requests = 0
+        self.datagrams = 0  # sent
         self.asked_at = 0.0
         self.asked_first = 0
         self.sent_at = self.heard_at = time.monotonic()
@@ -118,6 +120,7 @@ class Client:
     def send_datagram(self, payload):
         """One datagram as it is, malformed ones too."""
         self.sent_at = time.monotonic()
+        self.datagrams += 1
         try:
             self.socket.sendto(payload, self.server)
         except (BlockingIOError, ConnectionRefusedError):
@@ -177,7 +180,7 @@ class Client:
         if following == 0:
             raise UfoError("the next number is 0")
         self.session = name
-        self.accept_next = following
+        self.accept_next, self.expected_then = following, self.expected
         self._announce(following)
         return following
 

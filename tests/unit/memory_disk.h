@@ -33,6 +33,9 @@ struct memory_disk {
     bool fail_half_way; // half of it is written first
     int create_errno;   // 0, or what create answers
     int read_errno, sync_errno;
+    void (*before_read)(void *context); // called once, before a read at this offset
+    uint64_t before_read_offset;
+    void *before_read_context;
 
     int last_file; // of the last write that went through
     uint64_t last_offset;
@@ -91,6 +94,11 @@ static inline int64_t memory_read(struct disk *disk, int handle, uint64_t offset
     struct memory_file *file = &memory->files[handle];
     if (memory->read_errno)
         return memory->read_errno;
+    if (memory->before_read && offset == memory->before_read_offset) {
+        void (*before_read)(void *) = memory->before_read;
+        memory->before_read = NULL;
+        before_read(memory->before_read_context);
+    }
     if (offset >= file->size)
         return 0;
     if (length > file->size - offset)

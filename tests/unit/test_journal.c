@@ -85,13 +85,14 @@ Test(journal, blocks_stand_in_the_file_as_the_format_says)
     struct reader reader;
     struct ring *ring = test_ring_new();
     struct journal *journal = open_journal(disk, &reader);
+    cr_assert_eq(append(journal, ring, 126), 126);
     cr_assert_eq(append(journal, ring, 64), 64);
     journal_close(journal, &error);
     disk_close(disk);
     free(ring);
 
     char path[300];
-    unsigned char bytes[4 * 4096];
+    unsigned char bytes[6 * 4096];
     snprintf(path, sizeof(path), "%s/segment-0000000000000001", folder);
     FILE *file = fopen(path, "rb");
     cr_assert_eq(fread(bytes, 1, sizeof(bytes), file), sizeof(bytes));
@@ -102,26 +103,27 @@ Test(journal, blocks_stand_in_the_file_as_the_format_says)
                                                      0, 0, 16, 0, 0, 0, 0, 0};
     cr_assert_arr_eq(bytes + 64, number_and_bytes, sizeof(number_and_bytes));
 
-    static const unsigned char second[] = {'S', 'L', 'C', 'J', 1, 0, 0, 0,  // magic, version, flags
-                                           2,   0,   0,   0,   0, 0, 0, 0,  // block_no
-                                           64,  0,   0,   0,   0, 0, 0, 0,  // first_seq
-                                           0,   0,   0,   0,   0, 0, 0, 0}; // durable_upto
-    const unsigned char *block = bytes + 2 * 4096;
-    cr_assert_arr_eq(block, second, sizeof(second));
+    static const unsigned char last[] = {
+        'S', 'L', 'C', 'J', 1, 0, 0, 0,  // magic, version, flags
+        4,   0,   0,   0,   0, 0, 0, 0,  // block_no
+        190, 0,   0,   0,   0, 0, 0, 0,  // first_seq: the 64th of 64
+        126, 0,   0,   0,   0, 0, 0, 0}; // durable_upto
+    const unsigned char *block = bytes + 4 * 4096;
+    cr_assert_arr_eq(block, last, sizeof(last));
     cr_assert_eq(block[40], 1);                         // record_count
     cr_assert_eq(block[44], 1);                         // epoch
     cr_assert_arr_eq(block + 48, bytes + 48, 4);        // salt: the segment's
-    cr_assert_arr_eq(block + 52, bytes + 4096 + 60, 4); // prev_crc: crc of the block before
+    cr_assert_arr_eq(block + 52, block - 4096 + 60, 4); // prev_crc: crc of the block before
     cr_assert_eq(block[56], 3);                         // shard
     cr_assert_eq(block[58], 1);                         // write_index
     uint32_t crc = crc32c(crc32c(0, block, 60), block + 64, 4032);
     cr_assert_arr_eq(block + 60, &crc, 4);
     unsigned char record[64];
-    record_fill(record, 64);
+    record_fill(record, 190);
     cr_assert_arr_eq(block + 64, record, 64);
     for (int i = 128; i < 4096; i++)
         cr_assert_eq(block[i], 0, "slots without a record are zeros");
-    cr_assert_eq(bytes[3 * 4096 + 6], 2, "closed");
+    cr_assert_eq(bytes[5 * 4096 + 6], 2, "closed");
 }
 
 // Writes, and ends like a process that is killed: nothing is closed.
@@ -380,6 +382,8 @@ Test(disk, makes_its_folder_and_whole_files_of_zeros_only, .init = make_folder,
     setrlimit(RLIMIT_FSIZE, &limit);
     cr_assert_eq(disk->operations->create(disk, "large", 2 << 20, 0), -EFBIG);
     setrlimit(RLIMIT_FSIZE, &kept);
+    snprintf(path, sizeof(path), "%s/large.tmp", folder);
+    cr_assert_eq(access(path, F_OK), -1);
     snprintf(path, sizeof(path), "%s/segment-0000000000000009.tmp", folder);
     close(open(path, O_CREAT | O_WRONLY, 0600));
     int count = 0;

@@ -4,6 +4,8 @@
 // memory.
 #include <criterion/criterion.h>
 #include <malloc.h>
+#include <pthread.h>
+#include <unistd.h>
 
 #include "tests/unit/memory_disk.h"
 
@@ -91,7 +93,7 @@ static struct memory_disk *small_log(uint32_t last_count)
     cr_assert_eq(journal_make_spare(journal), 1); // the third and the fourth file
     cr_assert_eq(journal_make_spare(journal), 1);
     if (last_count > 0)
-        cr_assert_eq(append(journal, ring, last_count), last_count);
+        cr_assert_eq(append(journal, ring, last_count), (int)last_count);
     crash(memory, journal);
     free(ring);
     return memory;
@@ -512,7 +514,7 @@ Test(journal_recovery, another_shards_journal_is_refused)
 Test(journal_recovery, a_block_whose_checksum_is_right_and_whose_numbers_are_not_is_refused)
 {
     struct memory_disk *whole = small_log(63);
-    for (int what = 0; what < 6; what++) {
+    for (int what = 0; what < 7; what++) {
         struct memory_disk *memory = memory_copy(whole);
         struct block *block = memory_block(memory, FIRST, 9);
         struct block_header *header = &block->header;
@@ -525,7 +527,9 @@ Test(journal_recovery, a_block_whose_checksum_is_right_and_whose_numbers_are_not
         else if (what == 3)
             header->prev_crc++;
         else if (what == 4)
-            header->flags = BLOCK_SEGMENT;
+            header->flags = BLOCK_SEGMENT, header->record_count = 0;
+        else if (what == 5)
+            header->epoch++;
         else
             header->write_index = JOURNAL_WRITE_BLOCKS_MAX;
         reseal(block);
@@ -533,6 +537,58 @@ Test(journal_recovery, a_block_whose_checksum_is_right_and_whose_numbers_are_not
         memory_free(memory);
     }
     memory_free(whole);
+}
+
+Test(journal_recovery, only_a_new_epoch_may_begin_before_a_segment_is_full)
+{
+    struct memory_disk *memory = tiny_log();
+    struct reader reader;
+    crash(memory, open_or_fail(memory, &reader));
+    assert_scan_finds(memory, TINY_LOG_DURABLE + 20);
+    struct block *block = memory_block(memory, SECOND, 0);
+    block->header.epoch = 1;
+    reseal(block);
+    assert_refused(memory, SECOND " is damaged at byte 0 ");
+    block->header.epoch = 3;
+    reseal(block);
+    assert_refused(memory, SECOND " is damaged at byte 0 ");
+    memory_free(memory);
+}
+
+struct writer {
+    struct journal *journal;
+    struct ring *ring;
+};
+
+static void append_300_blocks(void *context)
+{
+    struct writer *writer = context;
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(append(writer->journal, writer->ring, 100 * 63), 100 * 63);
+}
+
+Test(journal_recovery, a_log_that_grows_between_two_reads_of_a_scan_is_not_called_damaged)
+{
+    struct memory_disk *memory = memory_new();
+    struct journal_options large = options;
+    large.segment_bytes = 2 << 20;
+    struct reader reader = {0};
+    struct writer writer = {journal_open(&memory->disk, &large, NULL, NULL, &error),
+                            test_ring_new()};
+    cr_assert_eq(append(writer.journal, writer.ring, 50), 50);
+    memory->before_read = append_300_blocks;
+    memory->before_read_offset = 1 << 20;
+    memory->before_read_context = &writer;
+    assert_scan_finds(memory, 50);
+    assert_scan_finds(memory, 50 + 300 * 63);
+
+    // The same bytes in a log that nobody writes are damage.
+    memset(memory_block(memory, FIRST, 2), 0, JOURNAL_BLOCK_SIZE);
+    assert_scan_refused(memory, FIRST, 2);
+    cr_assert_null(journal_open(&memory->disk, &options, reader_each, &reader, &error));
+    crash(memory, writer.journal);
+    free(writer.ring);
+    memory_free(memory);
 }
 
 Test(journal_recovery, a_spare_that_is_not_empty_is_refused)
@@ -713,6 +769,34 @@ Test(journal_recovery, a_full_disk_ends_the_journal_when_the_last_spare_is_full)
     cr_assert_eq(memory->write_count, write_count);
     crash(memory, journal);
     cr_assert_eq(records_recovered(memory), 2 * 255 * 63);
+    free(ring);
+    memory_free(memory);
+}
+
+static void *make_spare_late(void *journal)
+{
+    usleep(20000);
+    return (void *)(intptr_t)journal_make_spare(journal);
+}
+
+Test(journal_recovery, a_write_waits_for_a_spare_that_comes_late)
+{
+    struct memory_disk *memory = memory_new();
+    struct ring *ring = test_ring_new();
+    struct reader reader;
+    struct journal *journal = open_or_fail(memory, &reader);
+    for (int segment = 0; segment < 2; segment++) {
+        cr_assert_eq(append(journal, ring, 8064), 8064);
+        cr_assert_eq(append(journal, ring, 127 * 63), 127 * 63);
+    }
+    pthread_t helper;
+    void *made;
+    pthread_create(&helper, NULL, make_spare_late, journal);
+    cr_assert_eq(append(journal, ring, 10), 10, "%s", journal_error(journal));
+    pthread_join(helper, &made);
+    cr_assert_eq((intptr_t)made, 1);
+    crash(memory, journal);
+    cr_assert_eq(records_recovered(memory), 2 * 255 * 63 + 10);
     free(ring);
     memory_free(memory);
 }
