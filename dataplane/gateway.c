@@ -136,6 +136,9 @@ static void loop_sleep(struct loop *loop)
 static void *loop_main(void *argument)
 {
     struct loop *loop = argument;
+    struct error error;
+    if (!loop->spin && thread_go_first(true, &error))
+        warn("%s", error.text);
     uint64_t busy_ns = clock_ns(&loop->gateway->clock);
     while (!atomic_load_explicit(&loop->gateway->stop, memory_order_relaxed)) {
         if (loop_poll(loop) > 0) {

@@ -12,7 +12,7 @@
 #include "numa/invariant.h"
 #include "numa/thread.h"
 
-#define JOURNAL_SPIN_NS   20000ull    // how long an adaptive journal looks before it sleeps
+#define JOURNAL_SPIN_NS 20000ull    // how long an adaptive journal looks before it sleeps
 #define JOURNAL_IDLE_NS   10000000ull // quiet for this long: prove the tail durable
 #define CANCEL_ONLY_BELOW 2u          // segments ready
 #define EXIT_JOURNAL      70          // EX_SOFTWARE of sysexits.h
@@ -383,6 +383,9 @@ static void journal_wait(struct lane *lane, uint64_t quiet_ns)
 static void *journal_main(void *argument)
 {
     struct lane *lane = argument;
+    struct error error;
+    if (!lane->journal_spins && thread_go_first(false, &error))
+        warn("%s", error.text);
     uint64_t busy_ns = clock_ns(lane->clock);
     for (;;) {
         int written = journal_write(lane->journal, lane->to_journal);

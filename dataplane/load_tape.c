@@ -715,8 +715,9 @@ static void enter_older(struct tape *tape, struct older_order *older)
 static struct tape_order *find_or_enter_older(struct tape *tape, uint64_t id)
 {
     struct older_order key = {.id = id};
-    struct older_order *older =
-        bsearch(&key, tape->older, tape->older_count, sizeof(key), compare_older);
+    struct older_order *older = NULL;
+    if (tape->older_count > 0)
+        older = bsearch(&key, tape->older, tape->older_count, sizeof(key), compare_older);
     if (older != NULL)
         enter_older(tape, older);
     return table_find(&tape->orders, id);

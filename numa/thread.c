@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "numa/invariant.h"
@@ -123,6 +124,22 @@ int thread_start(pthread_t *thread, const char *name, int core, void *(*main)(vo
                          name, strerror(failure));
     pthread_setname_np(*thread, name); // for ps and perf only; a thread already over has no name
     return 0;
+}
+
+int thread_go_first(bool spins, struct error *error)
+{
+    struct sched_param first = {.sched_priority = 1};
+    int failure = 0;
+    if (spins)
+        failure = setpriority(PRIO_PROCESS, (id_t)gettid(), -20) ? errno : 0;
+    else
+        failure = pthread_setschedparam(pthread_self(), SCHED_FIFO, &first);
+    if (!failure)
+        return 0;
+    return error_set(error,
+                     "this thread's priority stays as it is: %s; grant CAP_SYS_NICE (systemd: "
+                     "LimitRTPRIO=1, LimitNICE=-20)",
+                     strerror(failure));
 }
 
 int thread_core_count(void)

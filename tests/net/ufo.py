@@ -14,6 +14,8 @@ import time
 DATAGRAM_MAX = 1472  # UDP payload in 1500 bytes
 HEARTBEAT_S = 1.0  # of silence before an idle client sends R
 SILENCE_S = 10.0  # without a word from the server: disconnected
+REQUESTS_AHEAD = 32
+ANSWER_BYTES = 1300  # asked for at once: less than a packet, so that no server's packing falls short
 RETRY_S = 0.25  # an unanswered login or retransmission request is repeated
 SO_RCVBUFFORCE = 33  # asm-generic/socket.h; the socket module does not have it
 
@@ -136,7 +138,6 @@ class Client:
     def ask(self, first, count):
         """T for a range; the answer is one packet of as many messages as fit."""
         self.requests += 1
-        self.asked_at, self.asked_first = time.monotonic(), first
         self.send_datagram(block(request_message(first, min(count, 0xFFFF))))
 
     def login(self, timeout=5.0, start_at=None):
@@ -286,22 +287,50 @@ class Client:
         if self.expected >= self.server_next:
             return
         if self.asked_first != self.expected or now - self.asked_at > RETRY_S:
+            self.asked_first, self.asked_at = self.expected, now
             missing = min(self.pending, default=self.server_next) - self.expected
             self.ask(self.expected, missing)
 
     def fetch(self, first, count, timeout=30.0):
-        """Messages that were received before, once more by T; a list of `count`."""
+        """Messages that were received before, once more by T; a list of `count`.
+
+        Their sizes are known, and so is how many of them an answer can hold: many requests can be
+        on their way at once.
+        """
+        end, position = first + count, first
         deadline = time.monotonic() + timeout
         self.fetched.clear()
-        result = []
-        while len(result) < count:
-            self.ask(first + len(result), count - len(result))
-            until = time.monotonic() + RETRY_S
-            while first + len(result) not in self.fetched and time.monotonic() < until:
-                self.poll(until - time.monotonic())
-            while len(result) < count and first + len(result) in self.fetched:
-                result.append(self.fetched.pop(first + len(result)))
+        while position < end:
+            reached = self._ask_ahead(position, end)
+            self._await_fetched(position, reached)
+            while position < reached and position in self.fetched:
+                position += 1
             if time.monotonic() > deadline:
-                raise UfoError(f"retransmission from {first}: {len(result)} of {count} came")
+                raise UfoError(f"retransmission from {first}: {position - first} of {count} came")
+        result = [self.fetched[number] for number in range(first, end)]
         self.fetched.clear()
         return result
+
+    def _ask_ahead(self, position, end):
+        """Up to REQUESTS_AHEAD requests, each for what an answer can hold; where they reach to."""
+        for _ in range(REQUESTS_AHEAD):
+            start, room = position, ANSWER_BYTES
+            while position < end:
+                room -= 2 + len(self.stream[position - self.first])
+                if room < 0:
+                    break
+                position += 1
+            if position > start:
+                self.ask(start, position - start)
+        return position
+
+    def _await_fetched(self, position, reached):
+        """Poll until all of a range has come, or nothing of it for a while."""
+        missing = set(range(position, reached))
+        until = time.monotonic() + RETRY_S
+        while missing and time.monotonic() < until:
+            before = len(missing)
+            self.poll(0.02)
+            missing.difference_update(self.fetched)
+            if len(missing) < before:
+                until = time.monotonic() + RETRY_S

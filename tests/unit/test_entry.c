@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT
+//
+// Order entry's session rules on a clock of the test's own, with a port that keeps what is sent.
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataplane/entry.h"
+
+#define SECOND_NS 1000000000ull
+#define SESSIONS  3u
+#define HISTORY   1024u
+
+static struct kept {
+    uint8_t bytes[PACKET_SIZE_MAX];
+    size_t size;
+} sent[256];
+static uint32_t sent_count;
+static bool out_of_frames;
+
+static uint8_t *keep_claim(struct port *port)
+{
+    (void)port;
+    return out_of_frames ? NULL : sent[sent_count].bytes;
+}
+
+static void keep_send(struct port *port, size_t size)
+{
+    (void)port;
+    sent[sent_count++].size = size;
+}
+
+static const struct port_operations keeping = {.claim = keep_claim, .send = keep_send};
+static struct port port = {.operations = &keeping};
+static struct symbols symbols;
+static struct entry entry;
+static _Atomic bool cancel_only;
+
+static void *take(size_t size)
+{
+    return memset(aligned_alloc(128, (size + 127) & ~(size_t)127), 0, (size + 127) & ~(size_t)127);
+}
+
+static void set_up(void)
+{
+    symbols_init(&symbols, take(symbols_memory_size(1)), 1);
+    symbols_add(&symbols, "ACME    ");
+    entry = (struct entry){.port = &port,
+                           .source = {.vlan = PACKET_NO_VLAN},
+                           .symbols = &symbols,
+                           .commands = ring_init(take(ring_memory_size(8)), 8),
+                           .session_id = "DAY0000001",
+                           .cancel_only = &cancel_only};
+    entry_init(&entry, take(entry_memory_size(SESSIONS)), SESSIONS);
+    for (uint32_t i = 0; i < SESSIONS; i++) {
+        struct config_session who = {.user = "USER0 ", .password = "SECRET    ", .firm = "FIRM"};
+        who.user[4] = (char)('0' + i);
+        entry_add_session(&entry, &who, take(entry_stream_size(HISTORY)), HISTORY);
+    }
+}
+
+TestSuite(entry, .init = set_up);
+
+// A datagram under construction.
+static uint8_t datagram[STEER_PAYLOAD_MAX];
+static size_t datagram_size;
+
+static void block(const void *message, size_t size)
+{
+    datagram[datagram_size] = (uint8_t)(size >> 8);
+    datagram[datagram_size + 1] = (uint8_t)size;
+    memcpy(datagram + datagram_size + 2, message, size);
+    datagram_size += 2 + size;
+}
+
+static void login_block(const char *user, const char *password, const char *session)
+{
+    struct ufo_login login = {.type = UFO_LOGIN};
+    memcpy(login.user_name, user, 6);
+    memcpy(login.password, password, 10);
+    memcpy(login.session, session, 10);
+    block(&login, sizeof(login));
+}
+
+static void order_block(uint32_t user_ref_num)
+{
+    struct {
+        uint8_t ufo_type;
+        struct ouch_enter order;
+    } message;
+    memset(&message, ' ', sizeof(message));
+    message.ufo_type = UFO_UNSEQUENCED;
+    struct ouch_enter *order = &message.order;
+    memset(order, 0, sizeof(*order));
+    order->type = OUCH_ENTER;
+    order->user_ref_num = be32_of(user_ref_num);
+    order->side = 'B';
+    order->quantity = be32_of(100);
+    memcpy(order->symbol, "ACME    ", 8);
+    order->price = be64_of(10000);
+    order->time_in_force = '0';
+    order->display = 'Y';
+    order->capacity = 'P';
+    order->sweep = 'N';
+    order->cross_type = 'N';
+    block(&message, sizeof(message));
+}
+
+// Delivers it from client number `client`; how many commands came of it.
+static uint32_t deliver(uint16_t client, uint64_t now_ns)
+{
+    struct packet packet = {
+        .source = {.address = htonl(0x0A4D0002), .port = htons(client), .vlan = PACKET_NO_VLAN},
+        .payload = datagram,
+        .payload_size = (uint16_t)datagram_size,
+    };
+    // packet_checksum_valid takes a checksum of 0 for none; it stands in front of the payload.
+    static uint8_t frame[PACKET_SIZE_MAX];
+    size_t offset = packet_payload_offset(&packet.source);
+    memcpy(frame + offset, datagram, datagram_size);
+    packet_write_headers(frame, &packet.source, &packet.source, datagram_size);
+    packet.destination = packet.source;
+    packet.payload = frame + offset;
+    datagram_size = 0;
+    return entry_receive(&entry, &packet, now_ns, now_ns);
+}
+
+static void log_in(uint16_t client, const char *user, uint64_t now_ns)
+{
+    login_block(user, "SECRET    ", "          ");
+    deliver(client, now_ns);
+}
+
+static const uint8_t *last_payload(void)
+{
+    return sent[sent_count - 1].bytes + 42;
+}
+
+Test(entry, a_login_is_answered_with_the_next_number)
+{
+    log_in(1, "user1 ", 1);
+    cr_assert_eq(sent_count, 1);
+    const struct ufo_login_accept *accept = (const struct ufo_login_accept *)last_payload();
+    cr_assert_eq(accept->type, UFO_LOGIN_ACCEPT);
+    cr_assert_eq(memcmp(accept->session, "DAY0000001", 10), 0);
+    cr_assert_eq(be32_load(accept->sequence), 1);
+    cr_assert(entry.sessions[1].bound);
+}
+
+Test(entry, each_refused_login_says_why_and_binds_nobody)
+{
+    login_block("USER1 ", "WRONG     ", "          ");
+    deliver(1, 1);
+    cr_assert_eq(last_payload()[0], UFO_LOGIN_REJECT);
+    cr_assert_eq(last_payload()[1], UFO_REJECT_NOT_AUTHORISED);
+    login_block("USER1 ", "SECRET    ", "YESTERDAY ");
+    deliver(1, 1);
+    cr_assert_eq(last_payload()[1], UFO_REJECT_INVALID_SESSION);
+    cr_assert_eq(entry.counters.datagrams[ENTRY_LOGIN_REFUSED], 2);
+    cr_assert_not(entry.sessions[1].bound);
+}
+
+Test(entry, a_bound_session_keeps_its_address_until_ten_seconds_of_silence)
+{
+    log_in(1, "USER1 ", 0);
+    log_in(2, "USER1 ", 9 * SECOND_NS);
+    cr_assert_eq(entry.counters.datagrams[ENTRY_BOUND_ELSEWHERE], 1);
+    cr_assert_eq(sent_count, 1, "discarded without an answer");
+    entry_tick(&entry, 10 * SECOND_NS);
+    cr_assert(entry.sessions[1].bound, "ten seconds, not more");
+    entry_tick(&entry, 10 * SECOND_NS + 1);
+    cr_assert_not(entry.sessions[1].bound);
+    cr_assert_eq(entry.counters.timeouts, 1);
+    log_in(2, "USER1 ", 11 * SECOND_NS);
+    cr_assert(entry.sessions[1].bound);
+}
+
+Test(entry, any_valid_datagram_keeps_a_session_alive)
+{
+    log_in(1, "USER1 ", 0);
+    for (uint64_t second = 9; second < 60; second += 9) {
+        block("R", 1);
+        deliver(1, second * SECOND_NS);
+        entry_tick(&entry, (second + 8) * SECOND_NS);
+        cr_assert(entry.sessions[1].bound);
+    }
+}
+
+Test(entry, a_quiet_session_gets_a_heartbeat_a_second)
+{
+    log_in(1, "USER1 ", 0);
+    uint32_t before = sent_count;
+    for (uint64_t tenth = 1; tenth <= 50; tenth++)
+        entry_tick(&entry, tenth * SECOND_NS / 10);
+    cr_assert_eq(sent_count - before, 5);
+    cr_assert_eq(last_payload()[0], UFO_SEQUENCED);
+    cr_assert_eq(last_payload()[5] + last_payload()[6], 0, "of no messages");
+}
+
+Test(entry, orders_of_one_datagram_are_taken_all_or_none)
+{
+    log_in(1, "USER1 ", 0);
+    for (uint32_t i = 1; i <= 8; i++)
+        order_block(i);
+    cr_assert_eq(deliver(1, 1), 8, "as many as the ring holds");
+    order_block(9);
+    cr_assert_eq(deliver(1, 1), 0);
+    cr_assert_eq(entry.counters.datagrams[ENTRY_RING_FULL], 1);
+    ring_readable(entry.commands, 8);
+    ring_release(entry.commands, 5);
+    for (uint32_t i = 10; i <= 15; i++)
+        order_block(i);
+    cr_assert_eq(deliver(1, 1), 0, "six into five does not go");
+    for (uint32_t i = 16; i <= 20; i++)
+        order_block(i);
+    cr_assert_eq(deliver(1, 1), 5);
+}
+
+Test(entry, one_bad_message_drops_the_datagram_and_leaves_the_session)
+{
+    log_in(1, "USER1 ", 0);
+    order_block(1);
+    block("UZ", 2); // no such OUCH message
+    order_block(2);
+    cr_assert_eq(deliver(1, 1), 0);
+    cr_assert_eq(entry.counters.datagrams[ENTRY_BAD_OUCH], 1);
+    cr_assert_eq(entry.counters.ouch_faults[OUCH_UNKNOWN_TYPE], 1);
+    order_block(1);
+    cr_assert_eq(deliver(1, 1), 1);
+}
+
+Test(entry, while_cancel_only_new_orders_carry_a_verdict_and_cancels_do_not)
+{
+    log_in(1, "USER1 ", 0);
+    atomic_store(&cancel_only, true);
+    order_block(1);
+    struct {
+        uint8_t ufo_type;
+        struct ouch_cancel cancel;
+    } message = {UFO_UNSEQUENCED, {.type = OUCH_CANCEL, .user_ref_num = be32_of(1)}};
+    block(&message, sizeof(message));
+    cr_assert_eq(deliver(1, 1), 2);
+    ring_readable(entry.commands, 2);
+    const struct command *first = ring_read_slot(entry.commands, 0);
+    const struct command *second = ring_read_slot(entry.commands, 1);
+    cr_assert_eq(first->verdict, REJECT_PROCESSING_ERROR);
+    cr_assert_eq(second->verdict, REJECT_NONE);
+}
+
+Test(entry, a_session_that_logs_off_ignores_what_follows_in_the_datagram)
+{
+    log_in(1, "USER1 ", 0);
+    order_block(1);
+    block("O", 1);
+    order_block(2);
+    cr_assert_eq(deliver(1, 1), 1);
+    cr_assert_not(entry.sessions[1].bound);
+}
+
+Test(entry, what_cannot_be_sent_now_is_sent_when_a_frame_is_free)
+{
+    log_in(1, "USER1 ", 0);
+    uint32_t before = sent_count;
+    for (uint64_t i = 1; i <= 100; i++)
+        cr_assert(entry_release(
+            &entry,
+            &(struct event){.seq = i, .stream_seq = i, .session = 1, .type = EVENT_CANCELED}));
+    out_of_frames = true;
+    entry_flush(&entry, 1);
+    cr_assert_eq(sent_count, before);
+    cr_assert_not(entry_idle(&entry));
+    out_of_frames = false;
+    entry_flush(&entry, 2);
+    cr_assert(entry_idle(&entry));
+    uint32_t messages = 0;
+    for (uint32_t i = before; i < sent_count; i++)
+        messages += sent[i].bytes[42 + 6];
+    cr_assert_eq(messages, 100);
+    cr_assert_leq(sent_count - before, 2, "packed");
+}
