@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "dataplane/gate.h"
 
-#define BATCH 256u
+#define BATCH 1024u
 
 static bool release(struct gate *gate, const struct event *event)
 {

@@ -104,6 +104,18 @@ static uint32_t port_transmit(struct house_port *house, uint64_t now_ns)
     return count;
 }
 
+// One receive may bring many more commands than a batch (a datagram holds up to thirty orders): the
+// shard catches up before the port receives again, so that their ring does not fill in between.
+static uint32_t poll_shard(struct lane *lane)
+{
+    uint32_t work = 0, count;
+    do {
+        count = shard_poll(&lane->shard);
+        work += count;
+    } while (count > 0 && work < LANE_COMMAND_RING_SLOTS);
+    return work;
+}
+
 static uint32_t loop_poll(struct loop *loop)
 {
     uint64_t now_ns = clock_ns(&loop->gateway->clock);
@@ -111,7 +123,7 @@ static uint32_t loop_poll(struct loop *loop)
     for (uint32_t i = 0; i < loop->port_count; i++)
         work += port_receive(loop->ports[i], now_ns);
     for (uint32_t i = 0; i < loop->shard_count; i++)
-        work += shard_poll(&loop->shards[i]->shard);
+        work += poll_shard(loop->shards[i]);
     for (uint32_t i = 0; i < loop->port_count; i++)
         work += port_transmit(loop->ports[i], now_ns);
     uint64_t round = atomic_load_explicit(&loop->rounds, memory_order_relaxed) + 1;

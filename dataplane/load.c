@@ -556,6 +556,13 @@ static uint64_t intended_ns(const struct run *run, uint64_t index)
     return run->start_ns + index / rate * 1000000000u + index % rate * 1000000000u / rate;
 }
 
+// A datagram that has just arrived may have ended the session.
+static bool may_send(struct run *run, uint32_t session)
+{
+    check_client(run, session);
+    return run->clients[session].state == LOAD_READY;
+}
+
 static void send_step(struct run *run, uint64_t intended)
 {
     const struct load_step *step = &run->day.steps[run->next++];
@@ -571,7 +578,7 @@ static void send_due(struct run *run)
         return;
     while (run->next < run->day.count && intended_ns(run, run->next) <= now) {
         uint32_t session = run->day.steps[run->next].session;
-        if (!load_client_room(&run->clients[session]))
+        if (!may_send(run, session) || !load_client_room(&run->clients[session]))
             break;
         send_step(run, intended_ns(run, run->next));
         bool last = run->next == run->day.count || run->day.steps[run->next].session != session;
@@ -605,6 +612,8 @@ static void play_one(struct run *run)
     struct load_client *client = &run->clients[step->session];
     uint64_t answered = client->answered;
     bool asked = false;
+    if (!may_send(run, step->session))
+        return;
     bool ask_now = futile(run, step);
     uint64_t sent_ns = clock_ns(&run->clock);
     send_step(run, sent_ns);

@@ -291,21 +291,23 @@ class Client:
             missing = min(self.pending, default=self.server_next) - self.expected
             self.ask(self.expected, missing)
 
-    def fetch(self, first, count, timeout=30.0):
+    def fetch(self, first, count, patience=2.0):
         """Messages that were received before, once more by T; a list of `count`.
 
         Their sizes are known, and so is how many of them an answer can hold: many requests can be
         on their way at once.
         """
         end, position = first + count, first
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + patience
         self.fetched.clear()
         while position < end:
-            reached = self._ask_ahead(position, end)
+            before, reached = position, self._ask_ahead(position, end)
             self._await_fetched(position, reached)
             while position < reached and position in self.fetched:
                 position += 1
-            if time.monotonic() > deadline:
+            if position > before:
+                deadline = time.monotonic() + patience
+            elif time.monotonic() > deadline:
                 raise UfoError(f"retransmission from {first}: {position - first} of {count} came")
         result = [self.fetched[number] for number in range(first, end)]
         self.fetched.clear()
