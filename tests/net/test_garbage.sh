@@ -1,0 +1,33 @@
+#!/bin/bash
+# 100,000 malformed packets of every kind from a raw socket: each is counted by what was wrong with it, none is
+# answered, and a good session trades undisturbed meanwhile.
+. "$(dirname "$0")/lib.sh"
+lab_up
+gateway_start || { fail "the gateway starts"; exit 1; }
+$in_cl python3 "$here/garbage.py" --seed "${SEED:-$RANDOM}" --user LOAD0:SECRET --user LOAD1:SECRET >"$work/garbage.log" 2>&1
+status=$?
+grep -E '^(ok|FAIL)' "$work/garbage.log"
+[ $status = 0 ] || { fail "garbage.py: exit status $status"; tail -n 5 "$work/garbage.log"; }
+gateway_end || fail "the gateway stops with status 0"
+python3 - "$work/garbage.log" "$work/gateway.log" <<'PYTHON' || failures=$((failures + 1))
+import json, sys
+sent = next(json.loads(line) for line in open(sys.argv[1]) if line.startswith("{"))
+stopped = next(value for value in map(json.loads, open(sys.argv[2])) if value["event"] == "stopped")
+xdp = stopped["ports"][0]["xdp"]
+datagrams = stopped["shards"][0]["entry"]["datagrams"]
+dropped = sum(n for name, n in xdp.items() if name.startswith("drop_"))
+refused = sum(n for name, n in datagrams.items() if name != "taken")
+expected = sent
+failed = 0
+for name, got, wanted in (
+        ("every packet that was to be dropped by the XDP program was, and counted", dropped, expected["xdp_drop"]),
+        ("every bad datagram that reached the gateway was refused, and counted", refused, expected["redirected_bad"]),
+        ("every redirected packet was received", stopped["ports"][0]["packets"]["received"], xdp["redirect"]),
+        ("nothing was lost for want of room", stopped["ports"][0]["packets"]["rx_dropped"], 0)):
+    failed += got != wanted
+    print(f"ok {name} ({got})" if got == wanted else f"FAIL {name}: {got}, expected {wanted}")
+print("note xdp", {name: n for name, n in xdp.items() if n})
+print("note entry", {name: n for name, n in datagrams.items() if n})
+sys.exit(failed)
+PYTHON
+finish
