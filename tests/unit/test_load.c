@@ -1350,7 +1350,7 @@ struct venue {
     int fd;
     uint16_t port;
     pthread_t thread;
-    volatile bool stop;
+    _Atomic bool stop;
     uint32_t lose_upstream, lose_downstream; // every n-th datagram with orders, or answers; 0 none
     uint32_t end_after;                      // orders, 0 never
     uint32_t upstream, downstream, orders;
