@@ -27,7 +27,8 @@ class Stop:
     def __init__(self, options):
         self.options = options
         self.asked = False
-        self.started = self.heard = time.monotonic()
+        self.started = time.monotonic()
+        self.heard = None  # when the last message came; silence before the first does not count
         self.pipe = sys.stdin if options.stop_stdin else None
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._signal)
@@ -45,7 +46,7 @@ class Stop:
         return (
             self.asked
             or bool(options.stop_file and os.path.exists(options.stop_file))
-            or bool(options.idle and now - self.heard > options.idle)
+            or bool(options.idle and self.heard and now - self.heard > options.idle)
             or bool(options.duration and now - self.started > options.duration)
         )
 
@@ -157,7 +158,7 @@ def options():
     parser.add_argument("--feed", type=trader.address, default=("239.77.0.1", 26477))
     parser.add_argument("--local", default="10.77.0.2", help="address whose interface joins")
     parser.add_argument("--first", type=int, help="number the first message has to have")
-    parser.add_argument("--idle", type=float, help="stop after so many seconds without a message")
+    parser.add_argument("--idle", type=float, help="stop when so many seconds have no message")
     parser.add_argument("--duration", type=float, help="stop after so many seconds")
     parser.add_argument("--stop-file", help="stop when this file exists")
     parser.add_argument("--stop-stdin", action="store_true", help="stop when stdin ends or speaks")

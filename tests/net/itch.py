@@ -129,10 +129,15 @@ def split_packet(payload):
     return Packet(session, sequence, count, messages)
 
 
+def request_packet(session, first, count):
+    """20 bytes for the re-request server; the answer is one ordinary packet."""
+    return _MOLD.pack(session, first, count)
+
+
 class Sequencer:
     """Puts packets in order and keeps account of gaps, duplicates, heartbeats and the end.
 
-    There is nobody to ask again, so a gap is final: `gaps` lists (first missing, count).
+    It asks nobody to fill a gap, so a gap is final: `gaps` lists (first missing, count).
     """
 
     def __init__(self, expected=None):
@@ -363,13 +368,15 @@ class Feed:
         self.sequencer = Sequencer()
         self.book = Book()
         self.messages = []  # all of them, decoded
+        self.raw = {}  # and as they came, by number
 
     def poll(self, timeout=0.0):
         """Take in what has arrived; the new messages."""
         self.receiver.drain(timeout)
         fresh = []
         for payload in self.receiver.take():
-            for _, message in self.sequencer.take(payload):
+            for number, message in self.sequencer.take(payload):
+                self.raw[number] = message
                 fresh.append(decode(message))
                 self.book.apply(fresh[-1])
         if self.sequencer.gaps:

@@ -25,6 +25,10 @@ SPREAD = 8  # ticks around PRICE in which orders are placed, so that many cross
 SILENCE_S = 0.6  # an order without an answer for so long: ask whether the gateway is there
 HEARTBEAT_S = 2.5  # nothing at all for so long: likewise
 PATIENCE_S = 60.0  # how long a restart may take
+COUNTS = (
+    "sent", "accepted", "rejected", "canceled", "replaced", "outages", "refetched", "lost",
+    "resent", "dropped",
+)  # fmt: skip
 LIVE_MAX = 200  # open orders a session keeps
 UNANSWERED_MAX = 100
 
@@ -41,10 +45,7 @@ class Worker(trader.Trader):
         self.accounted = 0  # messages of the stream that the account has taken in
         self.unanswered = {}  # UserRefNum: (when, side, quantity, price, details) of orders
         self.given_up = set()  # numbers taken for lost: no answer may ever come
-        self.counts = dict.fromkeys(
-            "sent accepted rejected canceled replaced outages refetched lost resent dropped".split(),
-            0,
-        )
+        self.counts = dict.fromkeys(COUNTS, 0)
         self.failures = []
         super().__init__(options.server, *user, options.local, options.symbol)
 
@@ -123,8 +124,8 @@ class Worker(trader.Trader):
         client.login(timeout=5)
         if client.expected_then and client.accept_next < client.expected_then:
             raise checks.Failure(
-                f"{self.name}: {client.expected_then - 1} messages were received, the gateway knows of "
-                f"{client.accept_next - 1}"
+                f"{self.name}: {client.expected_then - 1} messages were received, "
+                f"the gateway knows of {client.accept_next - 1}"
             )
         self._until(lambda: client.expected >= client.accept_next, "the rest of the stream")
 

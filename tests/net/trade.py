@@ -66,12 +66,27 @@ class Scene:
         self.market.settle()
         true(not self.market.feed.book.orders, "the feed's book is empty")
 
-    def raw(self, local=None):
+    def raw(self, local=None, server=None):
         """A socket that is nobody's session."""
         raw = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         raw.bind((local or self.options.local, 0))
-        raw.connect(self.options.server)
+        raw.connect(server or self.options.server)
         return raw
+
+    def feed_again(self, first, count):
+        """Messages of the feed from the re-request server, packet by packet; {number: bytes}."""
+        session = self.market.feed.sequencer.session
+        again = {}
+        with self.raw(server=self.options.request) as raw:
+            while len(again) < count:
+                start = first + len(again)
+                raw.send(itch.request_packet(session, start, min(count - len(again), 1000)))
+                packet = itch.split_packet(answers_to(raw, 2)[0])
+                equal((packet.session, packet.sequence), (session, start), "answer")
+                equal(packet.count, len(packet.messages), "messages in the answer")
+                true(0 < packet.count <= count - len(again), f"{packet.count} messages")
+                again |= dict(enumerate(packet.messages, start))
+        return again
 
 
 def answers_to(raw, wait=0.4):
@@ -677,6 +692,51 @@ def test_a_retransmission_request_for_nothing_is_ignored(scene):
         client.ask(first, count)
     scene.settle("", "")
     equal(client.duplicates, duplicates, "messages that came again")
+
+
+def test_the_feed_comes_again_byte_for_byte(scene):
+    feed = scene.market.feed
+    again = scene.feed_again(1, feed.sequencer.expected - 1)
+    different = [number for number, message in feed.raw.items() if again[number] != message]
+    equal(different, [], "numbers of messages that differ")
+
+
+def test_the_feed_begins_with_the_days_events_and_listings(scene):
+    first = min(scene.market.feed.raw)
+    book = itch.Book()
+    spin = [itch.decode(message) for message in scene.feed_again(1, first - 1).values()]
+    for message in spin:
+        book.apply(message)
+    types = "".join(message.type for message in spin)
+    equal(types[0], "S", "the first message's type")
+    equal(spin[0].code, "O", "the first event")
+    true(book.events[:3] == "OSQ", f"events {book.events}")
+    locate = book.locate(scene.options.symbol)
+    equal(locate, scene.market.feed.book.locate(scene.options.symbol), "stock locate")
+    listing = next(m for m in spin if m.type == "R" and m.stock == scene.options.symbol)
+    equal((listing.locate, listing.round_lot), (locate, 100), "locate and round lot")
+    equal(book.states[scene.options.symbol], "T", "trading state")
+    equal(types.rfind("R") < types.find("A") or "A" not in types, True, "listings before orders")
+
+
+def test_a_feed_request_for_nothing_is_ignored(scene):
+    feed = scene.market.feed.sequencer
+    good = itch.request_packet(feed.session, 1, 1)
+    bad = (
+        itch.request_packet(b"NOTTODAY  ", 1, 1),
+        itch.request_packet(feed.session, feed.expected + 1000, 1),
+        itch.request_packet(feed.session, 0, 1),
+        itch.request_packet(feed.session, 1, 0),
+        good[:19],
+        good + b"\x00",
+        b"",
+    )
+    with scene.raw(server=scene.options.request) as raw:
+        for request in bad:
+            raw.send(request)
+        equal(answers_to(raw), [], "answers")
+        raw.send(good)
+        equal(len(answers_to(raw)), 1, "answers to a good one")
 
 
 # Datagrams.

@@ -285,6 +285,7 @@ def arguments(description):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--server", type=address, default=("10.77.0.1", 26400))
     parser.add_argument("--feed", type=address, default=("239.77.0.1", 26477))
+    parser.add_argument("--request", type=address, default=("10.77.0.1", 26401), help="MoldUDP64")
     parser.add_argument("--local", default="10.77.0.2", help="address to send and listen on")
     parser.add_argument("--other", default="10.77.0.3", help="a second local address")
     parser.add_argument("--symbol", default="ACME")

@@ -15,7 +15,7 @@ DATAGRAM_MAX = 1472  # UDP payload in 1500 bytes
 HEARTBEAT_S = 1.0  # of silence before an idle client sends R
 SILENCE_S = 10.0  # without a word from the server: disconnected
 REQUESTS_AHEAD = 32
-ANSWER_BYTES = 1300  # asked for at once: less than a packet, so that no server's packing falls short
+ANSWER_BYTES = 1300  # asked for at once: less than fits, so that no server's packing falls short
 RETRY_S = 0.25  # an unanswered login or retransmission request is repeated
 SO_RCVBUFFORCE = 33  # asm-generic/socket.h; the socket module does not have it
 
