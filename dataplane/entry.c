@@ -128,16 +128,8 @@ static uint16_t send_messages(struct entry *entry, const struct entry_session *s
         return 0;
     uint8_t *payload = frame + packet_payload_offset(&session->client);
     size_t size = sizeof(struct ufo_sequenced);
-    uint16_t count = 0;
-    while (count < count_max && size + sizeof(be16) + OUCH_OUT_SIZE_MAX <= UFO_PAYLOAD_MAX) {
-        const struct event *event = stream_event(&session->stream, first + count);
-        if (!event)
-            break;
-        size_t length = ouch_encode(event, entry->symbols, payload + size + sizeof(be16));
-        *(be16 *)(payload + size) = be16_of((uint16_t)length);
-        size += sizeof(be16) + length;
-        count++;
-    }
+    uint16_t count = stream_pack(&session->stream, first, count_max, ouch_encode, entry->symbols,
+                                 payload, &size, UFO_PAYLOAD_MAX);
     if (count == 0)
         return 0;
     struct ufo_sequenced *header = (struct ufo_sequenced *)payload;

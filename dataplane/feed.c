@@ -33,16 +33,8 @@ static uint16_t send_messages(struct feed *feed, const struct endpoint *source,
         return 0;
     uint8_t *payload = frame + packet_payload_offset(destination);
     size_t size = sizeof(struct mold_header);
-    uint16_t count = 0;
-    while (count < count_max && size + sizeof(be16) + ITCH_OUT_SIZE_MAX <= STEER_PAYLOAD_MAX) {
-        const struct event *event = stream_event(&feed->stream, first + count);
-        if (!event)
-            break;
-        size_t length = itch_encode(event, feed->symbols, payload + size + sizeof(be16));
-        *(be16 *)(payload + size) = be16_of((uint16_t)length);
-        size += sizeof(be16) + length;
-        count++;
-    }
+    uint16_t count = stream_pack(&feed->stream, first, count_max, itch_encode, feed->symbols,
+                                 payload, &size, STEER_PAYLOAD_MAX);
     if (count == 0)
         return 0;
     write_header(feed, payload, first, count);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "book/book.h"
+#include "dataplane/symbols.h"
 #include "numa/invariant.h"
 
 struct stream {
@@ -44,6 +45,19 @@ static inline const struct event *stream_event(const struct stream *stream, uint
     bool kept = number >= 1 && number < stream->next && stream->next - number <= stream->mask + 1;
     return kept ? &stream->events[number & stream->mask] : NULL;
 }
+
+// Writes the message that tells of an event, at most STREAM_MESSAGE_SIZE_MAX bytes; returns its
+// size. ouch_encode and itch_encode are such functions.
+typedef size_t stream_encode_fn(const struct event *event, const struct symbols *symbols,
+                                uint8_t *out);
+#define STREAM_MESSAGE_SIZE_MAX 128u
+
+// stream_pack: append events from `first` on, up to `count_max`, to a payload of `*size` bytes as
+// blocks of a be16 length and the message, as UFO and MoldUDP64 both have them: as many as fit
+// `size_max`. Moves `*size` on and returns how many there were.
+uint16_t stream_pack(const struct stream *stream, uint64_t first, uint64_t count_max,
+                     stream_encode_fn *encode, const struct symbols *symbols, uint8_t *payload,
+                     size_t *size, size_t size_max);
 
 // stream_skip: nobody is listening: what is there counts as sent.
 static inline void stream_skip(struct stream *stream)

@@ -279,3 +279,19 @@ Test(entry, what_cannot_be_sent_now_is_sent_when_a_frame_is_free)
     cr_assert_eq(messages, 100);
     cr_assert_leq(sent_count - before, 2, "packed");
 }
+
+// A packet used to be closed as soon as the longest message would not have fitted, though a shorter
+// one would.
+Test(entry, a_packet_holds_as_many_whole_messages_as_fit)
+{
+    log_in(1, "USER1 ", 0);
+    uint32_t before = sent_count;
+    for (uint64_t i = 1; i <= 200; i++)
+        entry_release(&entry, &(struct event){
+                                  .seq = i, .stream_seq = i, .session = 1, .type = EVENT_CANCELED});
+    entry_flush(&entry, 1);
+    size_t block_size = 2 + sizeof(struct ouch_canceled);
+    size_t fit = (UFO_PAYLOAD_MAX - sizeof(struct ufo_sequenced)) / block_size;
+    cr_assert_eq(sent[before].bytes[42 + 6], fit);
+    cr_assert_eq(sent[before].size, 42 + sizeof(struct ufo_sequenced) + fit * block_size);
+}
