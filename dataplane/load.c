@@ -60,7 +60,7 @@ struct options {
     const char *hgrm;
     int core;
     uint64_t timeout_s;
-    bool json, progress;
+    bool json, progress, list;
 };
 
 struct run {
@@ -174,6 +174,7 @@ enum option_number {
     OPTION_CORE,
     OPTION_PROGRESS,
     OPTION_TIMEOUT_S,
+    OPTION_LIST,
 };
 
 static const struct option option_list[] = {
@@ -190,6 +191,7 @@ static const struct option option_list[] = {
     {"core", required_argument, NULL, OPTION_CORE},
     {"progress", no_argument, NULL, OPTION_PROGRESS},
     {"timeout-s", required_argument, NULL, OPTION_TIMEOUT_S},
+    {"list", no_argument, NULL, OPTION_LIST},
     {NULL, 0, NULL, 0},
 };
 
@@ -228,6 +230,9 @@ static int take_option(struct options *options, int number, const char *argument
     case OPTION_PROGRESS:
         options->progress = true;
         return 0;
+    case OPTION_LIST:
+        options->list = true;
+        return 0;
     case OPTION_TIMEOUT_S:
         return parse_count("timeout-s", optarg, 1, TIMEOUT_S_MAX, &options->timeout_s, error);
     default:
@@ -255,6 +260,8 @@ static int parse_options(int argc, char **argv, struct options *options, struct 
     }
     if (optind < argc)
         return error_set(error, "load: %s: options only, each beginning with --", argv[optind]);
+    if (options->list)
+        return options->tape ? 0 : error_set(error, "load: --list is of a tape: --tape FILE");
     if (options->to.sin_port == 0)
         return error_set(error, "load: say which shard: --to ADDRESS:PORT");
     if (options->user_count == 0)
@@ -270,7 +277,7 @@ static int read_day(struct run *run, struct error *error)
     if (options->tape != NULL) {
         struct load_tape_options tape = {
             .count = options->count,
-            .session_count = options->user_count,
+            .session_count = options->list ? 1 : options->user_count,
             .symbol_count = options->symbol_count,
             .symbols = options->symbols,
         };
@@ -739,11 +746,22 @@ static int make_report(struct run *run, struct error *error)
     return load_report_check(report, error);
 }
 
+// --list: the symbols that a venue has to list before the tape can be played to it.
+static void list_symbols(const struct load_day *day)
+{
+    for (uint32_t i = 0; i < day->symbol_count; i++)
+        printf("%.8s\n", day->symbols[i]);
+}
+
 static int load(const struct options *options, struct run *run, struct error *error)
 {
     struct load_report *report = run->report;
     if (read_day(run, error) != 0)
         return -1;
+    if (options->list) {
+        list_symbols(&run->day);
+        return 0;
+    }
     report->closed_loop = options->rate == 0;
     report->spin = options->core != THREAD_ANY_CORE;
     report->tape = options->tape;

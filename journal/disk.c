@@ -344,7 +344,11 @@ struct disk *disk_open_directory(const char *path, struct error *error)
 struct disk *disk_open_read_only(const char *path, struct error *error)
 {
     struct directory *directory = directory_new(path, error);
-    return directory ? &directory->disk : NULL;
+    if (!directory)
+        return NULL;
+    // Through the page cache: the kernel reads ahead while the last part is checked.
+    directory->direct = 0;
+    return &directory->disk;
 }
 
 void disk_close(struct disk *disk)

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+//
+// Writes a generated day as one shard's journal, in full blocks, as fast as the disk takes it.
+// Usage: bench_journal FOLDER COUNT. Prints commands a second and MB/s. What it leaves is for
+// `sluice replay`.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "book/book.h"
+#include "dataplane/load_flow.h"
+#include "journal/journal.h"
+#include "numa/clock.h"
+
+#define SESSIONS   4u
+#define SYMBOLS    4u
+#define RING_SLOTS 8192u
+
+static struct journal *journal;
+static struct ring *ring;
+static uint64_t command_count;
+
+static void flush(void)
+{
+    while (ring_writable(ring, RING_SLOTS) < RING_SLOTS)
+        if (journal_write(journal, ring) < 0) {
+            fprintf(stderr, "bench_journal: %s\n", journal_error(journal));
+            exit(1);
+        }
+}
+
+static void put(const struct command *command)
+{
+    if (ring_writable(ring, 1) == 0)
+        flush();
+    *(struct command *)ring_write_slot(ring, 0) = *command;
+    ring_commit(ring, 1);
+    command_count++;
+}
+
+static void put_listing(const char symbols[SYMBOLS][8])
+{
+    struct command open = {.type = COMMAND_OPEN,
+                           .open = {.session_id = "BENCHMARK ", .limits = {1000000, 64, 64}}};
+    put(&open);
+    for (uint16_t i = 0; i < SYMBOLS; i++) {
+        struct command listing = {.type = COMMAND_INSTRUMENT, .instrument = i};
+        memcpy(listing.listing.symbol, symbols[i], 8);
+        put(&listing);
+    }
+    for (uint16_t i = 0; i < SESSIONS; i++)
+        put(&(struct command){.type = COMMAND_SESSION, .session = i});
+    put(&(struct command){.type = COMMAND_START});
+}
+
+static void put_step(const struct load_step *step)
+{
+    static const uint8_t types[] = {[LOAD_ENTER] = COMMAND_ENTER,
+                                    [LOAD_CANCEL] = COMMAND_CANCEL,
+                                    [LOAD_REPLACE] = COMMAND_REPLACE};
+    struct command command = {
+        .type = types[step->kind],
+        .session = step->session,
+        .instrument = step->symbol,
+        .side = step->side,
+        .order = {.user_ref_num = step->ref,
+                  .orig_user_ref_num = step->orig_ref,
+                  .quantity = step->quantity,
+                  .price = step->price},
+    };
+    command.order.attributes.time_in_force =
+        step->time_in_force == LOAD_TIF_IOC ? TIF_IOC : TIF_DAY;
+    put(&command);
+}
+
+static bool nothing(void *context, uint64_t seq, const void *record)
+{
+    (void)context;
+    (void)seq;
+    (void)record;
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    static const char symbols[SYMBOLS][8] = {"ACME   ", "BOLT   ", "COIL   ", "DYNE   "};
+    struct load_flow_options flow = {
+        .seed = 1, .session_count = SESSIONS, .symbol_count = SYMBOLS, .symbols = symbols};
+    struct load_day day = {0};
+    struct error error = {"usage: bench_journal FOLDER COUNT"};
+    struct journal_options options = {.segment_bytes = 1ull << 30, .spares = 1};
+    flow.count = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
+    struct disk *disk = flow.count > 0 ? disk_open_directory(argv[1], &error) : NULL;
+    if (disk && load_flow_generate(&flow, &day, &error) == 0)
+        journal = journal_open(disk, &options, nothing, NULL, &error);
+    if (!journal) {
+        fprintf(stderr, "bench_journal: %s\n", error.text);
+        return 1;
+    }
+    ring = ring_init(aligned_alloc(128, ring_memory_size(RING_SLOTS)), RING_SLOTS);
+    struct tsc_clock clock;
+    clock_calibrate(&clock, 50);
+    uint64_t start_ns = clock_ns(&clock);
+    put_listing(symbols);
+    for (uint64_t i = 0; i < day.count; i++)
+        put_step(&day.steps[i]);
+    flush();
+    double seconds = (double)(clock_ns(&clock) - start_ns) * 1e-9;
+    printf("%.2f %.0f\n", (double)command_count / seconds * 1e-6,
+           (double)command_count * 64 * 64 / 63 / seconds * 1e-6);
+    load_day_free(&day);
+    if (journal_close(journal, &error) == 0)
+        return 0;
+    fprintf(stderr, "bench_journal: %s\n", error.text);
+    return 1;
+}
