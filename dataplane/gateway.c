@@ -50,11 +50,24 @@ static void take_packet(struct house_port *house, const struct frame *frame, uin
         bell_ring(lane->shard_bell);
 }
 
+// A lane whose shard is behind leaves its packets in its socket, where there is room for half of
+// the port's frames, instead of having them dropped for want of a slot in the command ring.
+static uint64_t lanes_with_room(const struct house_port *house)
+{
+    uint64_t shards = 0;
+    for (uint32_t i = 0; i < house->lane_count; i++) {
+        uint32_t wanted = LANE_COMMAND_RING_SLOTS / 2;
+        if (ring_writable(house->lanes[i]->commands, wanted) >= wanted)
+            shards |= 1ull << i;
+    }
+    return shards;
+}
+
 static uint32_t port_receive(struct house_port *house, uint64_t now_ns)
 {
     const struct port_operations *operations = house->port->operations;
     struct frame frames[PORT_BATCH];
-    uint32_t count = operations->receive(house->port, frames, PORT_BATCH);
+    uint32_t count = operations->receive(house->port, lanes_with_room(house), frames, PORT_BATCH);
     if (count == 0)
         return 0;
     uint64_t time_ns = clock_wall_ns(&house->gateway->clock);

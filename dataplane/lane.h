@@ -20,7 +20,7 @@
 #include "numa/arena.h"
 #include "numa/clock.h"
 
-#define LANE_COMMAND_RING_SLOTS 8192u
+#define LANE_COMMAND_RING_SLOTS 16384u
 #define LANE_EVENTS_A_COMMAND   4u // event ring slots for each command in flight
 
 // The counters of the port's side, copied by the port's thread for others to read.

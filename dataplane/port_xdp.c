@@ -104,12 +104,13 @@ static uint32_t receive_from(struct port_xdp *xdp, uint32_t socket, struct frame
     return count;
 }
 
-static uint32_t xdp_receive(struct port *port, struct frame *frames, uint32_t max)
+static uint32_t xdp_receive(struct port *port, uint64_t shards, struct frame *frames, uint32_t max)
 {
     struct port_xdp *xdp = xdp_of(port);
     uint32_t count = 0;
     for (uint32_t i = 0; i < xdp->socket_count && count < max; i++) {
-        count += receive_from(xdp, xdp->next_socket, frames + count, max - count);
+        if (shards >> xdp->next_socket & 1)
+            count += receive_from(xdp, xdp->next_socket, frames + count, max - count);
         xdp->next_socket = (xdp->next_socket + 1) % xdp->socket_count;
     }
     return count;

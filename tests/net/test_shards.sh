@@ -44,7 +44,7 @@ check "the socket's frames were shared without loss" test "$(message stopped por
 
 for kind in thread address,undefined; do
     variant=build-${kind//,/-}
-    make -s -C "$root" SAN=$kind "$variant/sluice" || { fail "make SAN=$kind"; continue; }
+    env -u B -u MAKEFLAGS make -s -C "$root" SAN=$kind "$variant/sluice" || { fail "make SAN=$kind"; continue; }
     trade_with "$root/$variant/sluice" 5000 30000 "the same under SAN=$kind, without a report"
 done
 finish
