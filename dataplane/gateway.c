@@ -17,7 +17,6 @@
 #define DRAIN_MS      10000
 
 // --- Polling
-// ---------------------------------------------------------------------------------------
 
 static int lane_of_destination(void *context, uint32_t address, uint16_t port)
 {
@@ -196,7 +195,6 @@ static void relieve_other_loop(void *context)
 }
 
 // --- Opening
-// ---------------------------------------------------------------------------------------
 
 static struct loop *loop_on(struct gateway *gateway, int core, bool spin)
 {
@@ -317,7 +315,7 @@ static int open_all(struct gateway *gateway, struct error *error)
             place_lane(house, house->lanes[j]);
     }
     for (uint32_t i = 0; i < config->shard_count; i++)
-        if (lane_prime(&gateway->lanes[i], error))
+        if (lane_prime(&gateway->lanes[i], clock_wall_ns(&gateway->clock), error))
             return -1;
     plan_loops(gateway);
     for (uint32_t i = 0; i < gateway->loop_count; i++)
@@ -343,7 +341,6 @@ struct gateway *gateway_open(struct config *config, struct error *error)
 }
 
 // --- Starting and stopping
-// -------------------------------------------------------------------------
 
 static int start_threads(struct gateway *gateway, struct error *error)
 {

@@ -17,7 +17,6 @@
 #define EXIT_JOURNAL      70          // EX_SOFTWARE of sysexits.h
 
 // --- Memory
-// ----------------------------------------------------------------------------------------
 
 static uint32_t instruments_of(const struct config *config, uint32_t shard)
 {
@@ -73,7 +72,6 @@ static int lay_out(struct lane *lane, struct error *error)
 }
 
 // --- Recovery
-// --------------------------------------------------------------------------------------
 
 // Events of recovered commands are durable and have been released before: they go straight to the
 // streams, as sent.
@@ -173,6 +171,13 @@ static bool recover(void *context, uint64_t seq, const void *record)
     return true;
 }
 
+static void open_gate(struct lane *lane, const struct journal_progress *progress)
+{
+    lane->gate = (struct gate){
+        .events = lane->events, .progress = progress, .entry = &lane->entry, .feed = &lane->feed};
+    lane->entry.cancel_only = &lane->cancel_only;
+}
+
 static int open_journal(struct lane *lane, struct error *error)
 {
     char directory[320];
@@ -198,11 +203,7 @@ static int open_journal(struct lane *lane, struct error *error)
         return -1;
     lane->recovered_hash = lane->shard.book ? book_hash(lane->shard.book) : 0;
     stream_skip(&lane->feed.stream);
-    lane->gate = (struct gate){.events = lane->events,
-                               .progress = journal_progress(lane->journal),
-                               .entry = &lane->entry,
-                               .feed = &lane->feed};
-    lane->entry.cancel_only = &lane->cancel_only;
+    open_gate(lane, journal_progress(lane->journal));
     return 0;
 }
 
@@ -218,34 +219,56 @@ int lane_open(struct lane *lane, uint32_t index, const struct config *config,
                : 0;
 }
 
-// --- The day's listing
-// -----------------------------------------------------------------------------
+int lane_open_offline(struct lane *lane, uint32_t index, const struct config *config,
+                      struct error *error)
+{
+    *lane = (struct lane){.config = config, .index = index, .place = &config->shards[index]};
+    if (bell_open(&lane->journal_bell, error) || lay_out(lane, error))
+        return -1;
+    open_gate(lane, &lane->last_progress);
+    return 0;
+}
 
-// One round of the whole lane in this thread. False when the journal has failed.
-static bool pump(struct lane *lane)
+// --- The day's listing
+
+// Without a journal what would have been written is durable as it stands.
+static int write_or_pass(struct lane *lane)
+{
+    if (lane->journal)
+        return journal_write(lane->journal, lane->to_journal);
+    uint32_t count = ring_readable(lane->to_journal, lane->config->in_flight_count);
+    ring_release(lane->to_journal, count);
+    atomic_fetch_add(&lane->last_progress.durable_seq, count);
+    return (int)count;
+}
+
+bool lane_pump(struct lane *lane, uint64_t now_ns)
 {
     shard_poll(&lane->shard);
-    int written = journal_write(lane->journal, lane->to_journal);
-    lane_release(lane, clock_ns(lane->clock));
+    int written = write_or_pass(lane);
+    lane_release(lane, now_ns);
     lane->entry.port->operations->flush(lane->entry.port);
     return written >= 0;
 }
 
 static void pump_relieve(void *context)
 {
-    INVARIANT(pump(context)); // one command's events do not fill a ring of 4096 before trading
+    struct lane *lane = context;
+    INVARIANT(write_or_pass(lane) >= 0);
+    lane_release(lane, 0);
 }
 
-static int submit(struct lane *lane, const struct command *command, struct error *error)
+static int submit(struct lane *lane, const struct command *command, uint64_t time_ns,
+                  struct error *error)
 {
     if (follow_control(lane, command, error))
         return -1;
     struct command *slot = ring_write_slot(lane->commands, 0);
     *slot = *command;
-    slot->time_ns = clock_wall_ns(lane->clock);
+    slot->time_ns = time_ns;
     ring_commit(lane->commands, 1);
     while (ring_writable(lane->commands, LANE_COMMAND_RING_SLOTS) < LANE_COMMAND_RING_SLOTS)
-        if (!pump(lane))
+        if (!lane_pump(lane, 0))
             return error_set(error, "%s", journal_error(lane->journal));
     return 0;
 }
@@ -277,22 +300,21 @@ static void name_session(struct lane *lane, uint64_t now_ns, char id[10])
     memcpy(id, text, 10);
 }
 
-static int open_day(struct lane *lane, struct error *error)
+static int open_day(struct lane *lane, uint64_t time_ns, struct error *error)
 {
-    uint64_t now_ns = clock_wall_ns(lane->clock);
     struct command open = {
         .type = COMMAND_OPEN,
-        .open = {.midnight_ns = midnight_ns(now_ns),
+        .open = {.midnight_ns = midnight_ns(time_ns),
                  .limits = {.orders_max = lane->config->orders_max,
                             .instruments_max = BOOK_INSTRUMENTS_MAX,
                             .sessions_max = CONFIG_SESSIONS_MAX},
                  .shard = (uint16_t)lane->index},
     };
-    name_session(lane, now_ns, open.open.session_id);
-    return submit(lane, &open, error);
+    name_session(lane, time_ns, open.open.session_id);
+    return submit(lane, &open, time_ns, error);
 }
 
-static int list_instruments(struct lane *lane, struct error *error)
+static int list_instruments(struct lane *lane, uint64_t time_ns, struct error *error)
 {
     const struct config *config = lane->config;
     for (uint32_t i = 0; i < config->instrument_count; i++) {
@@ -304,7 +326,7 @@ static int list_instruments(struct lane *lane, struct error *error)
                                   .instrument = lane->symbols.count,
                                   .listing.round_lot = instrument->round_lot};
         memcpy(command.listing.symbol, instrument->symbol, sizeof(command.listing.symbol));
-        if (submit(lane, &command, error))
+        if (submit(lane, &command, time_ns, error))
             return -1;
     }
     return 0;
@@ -318,7 +340,7 @@ static bool has_session(const struct lane *lane, const struct config_session *wh
     return false;
 }
 
-static int admit_sessions(struct lane *lane, struct error *error)
+static int admit_sessions(struct lane *lane, uint64_t time_ns, struct error *error)
 {
     for (uint32_t i = 0; i < lane->config->session_count; i++) {
         const struct config_session *who = &lane->config->sessions[i];
@@ -328,17 +350,17 @@ static int admit_sessions(struct lane *lane, struct error *error)
                                   .session = (uint16_t)lane->entry.session_count};
         memcpy(command.member.user_name, who->user, sizeof(command.member.user_name));
         memcpy(command.member.firm, who->firm, sizeof(command.member.firm));
-        if (submit(lane, &command, error))
+        if (submit(lane, &command, time_ns, error))
             return -1;
     }
     return 0;
 }
 
-int lane_prime(struct lane *lane, struct error *error)
+int lane_prime(struct lane *lane, uint64_t time_ns, struct error *error)
 {
     lane->shard.relieve = pump_relieve;
     lane->shard.relieve_context = lane;
-    if (!lane->shard.book && open_day(lane, error))
+    if (!lane->shard.book && open_day(lane, time_ns, error))
         return -1;
     struct book_summary summary;
     book_summarise(lane->shard.book, &summary);
@@ -349,14 +371,13 @@ int lane_prime(struct lane *lane, struct error *error)
              lane->index, lane->config->journal_directory, lane->index);
         return 0;
     }
-    if (list_instruments(lane, error) || admit_sessions(lane, error))
+    if (list_instruments(lane, time_ns, error) || admit_sessions(lane, time_ns, error))
         return -1;
     struct command start = {.type = COMMAND_START};
-    return summary.state == BOOK_TRADING ? 0 : submit(lane, &start, error);
+    return summary.state == BOOK_TRADING ? 0 : submit(lane, &start, time_ns, error);
 }
 
 // --- The journal's threads
-// -------------------------------------------------------------------------
 
 // Nothing more can be acknowledged, and nobody is told anything that was not: the process ends
 // here.
@@ -465,7 +486,6 @@ int lane_stop(struct lane *lane, struct error *error)
 }
 
 // --- The port's side
-// -------------------------------------------------------------------------------
 
 uint32_t lane_release(struct lane *lane, uint64_t now_ns)
 {

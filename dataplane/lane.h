@@ -74,10 +74,19 @@ size_t lane_memory_size(const struct config *config, uint32_t index);
 int lane_open(struct lane *lane, uint32_t index, const struct config *config,
               const struct tsc_clock *clock, struct error *error);
 
+// lane_open_offline: the same without a journal: everything counts as durable at once. For
+// captures.
+int lane_open_offline(struct lane *lane, uint32_t index, const struct config *config,
+                      struct error *error);
+
 // lane_prime: journal what the configuration has and the book has not: the day, instruments,
-// sessions, the start of trading. In the calling thread, before lane_start; the feed's part goes
-// out through the port.
-int lane_prime(struct lane *lane, struct error *error);
+// sessions, the start of trading, all as of `time_ns` (since 1970). In the calling thread, before
+// lane_start; the feed's part goes out through the port.
+int lane_prime(struct lane *lane, uint64_t time_ns, struct error *error);
+
+// lane_pump: one round of the whole lane in the calling thread, from the command ring to the port.
+// False when the journal has failed. Before lane_start, or offline.
+bool lane_pump(struct lane *lane, uint64_t now_ns);
 
 // lane_start: the threads that write the journal and keep its spare segments. The bells are set.
 int lane_start(struct lane *lane, struct error *error);

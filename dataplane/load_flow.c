@@ -378,3 +378,49 @@ int load_flow_generate(const struct load_flow_options *options, struct load_day 
     free(flow.markets);
     return 0;
 }
+
+static struct command step_command(const struct load_step *step)
+{
+    static const uint8_t types[] = {[LOAD_ENTER] = COMMAND_ENTER,
+                                    [LOAD_CANCEL] = COMMAND_CANCEL,
+                                    [LOAD_REPLACE] = COMMAND_REPLACE};
+    struct command command = {
+        .type = types[step->kind],
+        .session = step->session,
+        .instrument = step->symbol,
+        .side = step->side,
+        .order = {.user_ref_num = step->ref,
+                  .orig_user_ref_num = step->orig_ref,
+                  .quantity = step->quantity,
+                  .price = step->price},
+    };
+    if (step->time_in_force == LOAD_TIF_IOC)
+        command.order.attributes.time_in_force = TIF_IOC;
+    return command;
+}
+
+void load_day_commands(const struct load_day *day,
+                       void (*each)(void *context, const struct command *command), void *context)
+{
+    struct command open = {.type = COMMAND_OPEN,
+                           .open = {.session_id = "REPLAYED  ",
+                                    .limits = {.instruments_max = (uint16_t)day->symbol_count,
+                                               .sessions_max = (uint16_t)day->session_count}}};
+    for (uint32_t i = 0; i < day->session_count; i++)
+        open.open.limits.orders_max += day->refs[i];
+    if (open.open.limits.orders_max == 0)
+        open.open.limits.orders_max = 1;
+    each(context, &open);
+    for (uint16_t i = 0; i < day->symbol_count; i++) {
+        struct command listing = {.type = COMMAND_INSTRUMENT, .instrument = i};
+        memcpy(listing.listing.symbol, day->symbols[i], sizeof(listing.listing.symbol));
+        each(context, &listing);
+    }
+    for (uint16_t i = 0; i < day->session_count; i++)
+        each(context, &(struct command){.type = COMMAND_SESSION, .session = i});
+    each(context, &(struct command){.type = COMMAND_START});
+    for (uint64_t i = 0; i < day->count; i++) {
+        struct command command = step_command(&day->steps[i]);
+        each(context, &command);
+    }
+}

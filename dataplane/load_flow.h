@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "book/book.h"
 #include "numa/error.h"
 
 #define LOAD_SESSIONS_MAX      64u
@@ -72,6 +73,12 @@ int load_flow_generate(const struct load_flow_options *options, struct load_day 
 
 // load_day_free: what the day holds; it is empty afterwards.
 void load_day_free(struct load_day *day);
+
+// load_day_commands: the day as the commands of one shard, from the opening on, each given to
+// `each`: what a book gets to see when the day is played to it, arrival times apart. UserRefNums
+// are the references.
+void load_day_commands(const struct load_day *day,
+                       void (*each)(void *context, const struct command *command), void *context);
 
 // load_day_new_ref: the next reference of `session`.
 uint32_t load_day_new_ref(struct load_day *day, uint8_t session);

@@ -22,7 +22,8 @@ static const struct {
     {"check", verb_check,
      "--config FILE: what this host and the file give, with a remedy for each problem"},
     {"load", verb_load, "--to ADDRESS:PORT …: open-loop load and latency probe"},
-    {"replay", verb_replay, "JOURNAL: apply a journal again: events, state hash, speed"},
+    {"replay", verb_replay,
+     "JOURNAL|TAPE|CAPTURE: apply recorded input again: events, state hash, speed"},
     {"journal", verb_journal, "dump|verify|stat DIR: read a journal"},
     {"version", verb_version, "print the version"},
 };

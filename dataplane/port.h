@@ -38,8 +38,8 @@ struct port_counters {
 struct port;
 
 struct port_operations {
-    // Up to `max` (PORT_BATCH at most) packets of the shards whose bits are set in `shards`, each to be given
-    // back by release in the same order. What is for the others stays where it is.
+    // Up to `max` (PORT_BATCH at most) packets of the shards whose bits are set in `shards`, each
+    // to be given back by release in the same order. What is for the others stays where it is.
     uint32_t (*receive)(struct port *port, uint64_t shards, struct frame *frames, uint32_t max);
     void (*release)(struct port *port, const struct frame *frames, uint32_t count);
     // A frame of PACKET_SIZE_MAX bytes to be written, or NULL when none is free now. The same one

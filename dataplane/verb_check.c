@@ -7,7 +7,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <getopt.h>
 #include <limits.h>
 #include <net/if.h>
 #include <stdarg.h>
@@ -279,22 +278,7 @@ static int check(const char *path, bool json)
 
 int verb_check(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'}, {0}};
-    const char *path = NULL;
-    bool json = false;
-    int option;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (option == '?')
-            return 2;
-        if (option == 'c')
-            path = optarg;
-        else
-            json = true;
-    }
-    if (!path || optind < argc) {
-        fprintf(stderr, "sluice: usage: sluice check --config FILE [--json]\n");
-        return 2;
-    }
-    return check(path, json);
+    const char *path;
+    bool json;
+    return verb_config_options(argc, argv, &path, &json) ? check(path, json) : 2;
 }

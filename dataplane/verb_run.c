@@ -5,7 +5,6 @@
 #include "dataplane/verbs.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -121,22 +120,7 @@ static int run(const char *path, bool json)
 
 int verb_run(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'}, {0}};
-    const char *path = NULL;
-    bool json = false;
-    int option;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (option == '?')
-            return 2;
-        if (option == 'c')
-            path = optarg;
-        else
-            json = true;
-    }
-    if (!path || optind < argc) {
-        fprintf(stderr, "sluice: usage: sluice run --config FILE [--json]\n");
-        return 2;
-    }
-    return run(path, json);
+    const char *path;
+    bool json;
+    return verb_config_options(argc, argv, &path, &json) ? run(path, json) : 2;
 }

@@ -29,48 +29,14 @@ static void flush(void)
         }
 }
 
-static void put(const struct command *command)
+static void put(void *context, const struct command *command)
 {
+    (void)context;
     if (ring_writable(ring, 1) == 0)
         flush();
     *(struct command *)ring_write_slot(ring, 0) = *command;
     ring_commit(ring, 1);
     command_count++;
-}
-
-static void put_listing(const char symbols[SYMBOLS][8])
-{
-    struct command open = {.type = COMMAND_OPEN,
-                           .open = {.session_id = "BENCHMARK ", .limits = {1000000, 64, 64}}};
-    put(&open);
-    for (uint16_t i = 0; i < SYMBOLS; i++) {
-        struct command listing = {.type = COMMAND_INSTRUMENT, .instrument = i};
-        memcpy(listing.listing.symbol, symbols[i], 8);
-        put(&listing);
-    }
-    for (uint16_t i = 0; i < SESSIONS; i++)
-        put(&(struct command){.type = COMMAND_SESSION, .session = i});
-    put(&(struct command){.type = COMMAND_START});
-}
-
-static void put_step(const struct load_step *step)
-{
-    static const uint8_t types[] = {[LOAD_ENTER] = COMMAND_ENTER,
-                                    [LOAD_CANCEL] = COMMAND_CANCEL,
-                                    [LOAD_REPLACE] = COMMAND_REPLACE};
-    struct command command = {
-        .type = types[step->kind],
-        .session = step->session,
-        .instrument = step->symbol,
-        .side = step->side,
-        .order = {.user_ref_num = step->ref,
-                  .orig_user_ref_num = step->orig_ref,
-                  .quantity = step->quantity,
-                  .price = step->price},
-    };
-    command.order.attributes.time_in_force =
-        step->time_in_force == LOAD_TIF_IOC ? TIF_IOC : TIF_DAY;
-    put(&command);
 }
 
 static bool nothing(void *context, uint64_t seq, const void *record)
@@ -103,9 +69,7 @@ int main(int argc, char **argv)
     while (journal_make_spare(journal) == 1)
         ; // here, so that the measurement is of appending alone
     uint64_t start_ns = clock_ns(&clock);
-    put_listing(symbols);
-    for (uint64_t i = 0; i < day.count; i++)
-        put_step(&day.steps[i]);
+    load_day_commands(&day, put, NULL);
     flush();
     double seconds = (double)(clock_ns(&clock) - start_ns) * 1e-9;
     printf("%.2f %.0f\n", (double)command_count / seconds * 1e-6,

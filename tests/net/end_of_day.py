@@ -1,21 +1,18 @@
-"""The end of the day, as a client and a listener see it: the resting order is canceled, System Event E closes the
-stream, End of Session takes the place of heartbeats, orders are ignored, retransmission still works, and the
-feed ends with ITCH C and end-of-session packets. Prints "ready" when the day may end."""
+# SPDX-License-Identifier: MIT
+"""The end of the day, as a client and a listener see it.
+
+The resting order is canceled, System Event E closes the stream, End of Session takes the place of
+heartbeats, orders are ignored, retransmission still works, and the feed ends with ITCH C and
+end-of-session packets. Prints "ready" when the day may end.
+"""
+
 import sys
 import time
 
+import checks
 import itch
 import ouch
 import ufo
-
-failures = 0
-
-
-def check(name, condition, why=""):
-    """One line of the report."""
-    global failures
-    failures += not condition
-    print(f"ok {name}" if condition else f"FAIL {name}: {why}", flush=True)
 
 
 def wait_for(poll, condition, seconds=10.0):
@@ -42,32 +39,44 @@ class Listener:
                 self.last = itch.decode(message)
 
 
+def check_stream(report, client):
+    """What the session is told."""
+    ended = wait_for(client.poll, lambda: client.ended)
+    report.check(ended, "End of Session takes the place of heartbeats")
+    wait_for(client.poll, lambda: len(client.stream) == 3)
+    types = "".join(chr(message[0]) for message in client.stream)
+    report.check(types == "ACS", "the stream ends with the cancel and a System Event", types)
+    report.check(client.stream[-1][9:] == b"E", "it is the end of the day", client.stream[-1])
+    counted = client.server_next == client.expected
+    report.check(counted, "the end counts the session's messages", client.server_next)
+
+
+def check_afterwards(report, client):
+    """What is still served."""
+    client.send(ouch.enter(2, "B", 100, "ACME", 10000))
+    wait_for(client.poll, lambda: len(client.stream) > 3, 1.5)
+    report.check(len(client.stream) == 3, "orders are ignored after the end", client.stream[3:])
+    again = client.fetch(client.expected - 1, 1)
+    report.check(again == [client.stream[-1]], "retransmission still works", again)
+
+
 def main():
     """The day's last minute."""
+    report = checks.Report()
     client = ufo.Client(("10.77.0.1", 26400), "LOAD5", "SECRET", "10.77.0.3")
     feed = Listener()
     client.login()
     client.send(ouch.enter(1, "B", 100, "ACME", 10000))
-    check("an order rests before the end", wait_for(client.poll, lambda: len(client.stream) == 1))
+    rests = wait_for(client.poll, lambda: len(client.stream) == 1)
+    report.check(rests, "an order rests before the end")
     print("ready", flush=True)
-
-    check("End of Session takes the place of heartbeats",
-          wait_for(client.poll, lambda: client.ended))
-    wait_for(client.poll, lambda: len(client.stream) == 3)
-    types = "".join(chr(message[0]) for message in client.stream)
-    check("the stream ends with the order's cancel and a System Event", types == "ACS", types)
-    check("it is the end of the day", client.stream[-1][9:] == b"E", client.stream[-1])
-    check("the end counts the session's messages", client.server_next == client.expected)
-
-    client.send(ouch.enter(2, "B", 100, "ACME", 10000))
-    wait_for(client.poll, lambda: len(client.stream) > 3, 1.5)
-    check("orders are ignored after the end", len(client.stream) == 3, client.stream[3:])
-    last = client.expected - 1
-    check("retransmission still works", client.fetch(last, 1) == [client.stream[-1]])
-    check("the feed ends with end-of-session packets",
-          wait_for(feed.poll, lambda: feed.sequencer.ends > 0))
-    check("its last message is the end of messages", feed.last and feed.last.code == "C", feed.last)
-    return 1 if failures else 0
+    check_stream(report, client)
+    check_afterwards(report, client)
+    over = wait_for(feed.poll, lambda: feed.sequencer.ends > 0)
+    report.check(over, "the feed ends with end-of-session packets")
+    last = feed.last
+    report.check(last and last.code == "C", "its last message is the end of messages", last)
+    return report.finish()
 
 
 sys.exit(main())

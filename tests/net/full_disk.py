@@ -1,23 +1,20 @@
-"""A client while the journal's disk runs full: orders are accepted, then refused while cancels still work, then
-the gateway is gone. With --again, after a restart: everything it was told is still there.
+# SPDX-License-Identifier: MIT
+"""A client while the journal's disk runs full.
 
-The two runs share a state file, which holds every message received."""
+Orders are accepted, then refused while cancels still work, then the gateway is gone. With --again,
+after a restart: everything it was told is still there. The two runs share a state file, which holds
+every message received.
+"""
+
 import json
 import sys
 import time
 
+import checks
 import ouch
 import ufo
 
 PROCESSING_ERROR = 0x0A
-failures = 0
-
-
-def check(name, condition, why=""):
-    """One line of the report."""
-    global failures
-    failures += not condition
-    print(f"ok {name}" if condition else f"FAIL {name}: {why}", flush=True)
 
 
 def ask(client, message, seconds=3.0):
@@ -31,43 +28,51 @@ def ask(client, message, seconds=3.0):
 
 
 def fill(client):
-    """Orders until nobody answers: accepted, refused, and whether a cancel worked in between."""
+    """Orders until nobody answers: accepted, refused, and the answer to a cancel in between."""
     accepted = refused = 0
     canceled = None
     for urn in range(1, 100_000):
         answer = ask(client, ouch.enter(urn, "B", 100, "ACME", 10_000))
         if answer is None:
             break
-        if answer.type == "A":
-            accepted += 1
-        elif answer.type == "J" and answer.reason == PROCESSING_ERROR:
+        accepted += answer.type == "A"
+        if answer.type == "J" and answer.reason == PROCESSING_ERROR:
             refused += 1
-            if canceled is None:
-                canceled = ask(client, ouch.cancel(1))
+            canceled = canceled or ask(client, ouch.cancel(1))
     return accepted, refused, canceled
 
 
-def main():
-    """First run: fill the disk. Second run: compare."""
-    state_file = sys.argv[1]
-    client = ufo.Client(("10.77.0.1", 26400), "LOAD0", "SECRET", "10.77.0.2")
-    client.login(start_at=1)
-    if "--again" in sys.argv:
-        with open(state_file, encoding="ascii") as file:
-            before = [bytes.fromhex(text) for text in json.load(file)]
-        deadline = time.monotonic() + 20
-        while len(client.stream) < len(before) and time.monotonic() < deadline:
-            client.poll(0.1)  # asks for all from 1, as a client does that was away
-        check("after a restart on a larger disk every message is the same",
-              client.stream[: len(before)] == before, f"{len(client.stream)} of {len(before)}")
-        return 1 if failures else 0
+def run_full(report, client, state_file):
+    """The first run."""
     accepted, refused, canceled = fill(client)
-    check(f"orders are accepted while there is room ({accepted})", accepted > 100)
-    check(f"then they are refused ({refused})", refused > 0)
-    check("while a cancel still works", canceled is not None and canceled.type == "C", canceled)
+    report.check(accepted > 100, f"orders are accepted while there is room ({accepted})")
+    report.check(refused > 0, f"then they are refused ({refused})")
+    works = canceled is not None and canceled.type == "C"
+    report.check(works, "while a cancel still works", canceled)
     with open(state_file, "w", encoding="ascii") as file:
         json.dump([message.hex() for message in client.stream], file)
-    return 1 if failures else 0
+
+
+def compare(report, client, state_file):
+    """The second: the client asks for all from 1, as one does that was away."""
+    with open(state_file, encoding="ascii") as file:
+        before = [bytes.fromhex(text) for text in json.load(file)]
+    deadline = time.monotonic() + 20
+    while len(client.stream) < len(before) and time.monotonic() < deadline:
+        client.poll(0.1)
+    same = client.stream[: len(before)] == before
+    why = f"{len(client.stream)} of {len(before)}"
+    report.check(same, "after a restart on a larger disk every message is the same", why)
+
+
+def main():
+    """One of the two runs."""
+    report = checks.Report()
+    client = ufo.Client(("10.77.0.1", 26400), "LOAD0", "SECRET", "10.77.0.2")
+    client.login(start_at=1)
+    step = compare if "--again" in sys.argv else run_full
+    step(report, client, sys.argv[1])
+    return report.finish()
 
 
 sys.exit(main())

@@ -1,0 +1,45 @@
+#!/bin/bash
+# Offline replay: a capture of the order packets, a tape, and the journal give what the gateway gave, again and again.
+. "$(dirname "$0")/lib.sh"
+lab_up
+$in_cl tshark -q -i sl-cl -f 'udp port 26400' -w "$work/orders.pcap" 2>"$work/tshark.err" &
+tshark_pid=$!
+for _ in $(seq 100); do grep -q Capturing "$work/tshark.err" && break; sleep 0.1; done
+gateway_start || { fail "the gateway starts"; exit 1; }
+$in_cl "$sluice" load --to 10.77.0.1:26400 --user LOAD0:SECRET --user LOAD1:SECRET --rate 10000 --count 20000 >"$work/load.log" 2>&1
+sleep 1
+gateway_end
+kill -INT $tshark_pid
+wait $tshark_pid 2>/dev/null
+
+replay "$work/journal/shard-0" >"$work/journal.json"
+"$sluice" replay --json --config "$work/lab.conf" "$work/orders.pcap" >"$work/capture.json"
+"$sluice" replay --json --config "$work/lab.conf" "$work/orders.pcap" >"$work/again.json"
+check "a journal gives the gateway's state" \
+    test "$(field state_hash <"$work/journal.json")" = "$(message stopped shards 0 state_hash)"
+for count in commands events executions resting_orders; do
+    check "a capture of the order packets gives as many $count as the journal" \
+        test "$(field $count <"$work/capture.json")" = "$(field $count <"$work/journal.json")"
+done
+for hash in event_hash state_hash; do
+    check "the same capture gives the same $hash again" \
+        test "$(field $hash <"$work/capture.json")" = "$(field $hash <"$work/again.json")"
+done
+head -c 5000 "$work/orders.pcap" >"$work/cut.pcap"
+check "a damaged capture is refused with a line" \
+    sh -c "! '$sluice' replay --config '$work/lab.conf' '$work/cut.pcap' 2>&1 >/dev/null | grep -qv 'damaged pcap'"
+
+python3 - >"$work/tape.csv" <<'PYTHON'
+import random
+random.seed(7)
+for n in range(1, 2001):
+    side = random.choice((1, -1))
+    print(f"34200.{n:09d},1,{n},{random.randint(1, 500)},{500000 - side * 100 * random.randint(0, 9)},{side}")
+PYTHON
+"$sluice" replay --json --symbol ACME "$work/tape.csv" >"$work/tape.json"
+"$sluice" replay --json --symbol ACME "$work/tape.csv" >"$work/tape2.json"
+check "a tape of 2000 orders is as many commands, and those that the reader infers" \
+    test "$(field commands <"$work/tape.json")" -gt 2000
+check "the same tape gives the same events again" \
+    test "$(field event_hash <"$work/tape.json")" = "$(field event_hash <"$work/tape2.json")"
+finish
