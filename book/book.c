@@ -5,12 +5,28 @@
 
 #include <string.h>
 
-static uint32_t table_slots(const struct book_limits *limits)
+static uint32_t table_heads(const struct book_limits *limits)
 {
-    uint32_t slots = 64;
-    while (slots < 2 * limits->orders_max)
-        slots *= 2;
-    return slots;
+    uint32_t heads = 64;
+    while (heads < limits->orders_max)
+        heads *= 2;
+    return heads;
+}
+
+// As wide as it can be without taking more than WINDOWS_BYTES for all instruments.
+static uint32_t window_levels_of(const struct book_limits *limits)
+{
+    uint32_t window = WINDOW_MAX;
+    while (window > WINDOW_MIN &&
+           (uint64_t)limits->instruments_max * window * sizeof(struct level) > WINDOWS_BYTES)
+        window /= 2;
+    return window;
+}
+
+// A level has an order at least, so that up to FAR_LEVELS_MAX orders never run out of them.
+static uint32_t far_levels_of(const struct book_limits *limits)
+{
+    return limits->orders_max < FAR_LEVELS_MAX ? limits->orders_max : FAR_LEVELS_MAX;
 }
 
 const char *book_limits_check(const struct book_limits *limits)
@@ -34,14 +50,20 @@ static void *carve(unsigned char *memory, size_t *used, size_t size)
 
 static size_t lay_out(struct book *book, unsigned char *memory, const struct book_limits *limits)
 {
-    size_t used = 0, slots = table_slots(limits);
+    size_t used = 0, heads = table_heads(limits);
+    book->window = window_levels_of(limits);
+    book->far_levels_max = far_levels_of(limits);
+    book->table_mask = (uint32_t)heads - 1;
+    size_t windows = (size_t)limits->instruments_max * book->window;
     carve(memory, &used, sizeof(struct book));
     book->sessions = carve(memory, &used, limits->sessions_max * sizeof(struct session));
     book->instruments = carve(memory, &used, limits->instruments_max * sizeof(struct instrument));
+    book->windows = carve(memory, &used, windows * sizeof(struct level));
     book->orders = carve(memory, &used, (limits->orders_max + 1ull) * sizeof(struct order));
-    book->levels = carve(memory, &used, (limits->orders_max + 1ull) * sizeof(struct level));
-    book->by_user_ref.slots = carve(memory, &used, slots * sizeof(uint32_t));
-    book->by_ref.slots = carve(memory, &used, slots * sizeof(uint32_t));
+    book->far_levels =
+        carve(memory, &used, (book->far_levels_max + 1ull) * sizeof(struct far_level));
+    book->by_user_ref = carve(memory, &used, heads * sizeof(uint32_t));
+    book->by_ref = carve(memory, &used, heads * sizeof(uint32_t));
     return used;
 }
 
@@ -59,8 +81,8 @@ struct book *book_open(void *memory, const struct book_limits *limits)
     lay_out(book, memory, limits);
     book->limits = *limits;
     book->feed_next = 1;
-    book->by_user_ref.mask = book->by_ref.mask = table_slots(limits) - 1;
-    orders_init(book);
+    book->fresh_order = book->fresh_far_level = 1;
+    book->table_seed = (uintptr_t)memory; // where the kernel put it is not for clients to know
     return book;
 }
 
@@ -137,7 +159,7 @@ static void cancel_resting(struct book *book, struct event_sink *sink, uint32_t 
     emit_canceled(book, sink, order, order->open, reason);
     if (order_queue(order) == QUEUE_DISPLAYED)
         emit_feed(book, sink, EVENT_FEED_DELETE, order, order->open);
-    order_remove(book, index);
+    order_remove(book, order_level(book, order), index);
 }
 
 static bool price_valid(uint32_t price)
@@ -160,20 +182,24 @@ static bool may_rest(const struct order *order)
     return order->attributes.time_in_force != TIF_IOC && order->price != PRICE_MARKET;
 }
 
-// The opposite side's best level when `order` can trade there, else NONE.
-static uint32_t matching_level(struct book *book, const struct order *order)
+static enum side opposite_of(const struct order *order)
+{
+    return order->side == SIDE_BUY ? SIDE_SELL : SIDE_BUY;
+}
+
+// The opposite side's best price when `order` can trade there, else 0.
+static uint32_t matching_price(const struct book *book, const struct order *order)
 {
     const struct side_levels *opposite =
-        side_of(book, order->instrument, order->side == SIDE_BUY ? SIDE_SELL : SIDE_BUY);
-    if (opposite->best == NONE || order->price == PRICE_MARKET)
+        &book->instruments[order->instrument].sides[opposite_of(order)];
+    if (order->price == PRICE_MARKET)
         return opposite->best;
     // Not acceptable when our limit is, for the other side, better than its best price.
-    bool too_far = level_better(opposite, order->price, book->levels[opposite->best].price);
-    return too_far ? NONE : opposite->best;
+    return price_better(opposite, order->price, opposite->best) ? 0 : opposite->best;
 }
 
 static void execute(struct book *book, struct event_sink *sink, struct order *taker,
-                    uint32_t maker_index)
+                    struct level *level, uint32_t maker_index)
 {
     struct order *maker = &book->orders[maker_index];
     bool displayed = order_queue(maker) == QUEUE_DISPLAYED;
@@ -199,21 +225,27 @@ static void execute(struct book *book, struct event_sink *sink, struct order *ta
     taker->executed += quantity;
     maker->executed += quantity;
     if (quantity == maker->open)
-        order_remove(book, maker_index);
+        order_remove(book, level, maker_index);
     else
-        order_reduce(book, maker_index, quantity);
+        order_reduce(book, level, maker_index, quantity);
+}
+
+static uint32_t first_in(const struct level *level)
+{
+    uint32_t displayed = level->head[QUEUE_DISPLAYED];
+    return displayed != NONE ? displayed : level->head[QUEUE_HIDDEN];
 }
 
 // Best price first; at a price the displayed orders in time order, then the hidden ones.
 static void match(struct book *book, struct event_sink *sink, struct order *taker)
 {
+    enum side opposite = opposite_of(taker);
     while (taker->open > 0) {
-        uint32_t level_index = matching_level(book, taker);
-        if (level_index == NONE)
+        uint32_t price = matching_price(book, taker);
+        if (price == 0)
             return;
-        const struct level *level = &book->levels[level_index];
-        uint32_t displayed = level->head[QUEUE_DISPLAYED];
-        execute(book, sink, taker, displayed != NONE ? displayed : level->head[QUEUE_HIDDEN]);
+        struct level *level = level_find(book, taker->instrument, opposite, price);
+        execute(book, sink, taker, level, first_in(level));
     }
 }
 
@@ -226,7 +258,10 @@ static void match_and_rest(struct book *book, struct event_sink *sink, struct or
         emit_canceled(book, sink, order, order->open, 'I');
         return;
     }
-    order_rest(book, order);
+    if (unlikely(!order_rest(book, order))) {
+        emit_canceled(book, sink, order, order->open, 'Z'); // too many price levels
+        return;
+    }
     if (order_queue(order) == QUEUE_HIDDEN)
         return;
     struct event *event = emit_feed(book, sink, EVENT_FEED_ADD, order, order->open);
@@ -349,14 +384,15 @@ static void apply_replace(struct book *book, const struct command *command, stru
            sizeof(event->order.client_order_id));
     event->order.attributes = order.attributes;
 
-    order_remove(book, old_index);
+    order_remove(book, order_level(book, &old), old_index);
     bool displayed = order_queue(&old) == QUEUE_DISPLAYED;
     bool same_display = old.attributes.display == order.attributes.display;
-    if (displayed && same_display && may_rest(&order) && matching_level(book, &order) == NONE) {
-        event = emit_feed(book, sink, EVENT_FEED_REPLACE, &order, order.open);
-        event->trade.order_ref = old.ref;
-        order_rest(book, &order);
-        return;
+    if (displayed && same_display && may_rest(&order) && matching_price(book, &order) == 0) {
+        if (likely(order_rest(book, &order))) {
+            event = emit_feed(book, sink, EVENT_FEED_REPLACE, &order, order.open);
+            event->trade.order_ref = old.ref;
+            return;
+        }
     }
     if (displayed)
         emit_feed(book, sink, EVENT_FEED_DELETE, &old, old.open);
@@ -379,7 +415,7 @@ static void reduce_resting(struct book *book, struct event_sink *sink, uint32_t 
                            uint32_t removed)
 {
     const struct order *order = &book->orders[index];
-    order_reduce(book, index, removed);
+    order_reduce(book, order_level(book, order), index, removed);
     if (removed > 0 && order_queue(order) == QUEUE_DISPLAYED)
         emit_feed(book, sink, EVENT_FEED_CANCEL, order, removed);
 }
@@ -472,7 +508,7 @@ static void apply_instrument(struct book *book, const struct command *command,
     struct instrument *instrument = &book->instruments[index];
     memcpy(instrument->symbol, command->listing.symbol, sizeof(instrument->symbol));
     instrument->round_lot = command->listing.round_lot;
-    instrument->sides[SIDE_BUY].buy = true;
+    levels_open(book, index, command->listing.price_step);
     emit_listing(book, sink, index, EVENT_FEED_DIRECTORY, instrument->round_lot, 0);
     emit_listing(book, sink, index, EVENT_FEED_ACTION, 0, 'T');
 }
@@ -500,21 +536,20 @@ static void apply_start(struct book *book, struct event_sink *sink)
     emit_sessions(book, sink, 'S');
 }
 
-static void cancel_side(struct book *book, struct event_sink *sink, struct side_levels *side)
+static void cancel_side(struct book *book, struct event_sink *sink, uint16_t instrument,
+                        enum side which)
 {
-    while (side->best != NONE) {
-        const struct level *level = &book->levels[side->best];
-        uint32_t displayed = level->head[QUEUE_DISPLAYED];
-        cancel_resting(book, sink, displayed != NONE ? displayed : level->head[QUEUE_HIDDEN], 'E');
-    }
+    const struct side_levels *side = &book->instruments[instrument].sides[which];
+    while (side->best != 0)
+        cancel_resting(book, sink, first_in(level_find(book, instrument, which, side->best)), 'E');
 }
 
 static void apply_close(struct book *book, struct event_sink *sink)
 {
     book->state = BOOK_CLOSED;
     for (uint16_t index = 0; index < book->instrument_count; index++) {
-        cancel_side(book, sink, &book->instruments[index].sides[SIDE_BUY]);
-        cancel_side(book, sink, &book->instruments[index].sides[SIDE_SELL]);
+        cancel_side(book, sink, index, SIDE_BUY);
+        cancel_side(book, sink, index, SIDE_SELL);
     }
     emit_sessions(book, sink, 'E');
     emit_system(book, sink, "MEC");
@@ -576,10 +611,76 @@ void book_apply(struct book *book, const struct command *command, struct event_s
     }
 }
 
-void book_prefetch(const struct book *book, const struct command *command)
+// --- Batches: the lines that a command will touch are asked for some commands ahead, in the order
+// in which their addresses become known: table head and level; the order; its neighbours.
+
+#define AHEAD_HEADS      12u
+#define AHEAD_ORDER      7u
+#define AHEAD_NEIGHBOURS 3u
+
+static bool names_order(const struct command *command)
 {
-    uint32_t user_ref_num = command->type == COMMAND_REPLACE ? command->order.orig_user_ref_num
-                                                             : command->order.user_ref_num;
-    __builtin_prefetch(&book->by_user_ref.slots[order_user_ref_slot(
-        book, command->session, command->user_ref_index, user_ref_num)]);
+    return command->type >= COMMAND_REPLACE && command->type <= COMMAND_MODIFY;
+}
+
+static uint32_t named_user_ref(const struct command *command)
+{
+    return command->type == COMMAND_REPLACE ? command->order.orig_user_ref_num
+                                            : command->order.user_ref_num;
+}
+
+static void prefetch_heads(const struct book *book, const struct command *command)
+{
+    if (command->type < COMMAND_ENTER)
+        return;
+    __builtin_prefetch(&book->by_user_ref[user_ref_head(
+        book, command->session, command->user_ref_index, named_user_ref(command))]);
+    bool listed = command->instrument < book->instrument_count;
+    if (listed && command->type <= COMMAND_REPLACE)
+        level_prefetch(book, command->instrument, command->order.price);
+}
+
+// The order that a chain begins with is the one, nearly always.
+static uint32_t likely_order(const struct book *book, const struct command *command)
+{
+    return book->by_user_ref[user_ref_head(book, command->session, command->user_ref_index,
+                                           named_user_ref(command))];
+}
+
+static void prefetch_order(const struct book *book, const struct command *command)
+{
+    if (!names_order(command))
+        return;
+    const char *order = (const char *)&book->orders[likely_order(book, command)];
+    __builtin_prefetch(order);
+    __builtin_prefetch(order + sizeof(struct order) - 1);
+}
+
+static void prefetch_neighbours(const struct book *book, const struct command *command)
+{
+    if (!names_order(command))
+        return;
+    const struct order *order = &book->orders[likely_order(book, command)];
+    __builtin_prefetch(&book->orders[order->next].previous);
+    __builtin_prefetch(&book->orders[order->previous].next);
+    if (order->price > 0)
+        level_prefetch(book, order->instrument, order->price);
+}
+
+void book_apply_batch(struct book *book, const struct command *commands, uint32_t count,
+                      struct event_sink *sink)
+{
+    for (uint32_t i = 0; i < count && i < AHEAD_HEADS; i++)
+        prefetch_heads(book, &commands[i]);
+    for (uint32_t i = 0; i < count && i < AHEAD_ORDER; i++)
+        prefetch_order(book, &commands[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        if (i + AHEAD_HEADS < count)
+            prefetch_heads(book, &commands[i + AHEAD_HEADS]);
+        if (i + AHEAD_ORDER < count)
+            prefetch_order(book, &commands[i + AHEAD_ORDER]);
+        if (i + AHEAD_NEIGHBOURS < count)
+            prefetch_neighbours(book, &commands[i + AHEAD_NEIGHBOURS]);
+        book_apply(book, &commands[i], sink);
+    }
 }

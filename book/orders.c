@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// The pool of resting orders, their queues, and the two tables by which they are found. Tables hold
-// four bytes a slot and are at most half full; removal shifts later entries back, so that no
-// tombstones gather and a search never gets longer with age.
+// The pool of resting orders, their queues, and the two tables by which they are found: heads of
+// chains, four bytes each, that run through the orders themselves. Sixteen consecutive numbers of a
+// session share a cache line of heads, so that a session's new orders, and the cancels of its
+// recent ones, find the line in the cache.
 #include "book/internal.h"
 
 static uint64_t mix(uint64_t key)
@@ -10,83 +11,97 @@ static uint64_t mix(uint64_t key)
     key ^= key >> 32; // finaliser of SplitMix64 (Steele, Lea, Flood 2014)
     key *= 0xD6E8FEB86659FD93ull;
     key ^= key >> 32;
-    key *= 0xD6E8FEB86659FD93ull;
-    return key ^ key >> 32;
+    return key;
 }
 
-static uint64_t user_ref_key(uint16_t session, uint8_t user_ref_index, uint32_t user_ref_num)
+static uint32_t head_of(const struct book *book, uint64_t group, uint64_t member)
 {
-    return (uint64_t)session << 40 | (uint64_t)user_ref_index << 32 | user_ref_num;
+    uint64_t line = mix(group + book->table_seed) * 16;
+    return (uint32_t)(line | (member & 15)) & book->table_mask;
 }
 
-static uint64_t order_key(const struct book *book, const struct table *table, uint32_t index)
+uint32_t user_ref_head(const struct book *book, uint16_t session, uint8_t user_ref_index,
+                       uint32_t user_ref_num)
+{
+    uint64_t group = (uint64_t)session << 36 | (uint64_t)user_ref_index << 28 | user_ref_num >> 4;
+    return head_of(book, group, user_ref_num);
+}
+
+static uint32_t ref_head(const struct book *book, uint64_t ref)
+{
+    return head_of(book, ref >> 4, ref);
+}
+
+uint32_t order_by_user_ref(const struct book *book, uint16_t session, uint8_t user_ref_index,
+                           uint32_t user_ref_num)
+{
+    uint32_t head = user_ref_head(book, session, user_ref_index, user_ref_num);
+    uint32_t index = book->by_user_ref[head];
+    for (; index != NONE; index = book->orders[index].user_next) {
+        const struct order *order = &book->orders[index];
+        if (order->user_ref_num == user_ref_num && order->session == session &&
+            order->user_ref_index == user_ref_index)
+            break;
+    }
+    return index;
+}
+
+uint32_t order_by_ref(const struct book *book, uint64_t ref)
+{
+    uint32_t index = book->by_ref[ref_head(book, ref)];
+    while (index != NONE && book->orders[index].ref != ref)
+        index = book->orders[index].ref_next;
+    return index;
+}
+
+static void tables_add(struct book *book, uint32_t index)
+{
+    struct order *order = &book->orders[index];
+    uint32_t *head = &book->by_user_ref[user_ref_head(book, order->session, order->user_ref_index,
+                                                      order->user_ref_num)];
+    order->user_next = *head;
+    *head = index;
+    head = &book->by_ref[ref_head(book, order->ref)];
+    order->ref_next = *head;
+    *head = index;
+}
+
+static void tables_remove(struct book *book, uint32_t index)
 {
     const struct order *order = &book->orders[index];
-    if (table == &book->by_ref)
-        return order->ref;
-    return user_ref_key(order->session, order->user_ref_index, order->user_ref_num);
+    uint32_t *link = &book->by_user_ref[user_ref_head(book, order->session, order->user_ref_index,
+                                                      order->user_ref_num)];
+    while (*link != index)
+        link = &book->orders[*link].user_next;
+    *link = order->user_next;
+    link = &book->by_ref[ref_head(book, order->ref)];
+    while (*link != index)
+        link = &book->orders[*link].ref_next;
+    *link = order->ref_next;
 }
 
-static uint32_t home(const struct table *table, uint64_t key)
+static uint32_t take_order(struct book *book)
 {
-    return (uint32_t)mix(key) & table->mask;
-}
-
-static uint32_t table_find(const struct book *book, const struct table *table, uint64_t key)
-{
-    uint32_t slot = home(table, key);
-    while (table->slots[slot] != NONE && order_key(book, table, table->slots[slot]) != key)
-        slot = (slot + 1) & table->mask;
-    return slot;
-}
-
-static void table_add(struct book *book, struct table *table, uint32_t index)
-{
-    uint32_t slot = table_find(book, table, order_key(book, table, index));
-    INVARIANT(table->slots[slot] == NONE);
-    table->slots[slot] = index;
-}
-
-static void table_remove(struct book *book, struct table *table, uint32_t index)
-{
-    uint32_t hole = table_find(book, table, order_key(book, table, index));
-    INVARIANT(table->slots[hole] == index);
-    for (uint32_t at = (hole + 1) & table->mask; table->slots[at] != NONE;
-         at = (at + 1) & table->mask) {
-        uint32_t wanted = home(table, order_key(book, table, table->slots[at]));
-        // The entry may move back unless its home lies after the hole.
-        if (((at - wanted) & table->mask) >= ((at - hole) & table->mask)) {
-            table->slots[hole] = table->slots[at];
-            hole = at;
-        }
-    }
-    table->slots[hole] = NONE;
-}
-
-void orders_init(struct book *book)
-{
-    for (uint32_t index = book->limits.orders_max; index > 0; index--) {
-        book->orders[index].next = book->free_order;
-        book->free_order = index;
-        book->levels[index].parent = book->free_level;
-        book->free_level = index;
-    }
-}
-
-uint32_t order_rest(struct book *book, const struct order *order)
-{
+    INVARIANT(book->order_count < book->limits.orders_max);
     uint32_t index = book->free_order;
-    INVARIANT(index != NONE && order->open > 0);
-    book->free_order = book->orders[index].next;
+    if (index != NONE)
+        book->free_order = book->orders[index].next;
+    else
+        index = book->fresh_order++;
     book->order_count++;
+    return index;
+}
 
+bool order_rest(struct book *book, const struct order *order)
+{
+    struct level *level =
+        level_claim(book, order->instrument, book_side(order->side), order->price);
+    if (!level)
+        return false;
     enum queue queue = order_queue(order);
-    uint32_t level_index =
-        level_insert(book, side_of(book, order->instrument, order->side), order->price);
-    struct level *level = &book->levels[level_index];
+    uint32_t index = take_order(book);
     struct order *resting = &book->orders[index];
     *resting = *order;
-    resting->level = level_index;
     resting->next = NONE;
     resting->previous = level->tail[queue];
     if (level->tail[queue] != NONE)
@@ -98,26 +113,29 @@ uint32_t order_rest(struct book *book, const struct order *order)
         level->quantity += order->open;
         level->order_count++;
     }
-    table_add(book, &book->by_user_ref, index);
-    table_add(book, &book->by_ref, index);
-    return index;
+    tables_add(book, index);
+    return true;
 }
 
-void order_reduce(struct book *book, uint32_t index, uint32_t quantity)
+struct level *order_level(const struct book *book, const struct order *order)
+{
+    return level_find(book, order->instrument, book_side(order->side), order->price);
+}
+
+void order_reduce(struct book *book, struct level *level, uint32_t index, uint32_t quantity)
 {
     struct order *order = &book->orders[index];
     INVARIANT(quantity <= order->open);
     order->open -= quantity;
     if (order_queue(order) == QUEUE_DISPLAYED)
-        book->levels[order->level].quantity -= quantity;
+        level->quantity -= quantity;
 }
 
-void order_remove(struct book *book, uint32_t index)
+void order_remove(struct book *book, struct level *level, uint32_t index)
 {
     struct order *order = &book->orders[index];
     enum queue queue = order_queue(order);
-    struct level *level = &book->levels[order->level];
-    order_reduce(book, index, order->open);
+    order_reduce(book, level, index, order->open);
     if (queue == QUEUE_DISPLAYED)
         level->order_count--;
     if (order->previous != NONE)
@@ -128,29 +146,10 @@ void order_remove(struct book *book, uint32_t index)
         book->orders[order->next].previous = order->previous;
     else
         level->tail[queue] = order->previous;
-    if (level->head[QUEUE_DISPLAYED] == NONE && level->head[QUEUE_HIDDEN] == NONE)
-        level_remove(book, side_of(book, order->instrument, order->side), order->level);
-    table_remove(book, &book->by_user_ref, index);
-    table_remove(book, &book->by_ref, index);
+    if (level_empty(level))
+        level_drop(book, order->instrument, book_side(order->side), order->price);
+    tables_remove(book, index);
     order->next = book->free_order;
     book->free_order = index;
     book->order_count--;
-}
-
-uint32_t order_by_user_ref(const struct book *book, uint16_t session, uint8_t user_ref_index,
-                           uint32_t user_ref_num)
-{
-    uint64_t key = user_ref_key(session, user_ref_index, user_ref_num);
-    return book->by_user_ref.slots[table_find(book, &book->by_user_ref, key)];
-}
-
-uint32_t order_by_ref(const struct book *book, uint64_t ref)
-{
-    return book->by_ref.slots[table_find(book, &book->by_ref, ref)];
-}
-
-uint32_t order_user_ref_slot(const struct book *book, uint16_t session, uint8_t user_ref_index,
-                             uint32_t user_ref_num)
-{
-    return home(&book->by_user_ref, user_ref_key(session, user_ref_index, user_ref_num));
 }

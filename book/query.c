@@ -5,25 +5,23 @@
 
 #include <string.h>
 
-static const struct side_levels *query_side(const struct book *book, uint16_t instrument,
-                                            enum side side)
+static uint32_t best_price(const struct book *book, uint16_t instrument, enum side side)
 {
-    static const struct side_levels empty;
-    if (instrument >= book->instrument_count)
-        return &empty;
-    return &book->instruments[instrument].sides[book_side(side)];
+    return instrument < book->instrument_count
+               ? book->instruments[instrument].sides[book_side(side)].best
+               : 0;
 }
 
 uint32_t book_depth(const struct book *book, uint16_t instrument, enum side side,
                     struct book_level *levels, uint32_t count)
 {
     uint32_t found = 0;
-    uint32_t index = query_side(book, instrument, side)->best;
-    for (; index != NONE && found < count; index = level_after(book, index)) {
-        const struct level *level = &book->levels[index];
-        if (level->order_count == 0)
-            continue;
-        levels[found++] = (struct book_level){level->price, level->order_count, level->quantity};
+    uint32_t price = best_price(book, instrument, side);
+    while (price != 0 && found < count) {
+        const struct level *level = level_find(book, instrument, book_side(side), price);
+        if (level->order_count > 0)
+            levels[found++] = (struct book_level){price, level->order_count, level->quantity};
+        price = level_after(book, instrument, book_side(side), price);
     }
     return found;
 }
@@ -37,8 +35,10 @@ bool book_best(const struct book *book, uint16_t instrument, enum side side,
 
 uint64_t book_depth_at(const struct book *book, uint16_t instrument, enum side side, uint32_t price)
 {
-    uint32_t index = level_find(book, query_side(book, instrument, side), price);
-    return index == NONE ? 0 : book->levels[index].quantity;
+    if (instrument >= book->instrument_count)
+        return 0;
+    const struct level *level = level_find(book, instrument, book_side(side), price);
+    return level ? level->quantity : 0;
 }
 
 static bool show_order(const struct book *book, uint32_t index, struct book_order *shown)
@@ -135,11 +135,13 @@ static void hash_order(uint64_t *hash, const struct order *order)
     hash_text(hash, order->firm, sizeof(order->firm));
 }
 
-static void hash_side(const struct book *book, uint64_t *hash, const struct side_levels *side)
+static void hash_side(const struct book *book, uint64_t *hash, uint16_t instrument, enum side side)
 {
-    for (uint32_t index = side->best; index != NONE; index = level_after(book, index)) {
+    uint32_t price = best_price(book, instrument, side);
+    for (; price != 0; price = level_after(book, instrument, side, price)) {
+        const struct level *level = level_find(book, instrument, side, price);
         for (int queue = QUEUE_DISPLAYED; queue <= QUEUE_HIDDEN; queue++) {
-            uint32_t at = book->levels[index].head[queue];
+            uint32_t at = level->head[queue];
             for (; at != NONE; at = book->orders[at].next)
                 hash_order(hash, &book->orders[at]);
         }
@@ -173,8 +175,8 @@ uint64_t book_hash(const struct book *book)
         const struct instrument *instrument = &book->instruments[index];
         hash_text(&hash, instrument->symbol, sizeof(instrument->symbol));
         hash_word(&hash, instrument->round_lot);
-        hash_side(book, &hash, &instrument->sides[SIDE_BUY]);
-        hash_side(book, &hash, &instrument->sides[SIDE_SELL]);
+        hash_side(book, &hash, index, SIDE_BUY);
+        hash_side(book, &hash, index, SIDE_SELL);
     }
     return hash;
 }

@@ -79,11 +79,7 @@ uint32_t shard_poll(struct shard *shard)
     struct ring_sink ring_sink = {.sink = {.more = more}, .shard = shard};
     ring_sink.sink.context = &ring_sink;
     open_window(&ring_sink);
-    for (uint32_t i = 0; i < count; i++) {
-        if (i + 1 < count)
-            book_prefetch(shard->book, &batch[i + 1]);
-        book_apply(shard->book, &batch[i], &ring_sink.sink);
-    }
+    book_apply_batch(shard->book, batch, count, &ring_sink.sink);
     close_window(&ring_sink);
     ring_release(shard->commands, count);
     if (shard->port_bell)

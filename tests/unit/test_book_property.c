@@ -546,9 +546,7 @@ static void check_agreement(struct trace *trace)
         reference_apply(&c->reference, command);
         book_apply(c->book, command, &c->collector.sink);
         compare_events(&c->reference, &c->collector, "the book");
-        book_prefetch(c->twin, &trace->commands[i + random_below(&c->random, trace->count - i)]);
-        book_prefetch(c->twin, command);
-        book_apply(c->twin, command, &c->twin_collector.sink);
+        book_apply_batch(c->twin, command, 1, &c->twin_collector.sink);
         compare_events(&c->reference, &c->twin_collector, "the second book");
         if ((i + 1) % trace->check_interval == 0 || i + 1 == trace->count)
             compare_state(c);
@@ -730,6 +728,8 @@ struct flow {
     uint32_t price_middle; // of all orders
     uint32_t price_width;  // ticks to either side
     uint32_t price_tick;
+    uint32_t drift_percent;   // commands before which the middle moves
+    uint32_t drift_ticks;     // by up to so many, up or down
     uint32_t passive_percent; // orders on their own side of the middle
     uint32_t quantity_max;
     uint32_t sweep_percent; // orders that are 50 times as large, at the far end of the width
@@ -748,6 +748,7 @@ struct generator {
     struct reference reference;
     uint64_t time_ns;
     uint32_t step;
+    uint32_t price_middle;
 };
 
 static uint8_t pick_channel(struct generator *g)
@@ -824,11 +825,10 @@ static uint32_t pick_price(struct generator *g, bool buy, bool sweep)
     const struct flow *flow = g->flow;
     uint32_t ticks = random_below(&g->random, flow->price_width + 1);
     if (sweep)
-        return flow->price_middle +
-               (buy ? 1 : -1) * (int32_t)(flow->price_width * flow->price_tick);
+        return g->price_middle + (buy ? 1 : -1) * (int32_t)(flow->price_width * flow->price_tick);
     bool below =
         random_percent(&g->random, flow->passive_percent) ? buy : random_percent(&g->random, 50);
-    return flow->price_middle + (below ? -1 : 1) * (int32_t)(ticks * flow->price_tick);
+    return g->price_middle + (below ? -1 : 1) * (int32_t)(ticks * flow->price_tick);
 }
 
 static void fill_terms(struct generator *g, struct command *c, bool buy)
@@ -1012,10 +1012,23 @@ static struct command client_command(struct generator *g)
     return c;
 }
 
+// The market moves, and stays where the widest order's price is still one.
+static void drift(struct generator *g)
+{
+    uint32_t move = random_below(&g->random, g->flow->drift_ticks + 1) * g->flow->price_tick;
+    uint32_t reach = (g->flow->price_width + 1) * g->flow->price_tick;
+    if (random_percent(&g->random, 50) && g->price_middle > move + reach)
+        g->price_middle -= move;
+    else if (g->price_middle + move + reach < PRICE_MAX)
+        g->price_middle += move;
+}
+
 static struct command next_command(struct generator *g)
 {
     const struct flow *flow = g->flow;
     g->time_ns += random_below(&g->random, 5000);
+    if (random_percent(&g->random, flow->drift_percent))
+        drift(g);
     struct command c;
     if (g->step >= setup_count(flow))
         c = client_command(g);
@@ -1031,7 +1044,10 @@ static struct command next_command(struct generator *g)
 
 static void generate(struct trace *trace, const struct flow *flow, uint64_t seed, uint32_t count)
 {
-    struct generator g = {.flow = flow, .random = {seed}, .time_ns = MIDNIGHT_NS - 100000};
+    struct generator g = {.flow = flow,
+                          .random = {seed},
+                          .time_ns = MIDNIGHT_NS - 100000,
+                          .price_middle = flow->price_middle};
     reference_open(&g.reference, &flow->limits);
     trace->limits = flow->limits;
     trace->seed = random_bits(&g.random);
@@ -1163,6 +1179,30 @@ Test(book_property, agrees_with_the_reference_on_quantities_up_to_the_largest)
 {
     run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 30, .quantity_max = QUANTITY_MAX,
                             .price_width = 3});
+}
+
+Test(book_property, agrees_with_the_reference_on_a_market_that_drifts)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 60, .price_width = 100,
+                            .drift_percent = 20, .drift_ticks = 200, .cancel = 10,
+                            .limits = {.orders_max = 200, .instruments_max = 2, .sessions_max = 3},
+                            .hidden_percent = 20, .passive_percent = 90});
+}
+
+Test(book_property, agrees_with_the_reference_on_a_market_that_leaps_and_leaves_orders_behind)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 60, .price_width = 50, .drift_percent = 3,
+                            .drift_ticks = 20000, .cancel = 5, .replace = 5,
+                            .limits = {.orders_max = 300, .instruments_max = 1, .sessions_max = 3},
+                            .hidden_percent = 10, .passive_percent = 98, .check_interval = 20});
+}
+
+Test(book_property, agrees_with_the_reference_on_prices_between_the_steps)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 60, .price_width = 300, .price_tick = 50,
+                            .drift_percent = 5, .drift_ticks = 3000,
+                            .limits = {.orders_max = 300, .instruments_max = 1, .sessions_max = 3},
+                            .passive_percent = 90});
 }
 
 Test(book_property, agrees_with_the_reference_on_hostile_fields)
@@ -1503,8 +1543,7 @@ static void check_allocations(struct trace *trace)
     struct book *book = book_open(memory.book, &trace->limits);
     for (uint32_t i = 0; i < trace->count; i++) {
         trace->failed_index = i;
-        book_prefetch(book, &trace->commands[i]);
-        book_apply(book, &trace->commands[i], &sink);
+        book_apply_batch(book, &trace->commands[i], 1, &sink);
         AGREE(allocation_count == before, "memory was allocated or freed");
     }
     book_hash(book);
@@ -1545,5 +1584,74 @@ Test(book_property, the_kernel_is_never_called)
     struct trace *trace = trace_new(flow.trace_length);
     generate(trace, &flow, 1, flow.trace_length);
     run_trace(trace, check_system_calls, 1);
+    trace_free(trace, flow.trace_length);
+}
+
+// Batches
+
+static uint64_t hash_events(uint64_t hash, const struct event *event, const struct event *end)
+{
+    for (; event < end; event++) {
+        uint64_t words[8];
+        memcpy(words, event, sizeof(words));
+        for (int i = 0; i < 8; i++)
+            hash = (hash ^ words[i]) * 0x9E3779B97F4A7C15ull;
+    }
+    return hash;
+}
+
+struct hashing_sink {
+    struct event_sink sink;
+    struct event space[8];
+    uint64_t hash;
+};
+
+static void hash_and_forget(struct event_sink *sink)
+{
+    struct hashing_sink *hashing = sink->context;
+    hashing->hash = hash_events(hashing->hash, hashing->space, sink->next);
+    sink->next = hashing->space;
+}
+
+static void hashing_open(struct hashing_sink *hashing)
+{
+    hashing->sink =
+        (struct event_sink){hashing->space, hashing->space + 8, hash_and_forget, hashing};
+    hashing->hash = 0;
+}
+
+static void check_batches(struct trace *trace)
+{
+    running = trace;
+    struct random random = {trace->seed};
+    struct book_memory one = memory_new(book_memory_size(&trace->limits), &random);
+    struct book_memory many = memory_new(book_memory_size(&trace->limits), &random);
+    struct book *singly = book_open(one.book, &trace->limits);
+    struct book *batched = book_open(many.book, &trace->limits);
+    static struct hashing_sink first, second;
+    hashing_open(&first);
+    hashing_open(&second);
+    for (uint32_t i = 0; i < trace->count;) {
+        uint32_t count = 1 + random_below(&random, 100);
+        if (count > trace->count - i)
+            count = trace->count - i;
+        trace->failed_index = i;
+        for (uint32_t j = 0; j < count; j++)
+            book_apply(singly, &trace->commands[i + j], &first.sink);
+        book_apply_batch(batched, &trace->commands[i], count, &second.sink);
+        first.sink.more(&first.sink);
+        second.sink.more(&second.sink);
+        AGREE(first.hash == second.hash, "the batch's events are others");
+        i += count;
+    }
+    AGREE(book_hash(singly) == book_hash(batched), "the batches' state is another");
+}
+
+Test(book_property, a_batch_gives_the_events_of_its_commands_one_by_one)
+{
+    const struct flow flow = {FLOW_DEFAULTS, .trace_length = 100000, .hostile_percent = 3};
+    struct trace *trace = trace_new(flow.trace_length);
+    generate(trace, &flow, 1, flow.trace_length);
+    run_trace(trace, check_batches, 1);
     trace_free(trace, flow.trace_length);
 }
