@@ -27,6 +27,8 @@ OPT       ?= -O2
 CFLAGS    := -std=gnu17 -Wall -Wextra -Werror -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
              $(OPT) -g -fno-omit-frame-pointer -D_GNU_SOURCE -I. -I$(B)/gen -pthread \
              $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
+CXXFLAGS  := -std=c++17 -Wall -Wextra -Werror -Wshadow $(OPT) -g -fno-omit-frame-pointer -I. \
+             $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
 LDFLAGS   := -pthread $(if $(SAN),-fsanitize=$(SAN))
 LDLIBS    := -lxdp -lbpf -lelf -lz -lconfig -ljansson -lisal -lpcap -lnuma -lm
 BPFFLAGS  := -O2 -g -target bpf -Wall -Wextra -Werror -I. -I/usr/include/$(shell uname -m)-linux-gnu
@@ -40,7 +42,7 @@ shared    := $(filter-out $(B)/dataplane/main.o,$(objects))
 unit      := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 bench     := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/bench_*.c))
 headers   := $(wildcard $(rooms:%=%/*.h))
-formatted := $(wildcard $(rooms:%=%/*.[ch]) tests/*/*.[ch])
+formatted := $(wildcard $(rooms:%=%/*.[ch]) tests/*/*.[ch] tests/*/*.cc)
 
 .PHONY: all run test unit bench install clean format format-check
 .SECONDARY:
@@ -71,6 +73,14 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(shared)
 
 $(B)/tests/bench/%: $(B)/tests/bench/%.o $(shared)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+# The peer that the book is measured against is C++.
+$(B)/%.o: %.cc Makefile
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CXX) $(CXXFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/tests/bench/bench_book: $(B)/tests/bench/book_tape.o $(B)/tests/bench/peer_map.o
+$(B)/tests/bench/bench_book: LDLIBS += -lstdc++
 
 unit: $(unit)
 

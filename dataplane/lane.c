@@ -300,13 +300,21 @@ static void name_session(struct lane *lane, uint64_t now_ns, char id[10])
     memcpy(id, text, 10);
 }
 
+// Those of the configuration, and room for some to be listed during the day: the book has a window
+// of levels for each, and the fewer there are the wider they can be.
+uint16_t lane_instruments_max(const struct config *config, uint32_t shard)
+{
+    uint32_t count = instruments_of(config, shard) + LANE_INSTRUMENTS_ROOM;
+    return (uint16_t)(count < BOOK_INSTRUMENTS_MAX ? count : BOOK_INSTRUMENTS_MAX);
+}
+
 static int open_day(struct lane *lane, uint64_t time_ns, struct error *error)
 {
     struct command open = {
         .type = COMMAND_OPEN,
         .open = {.midnight_ns = midnight_ns(time_ns),
                  .limits = {.orders_max = lane->config->orders_max,
-                            .instruments_max = BOOK_INSTRUMENTS_MAX,
+                            .instruments_max = lane_instruments_max(lane->config, lane->index),
                             .sessions_max = CONFIG_SESSIONS_MAX},
                  .shard = (uint16_t)lane->index},
     };
@@ -317,6 +325,14 @@ static int open_day(struct lane *lane, uint64_t time_ns, struct error *error)
 static int list_instruments(struct lane *lane, uint64_t time_ns, struct error *error)
 {
     const struct config *config = lane->config;
+    struct book_summary summary;
+    book_summarise(lane->shard.book, &summary);
+    if (instruments_of(config, lane->index) > summary.limits.instruments_max)
+        return error_set(
+            error,
+            "shard %u: %u instruments are configured, and the day was begun with room for %u: list "
+            "the others tomorrow",
+            lane->index, instruments_of(config, lane->index), summary.limits.instruments_max);
     for (uint32_t i = 0; i < config->instrument_count; i++) {
         const struct config_instrument *instrument = &config->instruments[i];
         if (instrument->shard != lane->index ||

@@ -21,7 +21,8 @@
 #include "numa/clock.h"
 
 #define LANE_COMMAND_RING_SLOTS 16384u
-#define LANE_EVENTS_A_COMMAND   4u // event ring slots for each command in flight
+#define LANE_INSTRUMENTS_ROOM   64u // more than the configuration lists
+#define LANE_EVENTS_A_COMMAND   4u  // event ring slots for each command in flight
 
 // The counters of the port's side, copied by the port's thread for others to read.
 struct lane_snapshot {
@@ -64,6 +65,9 @@ struct lane {
     uint64_t recovered_hash;  // book_hash after them
     struct error *recovery_error;
 };
+
+// lane_instruments_max: how many instruments shard `index` can list in a day begun with `config`.
+uint16_t lane_instruments_max(const struct config *config, uint32_t index);
 
 // lane_memory_size: bytes of rings and streams of shard `index`; the book's come on top.
 size_t lane_memory_size(const struct config *config, uint32_t index);

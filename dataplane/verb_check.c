@@ -147,14 +147,15 @@ static void check_cores(const struct config *config, struct findings *findings)
 
 static uint64_t memory_needed(const struct config *config)
 {
-    struct book_limits limits = {.orders_max = config->orders_max,
-                                 .instruments_max = BOOK_INSTRUMENTS_MAX,
-                                 .sessions_max = CONFIG_SESSIONS_MAX};
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < config->port_count; i++)
         bytes += port_xdp_memory_size(config->ports[i].frame_count);
-    for (uint32_t i = 0; i < config->shard_count; i++)
+    for (uint32_t i = 0; i < config->shard_count; i++) {
+        struct book_limits limits = {.orders_max = config->orders_max,
+                                     .instruments_max = lane_instruments_max(config, i),
+                                     .sessions_max = CONFIG_SESSIONS_MAX};
         bytes += book_memory_size(&limits) + lane_memory_size(config, i);
+    }
     return bytes;
 }
 

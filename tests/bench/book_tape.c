@@ -247,8 +247,8 @@ static enum tape_kind write_add(struct tape *tape, struct command *command)
     return TAPE_ADD;
 }
 
-// Up to three ticks into the other side, for about one order's worth more than its first; more
-// often than not in the direction in which the mid has gone.
+// Up to three ticks into the other side, more often than not in the direction in which the mid has
+// gone, and larger while more rests than at the start, which keeps the book as full as it was.
 static enum tape_kind write_cross(struct tape *tape, struct command *command)
 {
     uint16_t instrument = pick_instrument(tape);
@@ -256,10 +256,11 @@ static enum tape_kind write_cross(struct tape *tape, struct command *command)
     if (bid == 0 || ask == 0)
         return write_add(tape, command);
     uint32_t through = random_below(tape, 4) * TICK;
+    uint32_t lots = tape->live_count > tape->shape.resting ? 16 : 8;
     bool rising = tape->instruments[instrument].mid > (bid + ask) / 2;
     bool buy = random_below(tape, 10) < 8 ? rising : !rising;
     write_enter(tape, command, instrument, buy ? SIDE_BUY : SIDE_SELL,
-                buy ? ask + through : bid - through, round_lots(tape, 20));
+                buy ? ask + through : bid - through, round_lots(tape, lots));
     return TAPE_CROSS;
 }
 

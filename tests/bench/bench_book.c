@@ -1,0 +1,480 @@
+// SPDX-License-Identifier: MIT
+//
+// bench_book: what a command costs in the book, and in the textbook's design (peer_map.h) on the
+// same stream (book_tape.h), round by round in turn; both must make the same trades. Usage:
+// bench_book [PART...]: t1, t100, t10000 (by number of instruments), curve (by resting orders),
+// soak (100 million commands). All but soak when none is named.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "book/book.h"
+#include "numa/clock.h"
+#include "numa/histogram.h"
+#include "numa/thread.h"
+#include "tests/bench/book_tape.h"
+#include "tests/bench/peer_map.h"
+
+#define COMMANDS       2000000u
+#define ROUNDS         5
+#define PREFETCH_AHEAD 8u // commands; 4 to 16 measure alike
+#define SINK_EVENTS    64u
+#define SEED           20261101u
+
+static struct tsc_clock house_clock;
+static uint64_t timer_ns; // what reading the clock twice costs by itself
+
+static const char *const kind_names[TAPE_KINDS] = {"add", "cancel", "replace", "cross"};
+
+// On huge pages where the host has them transparent, all touched.
+static void *memory_map(size_t size)
+{
+    size_t huge = 2u << 20, rounded = (size + huge - 1) & ~(huge - 1);
+    void *memory = mmap(NULL, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        fprintf(stderr, "bench_book: no memory: %zu bytes\n", rounded);
+        exit(1);
+    }
+    madvise(memory, rounded, MADV_HUGEPAGE);
+    memset(memory, 0, rounded);
+    return memory;
+}
+
+static void memory_unmap(void *memory, size_t size)
+{
+    size_t huge = 2u << 20;
+    munmap(memory, (size + huge - 1) & ~(huge - 1));
+}
+
+// This thread's time, so that what others do on a shared core does not count.
+static uint64_t thread_time_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+static inline uint64_t ordered_ticks(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_lfence(); // the counter is read when all before is done, and before what follows
+    uint64_t ticks = clock_ticks(&house_clock);
+    __builtin_ia32_lfence();
+    return ticks;
+#else
+    return clock_ticks(&house_clock);
+#endif
+}
+
+static uint64_t ticks_to_ns(uint64_t ticks)
+{
+    return (uint64_t)((unsigned __int128)ticks * house_clock.ns_per_tick_q32 >> 32);
+}
+
+static void measure_timer(void)
+{
+    static struct histogram pairs;
+    histogram_reset(&pairs);
+    for (int i = 0; i < 200000; i++) {
+        uint64_t before = ordered_ticks();
+        histogram_record(&pairs, ticks_to_ns(ordered_ticks() - before));
+    }
+    timer_ns = histogram_percentile(&pairs, 50.0);
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, size_t count)
+{
+    qsort(values, count, sizeof(values[0]), compare_doubles);
+    return values[count / 2];
+}
+
+// A stream in memory.
+
+struct stream {
+    struct tape_shape shape;
+    uint32_t lead, count; // count: with the lead
+    struct command *commands;
+    uint8_t *kinds;
+    struct tape_state state;
+};
+
+static void stream_make(struct stream *stream, const struct tape_shape *shape)
+{
+    struct tape *tape = tape_open(shape, SEED);
+    stream->shape = *shape;
+    stream->lead = tape_lead_count(shape);
+    stream->count = stream->lead + (uint32_t)shape->commands_max;
+    stream->commands = memory_map(stream->count * sizeof(struct command));
+    stream->kinds = memory_map(stream->count);
+    for (uint32_t i = 0; i < stream->count; i++)
+        stream->kinds[i] = (uint8_t)tape_next(tape, &stream->commands[i]);
+    stream->state = tape_state(tape);
+    tape_close(tape);
+}
+
+static void stream_free(struct stream *stream)
+{
+    memory_unmap(stream->commands, stream->count * sizeof(struct command));
+    memory_unmap(stream->kinds, stream->count);
+}
+
+// The book. Its events overwrite a few lines that stay in the cache, as a ring's slots do.
+
+struct target {
+    struct book_limits limits;
+    void *memory;
+    struct book *book;
+    struct peer *peer;
+    struct event_sink sink;
+    struct event events[SINK_EVENTS];
+    uint64_t trade_hash, trade_count; // kept when `hashed`
+    uint64_t maker;                   // of the execution whose other half comes next
+};
+
+static void overwrite(struct event_sink *sink)
+{
+    struct target *target = sink->context;
+    sink->next = target->events;
+}
+
+static void hash_trade(struct target *target, uint64_t maker, uint64_t taker, uint32_t quantity,
+                       uint32_t price)
+{
+    uint64_t words[3] = {maker, taker, (uint64_t)quantity << 32 | price};
+    for (int i = 0; i < 3; i++) {
+        uint64_t x = (target->trade_hash ^ words[i]) * 0x9E3779B97F4A7C15ull;
+        target->trade_hash = x ^ x >> 29;
+    }
+    target->trade_count++;
+}
+
+static void hash_events(struct event_sink *sink)
+{
+    struct target *target = sink->context;
+    for (const struct event *event = target->events; event < sink->next; event++) {
+        if (event->type != EVENT_EXECUTED)
+            continue;
+        uint64_t id = peer_id(event->session, event->user_ref_num);
+        if (event->code == 'R')
+            hash_trade(target, target->maker, id, event->quantity, event->price);
+        else
+            target->maker = id;
+    }
+    sink->next = target->events;
+}
+
+static void target_open(struct target *target, const struct tape_shape *shape)
+{
+    memset(target, 0, sizeof(*target));
+    target->limits = tape_limits(shape);
+    target->memory = memory_map(book_memory_size(&target->limits));
+    target->book = book_open(target->memory, &target->limits);
+    target->sink = (struct event_sink){
+        .next = target->events,
+        .end = target->events + SINK_EVENTS,
+        .more = overwrite,
+        .context = target,
+    };
+}
+
+static void target_close(struct target *target)
+{
+    memory_unmap(target->memory, book_memory_size(&target->limits));
+}
+
+// Applies commands[from] up to commands[to - 1].
+static void play_book(struct target *target, const struct command *commands, uint32_t from,
+                      uint32_t to)
+{
+    uint32_t known = to - from > PREFETCH_AHEAD ? to - PREFETCH_AHEAD : from;
+    for (uint32_t i = from; i < known; i++) {
+        book_prefetch(target->book, &commands[i + PREFETCH_AHEAD]);
+        book_apply(target->book, &commands[i], &target->sink);
+    }
+    for (uint32_t i = known; i < to; i++)
+        book_apply(target->book, &commands[i], &target->sink);
+}
+
+static double round_book(const struct stream *stream)
+{
+    static struct target target;
+    target_open(&target, &stream->shape);
+    play_book(&target, stream->commands, 0, stream->lead);
+    uint64_t start_ns = thread_time_ns();
+    play_book(&target, stream->commands, stream->lead, stream->count);
+    uint64_t elapsed_ns = thread_time_ns() - start_ns;
+    target_close(&target);
+    return (double)elapsed_ns / (stream->count - stream->lead);
+}
+
+static double round_peer(const struct stream *stream)
+{
+    struct book_limits limits = tape_limits(&stream->shape);
+    struct peer *peer = peer_open(&limits);
+    const struct peer_trade *trades;
+    for (uint32_t i = 0; i < stream->lead; i++)
+        peer_apply(peer, &stream->commands[i], &trades);
+    uint64_t start_ns = thread_time_ns();
+    for (uint32_t i = stream->lead; i < stream->count; i++)
+        peer_apply(peer, &stream->commands[i], &trades);
+    uint64_t elapsed_ns = thread_time_ns() - start_ns;
+    peer_close(peer);
+    return (double)elapsed_ns / (stream->count - stream->lead);
+}
+
+// The same trades, in the same order, from both; and the book full as the stream meant it to be.
+static bool trades_agree(const struct stream *stream)
+{
+    static struct target book, reference;
+    struct book_summary summary;
+    target_open(&book, &stream->shape);
+    book.sink.more = hash_events;
+    play_book(&book, stream->commands, 0, stream->count);
+    hash_events(&book.sink);
+    book_summarise(book.book, &summary);
+    target_close(&book);
+
+    struct peer *peer = peer_open(&book.limits);
+    for (uint32_t i = 0; i < stream->count; i++) {
+        const struct peer_trade *trades;
+        uint32_t count = peer_apply(peer, &stream->commands[i], &trades);
+        for (uint32_t t = 0; t < count; t++)
+            hash_trade(&reference, trades[t].maker, trades[t].taker, trades[t].quantity,
+                       trades[t].price);
+    }
+    peer_close(peer);
+    bool agree = book.trade_hash == reference.trade_hash &&
+                 book.trade_count == reference.trade_count &&
+                 summary.order_count == stream->state.resting;
+    if (!agree)
+        fprintf(stderr, "bench_book: the book and std::map disagree: %llu and %llu trades\n",
+                (unsigned long long)book.trade_count, (unsigned long long)reference.trade_count);
+    memset(&reference, 0, sizeof(reference));
+    return agree;
+}
+
+// One command at a time.
+
+static struct histogram latencies[TAPE_KINDS];
+
+static void record_latency(uint8_t kind, uint64_t ticks)
+{
+    uint64_t ns = ticks_to_ns(ticks);
+    histogram_record(&latencies[kind], ns > timer_ns ? ns - timer_ns : 0);
+}
+
+static void latency_book(const struct stream *stream)
+{
+    static struct target target;
+    target_open(&target, &stream->shape);
+    play_book(&target, stream->commands, 0, stream->lead);
+    for (uint32_t i = stream->lead; i < stream->count - PREFETCH_AHEAD; i++) {
+        book_prefetch(target.book, &stream->commands[i + PREFETCH_AHEAD]);
+        uint64_t before = ordered_ticks();
+        book_apply(target.book, &stream->commands[i], &target.sink);
+        record_latency(stream->kinds[i], ordered_ticks() - before);
+    }
+    target_close(&target);
+}
+
+static void latency_peer(const struct stream *stream)
+{
+    struct book_limits limits = tape_limits(&stream->shape);
+    struct peer *peer = peer_open(&limits);
+    const struct peer_trade *trades;
+    for (uint32_t i = 0; i < stream->lead; i++)
+        peer_apply(peer, &stream->commands[i], &trades);
+    for (uint32_t i = stream->lead; i < stream->count; i++) {
+        uint64_t before = ordered_ticks();
+        peer_apply(peer, &stream->commands[i], &trades);
+        record_latency(stream->kinds[i], ordered_ticks() - before);
+    }
+    peer_close(peer);
+}
+
+static void print_latency(const char *who, void (*play)(const struct stream *),
+                          const struct stream *stream)
+{
+    for (int kind = 0; kind < TAPE_KINDS; kind++)
+        histogram_reset(&latencies[kind]);
+    play(stream);
+    printf("  %-9s p50/p99/p99.9 ns:", who);
+    for (int kind = 0; kind < TAPE_KINDS; kind++)
+        printf("  %s %llu/%llu/%llu", kind_names[kind],
+               (unsigned long long)histogram_percentile(&latencies[kind], 50.0),
+               (unsigned long long)histogram_percentile(&latencies[kind], 99.0),
+               (unsigned long long)histogram_percentile(&latencies[kind], 99.9));
+    printf("\n");
+}
+
+static bool measure_tape(uint32_t instruments, uint32_t resting)
+{
+    struct tape_shape shape = {
+        .instruments = instruments, .resting = resting, .commands_max = COMMANDS};
+    struct stream stream;
+    double book_ns[ROUNDS], peer_ns[ROUNDS];
+    stream_make(&stream, &shape);
+    printf("%u instruments, %u to %u orders resting, at the end on %u prices; %.2f trades a "
+           "command\n",
+           instruments, resting, stream.state.resting, stream.state.levels,
+           (double)stream.state.trades / COMMANDS);
+    bool agree = trades_agree(&stream);
+    for (int i = 0; agree && i < ROUNDS; i++) {
+        book_ns[i] = round_book(&stream);
+        peer_ns[i] = round_peer(&stream);
+    }
+    if (agree) {
+        double book = median(book_ns, ROUNDS), peer = median(peer_ns, ROUNDS);
+        printf("  book      %6.1f ns/command, %5.1f million/s (best round %.1f ns)\n", book,
+               1e3 / book, book_ns[0]);
+        printf("  std::map  %6.1f ns/command, %5.1f million/s; %.1f times the book's time\n", peer,
+               1e3 / peer, peer / book);
+        print_latency("book", latency_book, &stream);
+        print_latency("std::map", latency_peer, &stream);
+    }
+    stream_free(&stream);
+    return agree;
+}
+
+static void print_memory(void)
+{
+    struct book_limits one = {.orders_max = 1u << 20, .instruments_max = 1, .sessions_max = 1};
+    struct book_limits two = {.orders_max = 2u << 20, .instruments_max = 1, .sessions_max = 1};
+    printf("memory: %.1f bytes for each order that may rest\n",
+           (double)(book_memory_size(&two) - book_memory_size(&one)) / (1u << 20));
+}
+
+// Cost by how much rests: one instrument, an add and a cancel of any order in turn. A chunk of the
+// stream is made, then timed, so that ten million orders need no tape as long as themselves.
+
+#define CHUNK 500000u
+
+static double play_chunk(struct target *target, struct tape *tape, struct command *chunk,
+                         uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        tape_next(tape, &chunk[i]);
+    uint64_t start_ns = thread_time_ns();
+    play_book(target, chunk, 0, count);
+    return (double)(thread_time_ns() - start_ns) / count;
+}
+
+static void play_lead(struct target *target, struct tape *tape, struct command *chunk,
+                      const struct tape_shape *shape)
+{
+    uint32_t left = tape_lead_count(shape);
+    while (left > 0) {
+        uint32_t count = left < CHUNK ? left : CHUNK;
+        play_chunk(target, tape, chunk, count);
+        left -= count;
+    }
+}
+
+static void measure_curve(void)
+{
+    static const uint32_t depths[] = {10, 1000, 100000, 10000000};
+    static struct target target;
+    struct command *chunk = memory_map(CHUNK * sizeof(*chunk));
+    printf("cost by resting orders, one instrument, adds and cancels of any order:\n");
+    for (size_t i = 0; i < sizeof(depths) / sizeof(depths[0]); i++) {
+        struct tape_shape shape = {
+            .instruments = 1, .resting = depths[i], .commands_max = ROUNDS * CHUNK, .steady = true};
+        struct tape *tape = tape_open(&shape, SEED);
+        double ns[ROUNDS];
+        target_open(&target, &shape);
+        play_lead(&target, tape, chunk, &shape);
+        for (int round = 0; round < ROUNDS; round++)
+            ns[round] = play_chunk(&target, tape, chunk, CHUNK);
+        printf("  %8u resting  %6.1f ns/command\n", depths[i], median(ns, ROUNDS));
+        target_close(&target);
+        tape_close(tape);
+    }
+    memory_unmap(chunk, CHUNK * sizeof(*chunk));
+}
+
+// Whether the book gets slower with age.
+static void measure_soak(void)
+{
+    enum { MILLIONS = 100, EDGE = 10 };
+    struct tape_shape shape = {
+        .instruments = 1, .resting = 10000, .commands_max = MILLIONS * 1000000ull};
+    static struct target target;
+    struct command *chunk = memory_map(CHUNK * sizeof(*chunk));
+    struct tape *tape = tape_open(&shape, SEED);
+    double first = 0, last = 0;
+    int chunks = MILLIONS * (int)(1000000 / CHUNK), edge = EDGE * (int)(1000000 / CHUNK);
+    target_open(&target, &shape);
+    play_lead(&target, tape, chunk, &shape);
+    for (int i = 0; i < chunks; i++) {
+        double ns = play_chunk(&target, tape, chunk, CHUNK);
+        if (i < edge)
+            first += ns / edge;
+        if (i >= chunks - edge)
+            last += ns / edge;
+    }
+    printf(
+        "soak, %d million commands: first %d million %.1f ns/command, last %.1f, drift %+.1f %%\n",
+        MILLIONS, EDGE, first, last, (last / first - 1) * 100);
+    target_close(&target);
+    tape_close(tape);
+    memory_unmap(chunk, CHUNK * sizeof(*chunk));
+}
+
+struct arguments {
+    int count;
+    char **names;
+    bool failed;
+};
+
+static bool named(const struct arguments *arguments, const char *name)
+{
+    for (int i = 1; i < arguments->count; i++)
+        if (strcmp(arguments->names[i], name) == 0)
+            return true;
+    return arguments->count < 2 && strcmp(name, "soak") != 0;
+}
+
+static void *measure_all(void *argument)
+{
+    struct arguments *arguments = argument;
+    measure_timer();
+    bool agree = true;
+    if (named(arguments, "t1"))
+        agree &= measure_tape(1, 10000);
+    if (named(arguments, "t100"))
+        agree &= measure_tape(100, 200000);
+    if (named(arguments, "t10000"))
+        agree &= measure_tape(10000, 200000);
+    if (named(arguments, "curve")) {
+        measure_curve();
+        print_memory();
+    }
+    if (named(arguments, "soak"))
+        measure_soak();
+    arguments->failed = !agree;
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = {.count = argc, .names = argv};
+    struct error error;
+    pthread_t thread;
+    int core = thread_core_usable(1, NULL) == 0 ? 1 : THREAD_ANY_CORE;
+    clock_calibrate(&house_clock, 50);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (thread_start(&thread, "book", core, measure_all, &arguments, &error) != 0) {
+        fprintf(stderr, "bench_book: %s\n", error.text);
+        return 1;
+    }
+    pthread_join(thread, NULL);
+    return arguments.failed;
+}
