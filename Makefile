@@ -2,6 +2,7 @@
 # make run      the main job, on a fresh Debian 12, as root
 # make test     every test, on a fresh Debian 12, as root
 # make bench    measure
+# make adapter  the book behind the C interface of github.com/flash1-dev/matching-engine-benchmark
 # make install  into $(DESTDIR)$(PREFIX)
 #
 # make SAN=address,undefined, make SAN=thread and make CC=clang build variants, each in a folder of its
@@ -44,7 +45,7 @@ bench     := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/benc
 headers   := $(wildcard $(rooms:%=%/*.h))
 formatted := $(wildcard $(rooms:%=%/*.[ch]) tests/*/*.[ch] tests/*/*.cc)
 
-.PHONY: all run test unit bench install clean format format-check
+.PHONY: all run test unit bench adapter install clean format format-check
 .SECONDARY:
 all: $(B)/sluice $(B)/libbook.a
 
@@ -98,6 +99,13 @@ test: packages
 bench: packages
 	$(Q)$(MAKE) --no-print-directory -j2 all $(bench)
 	$(Q)tests/bench/run $(ONLY)
+
+# One shared object, optimised as the benchmark's own engines are; their header is given, not kept here.
+adapter:
+	$(if $(API),,$(error make adapter needs API=path/to/matching_engine_api.h, of github.com/flash1-dev/matching-engine-benchmark))
+	$(Q)mkdir -p $(B)
+	$(Q)$(CC) $(CFLAGS) -O3 -march=native -fPIC -fvisibility=hidden -shared -DADAPTER_API='"$(abspath $(API))"' \
+	    tests/bench/adapter.c $(wildcard book/*.c) -o $(B)/adapter.so
 
 install: all
 	install -D -m 0755 $(B)/sluice $(DESTDIR)$(PREFIX)/bin/sluice

@@ -177,6 +177,21 @@ static bool time_in_force_served(struct order_attributes attributes)
     return attributes.time_in_force == TIF_DAY || attributes.time_in_force == TIF_IOC;
 }
 
+static bool min_quantity_valid(const struct command *command)
+{
+    return command->order.min_quantity == 0 ||
+           (command->order.attributes.time_in_force == TIF_IOC &&
+            command->order.min_quantity <= command->order.quantity);
+}
+
+// Post-only contradicts an order that can only take.
+static bool post_only_valid(const struct command *command)
+{
+    return !command->order.attributes.post_only ||
+           (command->order.attributes.time_in_force != TIF_IOC &&
+            command->order.price != PRICE_MARKET);
+}
+
 static bool may_rest(const struct order *order)
 {
     return order->attributes.time_in_force != TIF_IOC && order->price != PRICE_MARKET;
@@ -230,10 +245,76 @@ static void execute(struct book *book, struct event_sink *sink, struct order *ta
         order_reduce(book, level, maker_index, quantity);
 }
 
+// The firm an order is of: the one it names, else its session's.
+static const char *firm_of(const struct book *book, const struct order *order)
+{
+    static const char unnamed[4];
+    bool named = memcmp(order->firm, unnamed, sizeof(unnamed)) != 0;
+    return named ? order->firm : book->sessions[order->session].firm;
+}
+
+static bool self_matched(const struct book *book, const struct order *taker,
+                         const struct order *maker)
+{
+    return taker->attributes.self_match != SELF_MATCH_ALLOWED &&
+           memcmp(firm_of(book, taker), firm_of(book, maker), 4) == 0;
+}
+
 static uint32_t first_in(const struct level *level)
 {
     uint32_t displayed = level->head[QUEUE_DISPLAYED];
     return displayed != NONE ? displayed : level->head[QUEUE_HIDDEN];
+}
+
+static void emit_prevented(struct book *book, struct event_sink *sink, const struct order *order,
+                           const struct order *taker, const struct order *maker, uint32_t removed)
+{
+    struct event *event = emit_order(book, sink, EVENT_PREVENTED, order, removed);
+    event->price = maker->price;
+    event->prevented = taker->open < maker->open ? taker->open : maker->open;
+    event->code = order == taker ? 'R' : order_queue(maker) == QUEUE_DISPLAYED ? 'A' : 'J';
+    event->trade.order_ref = order->ref;
+    event->trade.match_number = taker->attributes.self_match;
+}
+
+// Takes `quantity` shares from the maker without a trade, and tells the feed.
+static void withdraw(struct book *book, struct event_sink *sink, struct level *level,
+                     uint32_t maker_index, uint32_t quantity)
+{
+    struct order *maker = &book->orders[maker_index];
+    bool all = quantity == maker->open;
+    if (order_queue(maker) == QUEUE_DISPLAYED)
+        emit_feed(book, sink, all ? EVENT_FEED_DELETE : EVENT_FEED_CANCEL, maker, quantity);
+    maker->executed += quantity; // of the intended total: it can never execute again
+    if (all)
+        order_remove(book, level, maker_index);
+    else
+        order_reduce(book, level, maker_index, quantity);
+}
+
+// The taker meets an order of its own firm: what its strategy says, instead of a trade.
+static void prevent(struct book *book, struct event_sink *sink, struct order *taker,
+                    struct level *level, uint32_t maker_index)
+{
+    const struct order maker = book->orders[maker_index];
+    uint32_t common = taker->open < maker.open ? taker->open : maker.open;
+    enum self_match strategy = taker->attributes.self_match;
+    if (strategy == SELF_MATCH_DECREMENT) {
+        emit_prevented(book, sink, &maker, taker, &maker, common);
+        emit_prevented(book, sink, taker, taker, &maker, common);
+        withdraw(book, sink, level, maker_index, common);
+        taker->open -= common;
+        taker->executed += common;
+        return;
+    }
+    if (strategy != SELF_MATCH_CANCEL_NEWEST) {
+        emit_prevented(book, sink, &maker, taker, &maker, maker.open);
+        withdraw(book, sink, level, maker_index, maker.open);
+    }
+    if (strategy != SELF_MATCH_CANCEL_OLDEST) {
+        emit_prevented(book, sink, taker, taker, &maker, taker->open);
+        taker->open = 0;
+    }
 }
 
 // Best price first; at a price the displayed orders in time order, then the hidden ones.
@@ -244,13 +325,48 @@ static void match(struct book *book, struct event_sink *sink, struct order *take
         uint32_t price = matching_price(book, taker);
         if (price == 0)
             return;
-        struct level *level = level_find(book, taker->instrument, opposite, price);
-        execute(book, sink, taker, level, first_in(level));
+        struct level *level = level_at(book, taker->instrument, opposite, price);
+        uint32_t maker = first_in(level);
+        if (unlikely(self_matched(book, taker, &book->orders[maker])))
+            prevent(book, sink, taker, level, maker);
+        else
+            execute(book, sink, taker, level, maker);
     }
 }
 
-static void match_and_rest(struct book *book, struct event_sink *sink, struct order *order)
+// Whether the opposite side has `wanted` shares that the taker could trade with now.
+static bool available(const struct book *book, const struct order *taker, uint32_t wanted)
 {
+    enum side opposite = opposite_of(taker);
+    const struct side_levels *side = &book->instruments[taker->instrument].sides[opposite];
+    uint64_t found = 0;
+    for (uint32_t price = matching_price(book, taker); price != 0 && found < wanted;
+         price = level_after(book, taker->instrument, opposite, price)) {
+        if (taker->price != PRICE_MARKET && price_better(side, taker->price, price))
+            return false;
+        const struct level *level = level_at(book, taker->instrument, opposite, price);
+        for (int queue = QUEUE_DISPLAYED; queue <= QUEUE_HIDDEN; queue++) {
+            uint32_t at = level->head[queue];
+            for (; at != NONE && found < wanted; at = book->orders[at].next)
+                if (!self_matched(book, taker, &book->orders[at]))
+                    found += book->orders[at].open;
+        }
+    }
+    return found >= wanted;
+}
+
+// Trades what can trade, rests or cancels what is left. `min_quantity` 0: any.
+static void match_and_rest(struct book *book, struct event_sink *sink, struct order *order,
+                           uint32_t min_quantity)
+{
+    if (order->attributes.post_only && matching_price(book, order) != 0) {
+        emit_canceled(book, sink, order, order->open, 'G');
+        return;
+    }
+    if (unlikely(min_quantity > 0) && !available(book, order, min_quantity)) {
+        emit_canceled(book, sink, order, order->open, 'I');
+        return;
+    }
     match(book, sink, order);
     if (order->open == 0)
         return;
@@ -267,10 +383,7 @@ static void match_and_rest(struct book *book, struct event_sink *sink, struct or
     struct event *event = emit_feed(book, sink, EVENT_FEED_ADD, order, order->open);
     if (order->attributes.display != DISPLAY_ATTRIBUTABLE)
         return;
-    static const char unnamed[4];
-    bool named = memcmp(order->firm, unnamed, sizeof(unnamed)) != 0;
-    memcpy(event->firm, named ? order->firm : book->sessions[order->session].firm,
-           sizeof(event->firm));
+    memcpy(event->firm, firm_of(book, order), sizeof(event->firm));
 }
 
 static enum reject_reason enter_check(const struct book *book, const struct command *command)
@@ -290,6 +403,12 @@ static enum reject_reason enter_check(const struct book *book, const struct comm
     if (command->order.attributes.display > DISPLAY_ATTRIBUTABLE)
         return REJECT_INVALID_DISPLAY;
     if (!time_in_force_served(command->order.attributes))
+        return REJECT_OTHER;
+    if (command->order.attributes.self_match > SELF_MATCH_DECREMENT)
+        return REJECT_INVALID_SELF_MATCH;
+    if (!min_quantity_valid(command))
+        return REJECT_INVALID_MIN_QUANTITY;
+    if (!post_only_valid(command))
         return REJECT_OTHER;
     if (book->order_count == book->limits.orders_max)
         return REJECT_PROCESSING_ERROR;
@@ -344,7 +463,7 @@ static void apply_enter(struct book *book, const struct command *command, struct
     memcpy(event->order.client_order_id, command->order.client_order_id,
            sizeof(event->order.client_order_id));
     event->order.attributes = order.attributes;
-    match_and_rest(book, sink, &order);
+    match_and_rest(book, sink, &order, command->order.min_quantity);
 }
 
 static bool replace_valid(const struct command *command, const struct order *old)
@@ -353,7 +472,8 @@ static bool replace_valid(const struct command *command, const struct order *old
            price_valid(command->order.price) &&
            command->order.attributes.display <= DISPLAY_ATTRIBUTABLE &&
            time_in_force_served(command->order.attributes) &&
-           command->order.quantity > old->executed;
+           command->order.attributes.self_match <= SELF_MATCH_DECREMENT &&
+           post_only_valid(command) && command->order.quantity > old->executed;
 }
 
 // OUCH 5.0 section 6: outcome 1 is silence, 2 cancels the old order, 4 replaces it.
@@ -396,7 +516,7 @@ static void apply_replace(struct book *book, const struct command *command, stru
     }
     if (displayed)
         emit_feed(book, sink, EVENT_FEED_DELETE, &old, old.open);
-    match_and_rest(book, sink, &order);
+    match_and_rest(book, sink, &order, 0);
 }
 
 static uint32_t find_live(const struct book *book, const struct command *command)
@@ -541,7 +661,7 @@ static void cancel_side(struct book *book, struct event_sink *sink, uint16_t ins
 {
     const struct side_levels *side = &book->instruments[instrument].sides[which];
     while (side->best != 0)
-        cancel_resting(book, sink, first_in(level_find(book, instrument, which, side->best)), 'E');
+        cancel_resting(book, sink, first_in(level_at(book, instrument, which, side->best)), 'E');
 }
 
 static void apply_close(struct book *book, struct event_sink *sink)
@@ -611,76 +731,66 @@ void book_apply(struct book *book, const struct command *command, struct event_s
     }
 }
 
-// --- Batches: the lines that a command will touch are asked for some commands ahead, in the order
-// in which their addresses become known: table head and level; the order; its neighbours.
+// --- Batches: all the lines that a block of commands will touch are asked for before the first of
+// them is applied, in three passes, as their addresses become known: table heads and levels;
+// orders; the orders' neighbours and levels. Within a pass nothing waits for anything else, so that
+// the misses overlap.
 
-#define AHEAD_HEADS      12u
-#define AHEAD_ORDER      7u
-#define AHEAD_NEIGHBOURS 3u
+#define BLOCK                                                                                      \
+    16u // commands: some hundred lines, which stay in the first-level cache until they are used
 
 static bool names_order(const struct command *command)
 {
     return command->type >= COMMAND_REPLACE && command->type <= COMMAND_MODIFY;
 }
 
-static uint32_t named_user_ref(const struct command *command)
+static const uint32_t *prefetch_head(const struct book *book, const struct command *command)
 {
-    return command->type == COMMAND_REPLACE ? command->order.orig_user_ref_num
-                                            : command->order.user_ref_num;
-}
-
-static void prefetch_heads(const struct book *book, const struct command *command)
-{
-    if (command->type < COMMAND_ENTER)
-        return;
-    __builtin_prefetch(&book->by_user_ref[user_ref_head(
-        book, command->session, command->user_ref_index, named_user_ref(command))]);
-    bool listed = command->instrument < book->instrument_count;
-    if (listed && command->type <= COMMAND_REPLACE)
+    uint32_t user_ref_num = command->type == COMMAND_REPLACE ? command->order.orig_user_ref_num
+                                                             : command->order.user_ref_num;
+    const uint32_t *head = &book->by_user_ref[user_ref_head(book, command->session,
+                                                            command->user_ref_index, user_ref_num)];
+    prefetch(head);
+    if (!names_order(command) && command->instrument < book->instrument_count)
         level_prefetch(book, command->instrument, command->order.price);
+    return head;
 }
 
-// The order that a chain begins with is the one, nearly always.
-static uint32_t likely_order(const struct book *book, const struct command *command)
+static void prefetch_block(const struct book *book, const struct command *commands, uint32_t count)
 {
-    return book->by_user_ref[user_ref_head(book, command->session, command->user_ref_index,
-                                           named_user_ref(command))];
+    const uint32_t *heads[BLOCK];
+    const struct order *orders[BLOCK];
+    for (uint32_t i = 0; i < count; i++)
+        heads[i] = prefetch_head(book, &commands[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        // The order that a chain begins with is nearly always the one; order 0 is nobody's.
+        orders[i] = &book->orders[names_order(&commands[i]) ? *heads[i] : NONE];
+        prefetch(orders[i]);
+        prefetch((const char *)(orders[i] + 1) - 1);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        prefetch(&book->orders[orders[i]->next].previous);
+        prefetch(&book->orders[orders[i]->previous].next);
+        level_prefetch(book, orders[i]->instrument, orders[i]->price);
+        ref_prefetch(book, orders[i]->ref);
+    }
 }
 
-static void prefetch_order(const struct book *book, const struct command *command)
+void book_prefetch(const struct book *book, const struct command *commands, uint32_t count)
 {
-    if (!names_order(command))
+    if (book->order_count < PREFETCH_FROM_ORDERS)
         return;
-    const char *order = (const char *)&book->orders[likely_order(book, command)];
-    __builtin_prefetch(order);
-    __builtin_prefetch(order + sizeof(struct order) - 1);
-}
-
-static void prefetch_neighbours(const struct book *book, const struct command *command)
-{
-    if (!names_order(command))
-        return;
-    const struct order *order = &book->orders[likely_order(book, command)];
-    __builtin_prefetch(&book->orders[order->next].previous);
-    __builtin_prefetch(&book->orders[order->previous].next);
-    if (order->price > 0)
-        level_prefetch(book, order->instrument, order->price);
+    for (uint32_t i = 0; i < count; i += BLOCK)
+        prefetch_block(book, &commands[i], count - i < BLOCK ? count - i : BLOCK);
 }
 
 void book_apply_batch(struct book *book, const struct command *commands, uint32_t count,
                       struct event_sink *sink)
 {
-    for (uint32_t i = 0; i < count && i < AHEAD_HEADS; i++)
-        prefetch_heads(book, &commands[i]);
-    for (uint32_t i = 0; i < count && i < AHEAD_ORDER; i++)
-        prefetch_order(book, &commands[i]);
-    for (uint32_t i = 0; i < count; i++) {
-        if (i + AHEAD_HEADS < count)
-            prefetch_heads(book, &commands[i + AHEAD_HEADS]);
-        if (i + AHEAD_ORDER < count)
-            prefetch_order(book, &commands[i + AHEAD_ORDER]);
-        if (i + AHEAD_NEIGHBOURS < count)
-            prefetch_neighbours(book, &commands[i + AHEAD_NEIGHBOURS]);
-        book_apply(book, &commands[i], sink);
+    for (uint32_t i = 0; i < count; i += BLOCK) {
+        uint32_t block = count - i < BLOCK ? count - i : BLOCK;
+        book_prefetch(book, &commands[i], block);
+        for (uint32_t j = i; j < i + block; j++)
+            book_apply(book, &commands[j], sink);
     }
 }

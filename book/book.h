@@ -97,13 +97,24 @@ enum capacity {
     CAPACITY_OTHER = 3
 };
 
+// What an incoming order wants done when it would trade with a resting one of its own firm.
+enum self_match {
+    SELF_MATCH_ALLOWED = 0,
+    SELF_MATCH_CANCEL_NEWEST = 1, // the incoming order
+    SELF_MATCH_CANCEL_OLDEST = 2, // the resting one
+    SELF_MATCH_CANCEL_BOTH = 3,
+    SELF_MATCH_DECREMENT = 4, // both, by what would have traded
+};
+
 // What an order carries besides price and quantity; the same two bytes in command, order and event.
 struct order_attributes {
     uint16_t time_in_force : 3;
     uint16_t display : 2;
     uint16_t capacity : 2;
-    uint16_t sweep : 1; // intermarket sweep eligible
-    uint16_t reserved : 8;
+    uint16_t sweep : 1;      // intermarket sweep eligible
+    uint16_t post_only : 1;  // never takes
+    uint16_t self_match : 3; // enum self_match
+    uint16_t reserved : 4;
 };
 static_assert(sizeof(struct order_attributes) == 2, "two bytes");
 
@@ -139,6 +150,7 @@ enum reject_reason {
     REJECT_INVALID_CROSS = 0x14,
     REJECT_INVALID_SYMBOL = 0x17,
     REJECT_INVALID_PRICE = 0x1D,
+    REJECT_INVALID_SELF_MATCH = 0x40, // OUCH 5.0 revision 1.05
 };
 
 struct book_limits {
@@ -156,15 +168,18 @@ struct command {
     uint8_t side;           // enum side
     uint8_t user_ref_index; // OUCH UserRefIdx: the order-flow channel, 0 for the default
     union {
-        struct {                        // ENTER, REPLACE, CANCEL, MODIFY, QUERY
-            uint32_t user_ref_num;      // ENTER, REPLACE: new; CANCEL, MODIFY: the order's
-            uint32_t orig_user_ref_num; // REPLACE: the order's
+        struct {                   // ENTER, REPLACE, CANCEL, MODIFY, QUERY
+            uint32_t user_ref_num; // ENTER, REPLACE: new; CANCEL, MODIFY: the order's
+            union {
+                char firm[4];               // ENTER: MPID, zeros when the client named none
+                uint32_t orig_user_ref_num; // REPLACE: the order's
+            };
             uint32_t quantity; // ENTER: shares; else the intended total, executed shares included
             uint32_t price;    // ENTER, REPLACE: limit, or PRICE_MARKET
             struct order_attributes attributes; // ENTER, REPLACE
             uint16_t reserved;
-            char firm[4]; // ENTER: MPID, zeros when the client named none
-            uint8_t reserved_too[8];
+            uint32_t min_quantity; // ENTER with TIF_IOC: trade so many at once, or none; 0: any
+            uint32_t reserved_too[2];
             char client_order_id[14]; // ENTER, REPLACE: echoed, not looked at
             uint16_t reserved_last;
         } order;
@@ -188,7 +203,7 @@ struct command {
 };
 static_assert(sizeof(struct command) == 64, "a command is one cache line");
 static_assert(offsetof(struct command, order) == 16, "journal format");
-static_assert(offsetof(struct command, order.firm) == 36, "journal format");
+static_assert(offsetof(struct command, order.min_quantity) == 36, "journal format");
 static_assert(offsetof(struct command, order.client_order_id) == 48, "journal format");
 
 enum event_type {
@@ -202,6 +217,9 @@ enum event_type {
     EVENT_CANCEL_REJECTED = 7,
     EVENT_MODIFIED = 8,       // quantity: shares now open
     EVENT_QUERY_RESPONSE = 9, // user_ref_num: the next usable one
+    EVENT_PREVENTED = 10,     // OUCH AIQ Canceled. quantity: shares removed; prevented: kept from
+                          // trading; price, code: as the execution would have had them; order_ref:
+                          // the order's own; match_number: enum self_match of the incoming order
     // To the feed, as ITCH 5.0.
     EVENT_FEED_SYSTEM = 32,         // code: 'O' 'S' 'Q' 'M' 'E' 'C'
     EVENT_FEED_DIRECTORY = 33,      // listing.symbol; quantity: round lot
@@ -231,6 +249,7 @@ struct event {
     union {
         char firm[4];               // ACCEPTED: as the client named it; FEED_ADD
         uint32_t orig_user_ref_num; // REPLACED
+        uint32_t prevented;         // PREVENTED
     };
     union {
         struct { // ACCEPTED, REPLACED, REJECTED
@@ -275,6 +294,10 @@ struct book *book_open(void *memory, const struct book_limits *limits);
 // the protocol says. Events per command are bounded by three for each order it touches, and by the
 // number of sessions and instruments for START and CLOSE. One thread at a time.
 void book_apply(struct book *book, const struct command *command, struct event_sink *sink);
+
+// book_prefetch: these `count` commands (16 or so) will be applied next: ask for the memory that
+// they will touch. Has no effect on any result. Same thread.
+void book_prefetch(const struct book *book, const struct command *commands, uint32_t count);
 
 // book_apply_batch: the same as book_apply for each of `count` commands in turn. Knowing what comes
 // next it asks for the memory it will need in time: with many orders several times as fast. Same

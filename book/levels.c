@@ -392,6 +392,17 @@ void levels_open(struct book *book, uint16_t instrument, uint32_t step)
     listing->step = step > 0 && step <= PRICE_STEP_MAX ? step : PRICE_STEP;
     listing->step_inverse = ((1ull << 63) - 1) / listing->step + 1;
     listing->sides[SIDE_BUY].buy = true;
+    listing->sides[SIDE_BUY].occupied = listing->occupied[SIDE_BUY];
+    listing->sides[SIDE_SELL].occupied = listing->occupied[SIDE_SELL];
+}
+
+struct level *level_at(const struct book *book, uint16_t instrument, enum side side, uint32_t price)
+{
+    const struct instrument *listing = &book->instruments[instrument];
+    uint32_t step = step_of(listing, price);
+    if (likely(step != UINT32_MAX && in_window(book, listing, step)))
+        return &window_levels(book, instrument)[slot_of(book, step)];
+    return &book->far_levels[far_find(book, &listing->sides[side], price)].level;
 }
 
 struct level *level_find(const struct book *book, uint16_t instrument, enum side side,
@@ -419,8 +430,9 @@ struct level *level_claim(struct book *book, uint16_t instrument, enum side whic
         follow(book, instrument, step);
     struct level *level;
     if (likely(step != UINT32_MAX && in_window(book, listing, step))) {
-        mark(side, slot_of(book, step));
         level = &window_levels(book, instrument)[slot_of(book, step)];
+        if (level_empty(level))
+            mark(side, slot_of(book, step));
     } else {
         uint32_t index = far_find(book, side, price);
         if (index == NONE)
@@ -484,5 +496,5 @@ void level_prefetch(const struct book *book, uint16_t instrument, uint32_t price
 {
     const struct instrument *listing = &book->instruments[instrument];
     uint32_t step = step_below(listing, price);
-    __builtin_prefetch(&window_levels(book, instrument)[slot_of(book, step)], 1);
+    prefetch(&window_levels(book, instrument)[slot_of(book, step)]);
 }

@@ -14,22 +14,23 @@ static uint64_t mix(uint64_t key)
     return key;
 }
 
-static uint32_t head_of(const struct book *book, uint64_t group, uint64_t member)
-{
-    uint64_t line = mix(group + book->table_seed) * 16;
-    return (uint32_t)(line | (member & 15)) & book->table_mask;
-}
-
 uint32_t user_ref_head(const struct book *book, uint16_t session, uint8_t user_ref_index,
                        uint32_t user_ref_num)
 {
     uint64_t group = (uint64_t)session << 36 | (uint64_t)user_ref_index << 28 | user_ref_num >> 4;
-    return head_of(book, group, user_ref_num);
+    uint64_t line = mix(group + book->table_seed) * 16;
+    return (uint32_t)(line | (user_ref_num & 15)) & book->table_mask;
 }
 
+// References are sequence numbers: they spread over the heads by themselves.
 static uint32_t ref_head(const struct book *book, uint64_t ref)
 {
-    return head_of(book, ref >> 4, ref);
+    return (uint32_t)ref & book->table_mask;
+}
+
+void ref_prefetch(const struct book *book, uint64_t ref)
+{
+    prefetch(&book->by_ref[ref_head(book, ref)]);
 }
 
 uint32_t order_by_user_ref(const struct book *book, uint16_t session, uint8_t user_ref_index,
@@ -119,7 +120,7 @@ bool order_rest(struct book *book, const struct order *order)
 
 struct level *order_level(const struct book *book, const struct order *order)
 {
-    return level_find(book, order->instrument, book_side(order->side), order->price);
+    return level_at(book, order->instrument, book_side(order->side), order->price);
 }
 
 void order_reduce(struct book *book, struct level *level, uint32_t index, uint32_t quantity)

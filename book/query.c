@@ -18,7 +18,7 @@ uint32_t book_depth(const struct book *book, uint16_t instrument, enum side side
     uint32_t found = 0;
     uint32_t price = best_price(book, instrument, side);
     while (price != 0 && found < count) {
-        const struct level *level = level_find(book, instrument, book_side(side), price);
+        const struct level *level = level_at(book, instrument, book_side(side), price);
         if (level->order_count > 0)
             levels[found++] = (struct book_level){price, level->order_count, level->quantity};
         price = level_after(book, instrument, book_side(side), price);
@@ -139,7 +139,7 @@ static void hash_side(const struct book *book, uint64_t *hash, uint16_t instrume
 {
     uint32_t price = best_price(book, instrument, side);
     for (; price != 0; price = level_after(book, instrument, side, price)) {
-        const struct level *level = level_find(book, instrument, side, price);
+        const struct level *level = level_at(book, instrument, side, price);
         for (int queue = QUEUE_DISPLAYED; queue <= QUEUE_HIDDEN; queue++) {
             uint32_t at = level->head[queue];
             for (; at != NONE; at = book->orders[at].next)

@@ -58,6 +58,8 @@ static const uint8_t value_sizes[256] = {
     [OUCH_TAG_LOCATE_BROKER] = 4,
     [OUCH_TAG_SIDE] = 1,
     [OUCH_TAG_USER_REF_INDEX] = 1,
+    [OUCH_TAG_AIQ_STRATEGY] = 1,
+    [OUCH_TAG_AIQ_GROUP] = 2,
 };
 
 static const char blank[4] = "    ";
@@ -154,8 +156,6 @@ static bool any_set(const uint8_t *value, size_t size)
 static enum reject_reason judge_order_option(enum ouch_tag tag, const uint8_t *value, size_t size)
 {
     switch (tag) {
-    case OUCH_TAG_MIN_QUANTITY:
-        return any_set(value, size) ? REJECT_INVALID_MIN_QUANTITY : REJECT_NONE;
     case OUCH_TAG_MAX_FLOOR:
     case OUCH_TAG_RANDOM_RESERVES:
         return any_set(value, size) ? REJECT_INVALID_MAX_FLOOR : REJECT_NONE;
@@ -166,8 +166,6 @@ static enum reject_reason judge_order_option(enum ouch_tag tag, const uint8_t *v
     case OUCH_TAG_DISCRETION_PRICE:
     case OUCH_TAG_DISCRETION_PEG_OFFSET:
         return any_set(value, size) ? REJECT_PEGGING_NOT_ALLOWED : REJECT_NONE;
-    case OUCH_TAG_POST_ONLY:
-        return value[0] != 'N' ? REJECT_OTHER : REJECT_NONE;
     case OUCH_TAG_CUSTOMER_TYPE:
     case OUCH_TAG_TRADE_NOW:
         return value[0] != 'N' && value[0] != ' ' ? REJECT_OTHER : REJECT_NONE;
@@ -175,11 +173,46 @@ static enum reject_reason judge_order_option(enum ouch_tag tag, const uint8_t *v
         return value[0] != ' ' ? REJECT_OTHER : REJECT_NONE;
     case OUCH_TAG_ROUTE:
         return memcmp(value, blank, sizeof(blank)) != 0 ? REJECT_OTHER : REJECT_NONE;
+    case OUCH_TAG_AIQ_GROUP:
+        return memcmp(value, "**", 2) != 0 ? REJECT_INVALID_SELF_MATCH : REJECT_NONE;
     case OUCH_TAG_EXPIRE_TIME:
         return any_set(value, size) ? REJECT_OTHER : REJECT_NONE;
     default:
         return REJECT_NONE;
     }
+}
+
+// Only of a new order: a replacement trades whatever it can.
+static void take_min_quantity(struct command *command, const uint8_t *value)
+{
+    be32 quantity;
+    memcpy(&quantity, value, sizeof(quantity));
+    if (command->type == COMMAND_ENTER)
+        command->order.min_quantity = be32_load(quantity);
+    else if (be32_load(quantity) != 0)
+        refuse(command, REJECT_INVALID_MIN_QUANTITY);
+}
+
+static void take_post_only(struct command *command, uint8_t letter)
+{
+    if (letter == 'P')
+        command->order.attributes.post_only = 1;
+    else if (letter != 'N')
+        refuse(command, REJECT_OTHER);
+}
+
+// Section 9, of the scope firm: there are no organisations or affiliates here. 'R' leaves it to the
+// remover, which a resting order does anyway; '*' is the port's default, which is none.
+static void take_self_match(struct command *command, uint8_t letter)
+{
+    if (letter == 'D' || letter == 'Y')
+        command->order.attributes.self_match = SELF_MATCH_DECREMENT;
+    else if (letter == 'O')
+        command->order.attributes.self_match = SELF_MATCH_CANCEL_OLDEST;
+    else if (letter == 'W')
+        command->order.attributes.self_match = SELF_MATCH_CANCEL_NEWEST;
+    else if (letter != 'N' && letter != '*' && letter != 'R')
+        refuse(command, REJECT_INVALID_SELF_MATCH);
 }
 
 static void take_element(struct command *command, uint8_t tag, const uint8_t *value, size_t size,
@@ -195,6 +228,12 @@ static void take_element(struct command *command, uint8_t tag, const uint8_t *va
         take_firm(command, value, session_firm);
     else if (tag == OUCH_TAG_SIDE && command->type == COMMAND_REPLACE)
         take_side(command, value[0]);
+    else if (tag == OUCH_TAG_MIN_QUANTITY)
+        take_min_quantity(command, value);
+    else if (tag == OUCH_TAG_POST_ONLY)
+        take_post_only(command, value[0]);
+    else if (tag == OUCH_TAG_AIQ_STRATEGY)
+        take_self_match(command, value[0]);
     else
         refuse(command, judge_order_option(tag, value, size));
 }
@@ -419,6 +458,33 @@ static size_t encode_canceled(const struct event *event, uint8_t *out)
     return sizeof(*canceled);
 }
 
+// No letter of the specification is cancel both; it cannot be asked for over the wire.
+static uint8_t self_match_letter(uint64_t self_match)
+{
+    static const uint8_t letters[] = {[SELF_MATCH_ALLOWED] = 'N',
+                                      [SELF_MATCH_CANCEL_NEWEST] = 'W',
+                                      [SELF_MATCH_CANCEL_OLDEST] = 'O',
+                                      [SELF_MATCH_CANCEL_BOTH] = '*',
+                                      [SELF_MATCH_DECREMENT] = 'D'};
+    INVARIANT(self_match <= SELF_MATCH_DECREMENT);
+    return letters[self_match];
+}
+
+static size_t encode_aiq_canceled(const struct event *event, uint8_t *out)
+{
+    struct ouch_aiq_canceled *canceled = (struct ouch_aiq_canceled *)out;
+    canceled->type = OUCH_AIQ_CANCELED;
+    canceled->time_ns = be64_of(event->time_ns);
+    canceled->user_ref_num = be32_of(event->user_ref_num);
+    canceled->decrement = be32_of(event->quantity);
+    canceled->reason = 'Q';
+    canceled->prevented = be32_of(event->prevented);
+    canceled->price = be64_of(event->price);
+    canceled->liquidity_flag = event->code;
+    canceled->strategy = self_match_letter(event->trade.match_number);
+    return sizeof(*canceled);
+}
+
 static size_t encode_executed(const struct event *event, uint8_t *out)
 {
     struct ouch_executed *executed = (struct ouch_executed *)out;
@@ -472,23 +538,37 @@ static size_t encode_query_response(const struct event *event, uint8_t *out)
     return sizeof(*response);
 }
 
-// Writes the appendage behind the `fixed` bytes of a message and returns the size of both. `firm`
-// may be zeros, for none.
-static size_t put_appendage(uint8_t *out, size_t fixed, const char firm[4], uint8_t user_ref_index)
+static uint8_t *put_element(uint8_t *at, enum ouch_tag tag, const void *value, uint8_t size)
 {
+    *at++ = 1 + size;
+    *at++ = (uint8_t)tag;
+    memcpy(at, value, size);
+    return at + size;
+}
+
+// What Accepted and Replaced echo of an order's options.
+static uint8_t *put_options(uint8_t *at, const struct event *event)
+{
+    struct order_attributes attributes = event->order.attributes;
     static const char none[4];
+    if (event->type == EVENT_ACCEPTED && memcmp(event->firm, none, sizeof(none)) != 0)
+        at = put_element(at, OUCH_TAG_FIRM, event->firm, 4);
+    if (attributes.post_only)
+        at = put_element(at, OUCH_TAG_POST_ONLY, "P", 1);
+    uint8_t letter = self_match_letter(attributes.self_match);
+    if (attributes.self_match != SELF_MATCH_ALLOWED)
+        at = put_element(at, OUCH_TAG_AIQ_STRATEGY, &letter, 1);
+    return at;
+}
+
+// Writes the appendage behind the `fixed` bytes of a message and returns the size of both.
+static size_t put_appendage(uint8_t *out, size_t fixed, const struct event *event, bool options)
+{
     uint8_t *next = out + fixed + sizeof(be16);
-    if (memcmp(firm, none, sizeof(none)) != 0) {
-        *next++ = 1 + 4;
-        *next++ = OUCH_TAG_FIRM;
-        memcpy(next, firm, 4);
-        next += 4;
-    }
-    if (user_ref_index != 0) {
-        *next++ = 1 + 1;
-        *next++ = OUCH_TAG_USER_REF_INDEX;
-        *next++ = user_ref_index;
-    }
+    if (options)
+        next = put_options(next, event);
+    if (event->user_ref_index != 0)
+        next = put_element(next, OUCH_TAG_USER_REF_INDEX, &event->user_ref_index, 1);
     size_t size = (size_t)(next - out);
     be16 length = be16_of((uint16_t)(size - fixed - sizeof(be16)));
     memcpy(out + fixed, &length, sizeof(length));
@@ -498,8 +578,7 @@ static size_t put_appendage(uint8_t *out, size_t fixed, const char firm[4], uint
 // On these messages the appendage is always there.
 static size_t put_indexed(uint8_t *out, size_t fixed, const struct event *event)
 {
-    static const char no_firm[4];
-    return put_appendage(out, fixed, no_firm, event->user_ref_index);
+    return put_appendage(out, fixed, event, false);
 }
 
 // On these the appendage, its length included, is there only to name a channel (section 3).
@@ -514,12 +593,13 @@ size_t ouch_encode(const struct event *event, const struct symbols *symbols, uin
     case EVENT_SYSTEM:
         return encode_system_event(event, out);
     case EVENT_ACCEPTED:
-        return put_appendage(out, encode_accepted(event, symbols, out), event->firm,
-                             event->user_ref_index);
+        return put_appendage(out, encode_accepted(event, symbols, out), event, true);
     case EVENT_REPLACED:
-        return put_indexed(out, encode_replaced(event, symbols, out), event);
+        return put_appendage(out, encode_replaced(event, symbols, out), event, true);
     case EVENT_CANCELED:
         return put_if_indexed(out, encode_canceled(event, out), event);
+    case EVENT_PREVENTED:
+        return put_if_indexed(out, encode_aiq_canceled(event, out), event);
     case EVENT_EXECUTED:
         return put_indexed(out, encode_executed(event, out), event);
     case EVENT_REJECTED:

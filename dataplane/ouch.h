@@ -26,6 +26,7 @@
 #define OUCH_ACCEPTED       'A'
 #define OUCH_REPLACED       'U'
 #define OUCH_CANCELED       'C'
+#define OUCH_AIQ_CANCELED   'D'
 #define OUCH_EXECUTED       'E'
 #define OUCH_REJECTED       'J'
 #define OUCH_CANCEL_REJECT  'I'
@@ -58,6 +59,8 @@ enum ouch_tag {
     OUCH_TAG_LOCATE_BROKER = 26,
     OUCH_TAG_SIDE = 27,
     OUCH_TAG_USER_REF_INDEX = 28,
+    OUCH_TAG_AIQ_STRATEGY = 29, // revision 1.05
+    OUCH_TAG_AIQ_GROUP = 30,
 };
 
 struct ouch_enter {
@@ -157,6 +160,18 @@ struct ouch_canceled {
     be32 user_ref_num;
     be32 quantity; // removed
     uint8_t reason;
+};
+
+struct ouch_aiq_canceled {
+    uint8_t type;
+    be64 time_ns;
+    be32 user_ref_num;
+    be32 decrement; // shares removed
+    uint8_t reason; // 'Q'
+    be32 prevented; // shares kept from trading
+    be64 price;     // as the execution's would have been
+    uint8_t liquidity_flag;
+    uint8_t strategy;
 };
 
 struct ouch_executed {
@@ -288,6 +303,17 @@ WIRE_FIELD(struct ouch_canceled, quantity, 13, 4);
 WIRE_FIELD(struct ouch_canceled, reason, 17, 1);
 WIRE_SIZE(struct ouch_canceled, 18);
 
+WIRE_FIELD(struct ouch_aiq_canceled, type, 0, 1);
+WIRE_FIELD(struct ouch_aiq_canceled, time_ns, 1, 8);
+WIRE_FIELD(struct ouch_aiq_canceled, user_ref_num, 9, 4);
+WIRE_FIELD(struct ouch_aiq_canceled, decrement, 13, 4);
+WIRE_FIELD(struct ouch_aiq_canceled, reason, 17, 1);
+WIRE_FIELD(struct ouch_aiq_canceled, prevented, 18, 4);
+WIRE_FIELD(struct ouch_aiq_canceled, price, 22, 8);
+WIRE_FIELD(struct ouch_aiq_canceled, liquidity_flag, 30, 1);
+WIRE_FIELD(struct ouch_aiq_canceled, strategy, 31, 1);
+WIRE_SIZE(struct ouch_aiq_canceled, 32);
+
 WIRE_FIELD(struct ouch_executed, type, 0, 1);
 WIRE_FIELD(struct ouch_executed, time_ns, 1, 8);
 WIRE_FIELD(struct ouch_executed, user_ref_num, 9, 4);
@@ -322,11 +348,11 @@ WIRE_FIELD(struct ouch_query_response, time_ns, 1, 8);
 WIRE_FIELD(struct ouch_query_response, next_user_ref_num, 9, 4);
 WIRE_SIZE(struct ouch_query_response, 13);
 
-// The longest that ouch_encode writes: Accepted with the Firm (6 bytes) and UserRefIdx (3)
-// elements.
-#define OUCH_OUT_SIZE_MAX 73u
-static_assert(sizeof(struct ouch_accepted) + 6 + 3 == OUCH_OUT_SIZE_MAX, "longest message");
-static_assert(sizeof(struct ouch_replaced) + 3 <= OUCH_OUT_SIZE_MAX, "longest message");
+// The longest that ouch_encode writes: Accepted with the elements Firm (6 bytes), PostOnly,
+// AIQStrategy and UserRefIdx (3 each).
+#define OUCH_OUT_SIZE_MAX 79u
+static_assert(sizeof(struct ouch_accepted) + 6 + 3 * 3 == OUCH_OUT_SIZE_MAX, "longest message");
+static_assert(sizeof(struct ouch_replaced) + 3 * 3 <= OUCH_OUT_SIZE_MAX, "longest message");
 
 // Why bytes are not a message that is taken here. They are dropped and counted under it: nobody can
 // be answered, as not even the UserRefNum can be trusted.
@@ -367,7 +393,7 @@ enum ouch_fault ouch_decode(const uint8_t *message, size_t size, const struct sy
                             const char session_firm[4], struct command *command);
 
 // ouch_encode: write the OUCH message that tells a session of `event`, one of EVENT_SYSTEM to
-// EVENT_QUERY_RESPONSE, to `out`, which has room for OUCH_OUT_SIZE_MAX bytes. Returns its size. Any
+// EVENT_PREVENTED, to `out`, which has room for OUCH_OUT_SIZE_MAX bytes. Returns its size. Any
 // thread.
 size_t ouch_encode(const struct event *event, const struct symbols *symbols, uint8_t *out);
 

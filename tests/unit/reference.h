@@ -250,14 +250,97 @@ static inline void reference_execute(struct reference *r, struct reference_order
         reference_remove(r, maker);
 }
 
+// The firm an order belongs to: the one it names, else its session's.
+static inline const char *reference_firm(const struct reference *r,
+                                         const struct reference_order *order)
+{
+    return memcmp(order->firm, "\0\0\0\0", 4) ? order->firm : r->sessions[order->session].firm;
+}
+
+// The taker asked not to trade with its own firm, and the maker is of it.
+static inline bool reference_prevents(const struct reference *r,
+                                      const struct reference_order *taker,
+                                      const struct reference_order *maker)
+{
+    return taker->attributes.self_match != SELF_MATCH_ALLOWED &&
+           memcmp(reference_firm(r, taker), reference_firm(r, maker), 4) == 0;
+}
+
+// `told` is the maker or the taker, which loses `removed` shares.
+static inline void reference_emit_prevented(struct reference *r, const struct reference_order *told,
+                                            const struct reference_order *maker,
+                                            const struct reference_order *taker, uint32_t removed)
+{
+    struct event *event = reference_emit_owner(r, EVENT_PREVENTED, told, removed);
+    event->price = maker->price;
+    event->prevented = maker->quantity < taker->quantity ? maker->quantity : taker->quantity;
+    event->code = told == taker ? 'R' : reference_displayed(maker) ? 'A' : 'J';
+    event->trade.order_ref = told->order_ref;
+    event->trade.match_number = taker->attributes.self_match;
+}
+
+static inline void reference_prevent(struct reference *r, struct reference_order *maker,
+                                     struct reference_order *taker)
+{
+    uint32_t both = maker->quantity < taker->quantity ? maker->quantity : taker->quantity;
+    bool displayed = reference_displayed(maker);
+    struct reference_order before = *maker;
+    switch (taker->attributes.self_match) {
+    case SELF_MATCH_DECREMENT:
+        reference_emit_prevented(r, maker, maker, taker, both);
+        reference_emit_prevented(r, taker, maker, taker, both);
+        if (displayed)
+            reference_emit_feed(r, both == maker->quantity ? EVENT_FEED_DELETE : EVENT_FEED_CANCEL,
+                                maker, both);
+        taker->quantity -= both;
+        taker->executed += both;
+        maker->quantity -= both;
+        maker->executed += both;
+        if (maker->quantity == 0)
+            reference_remove(r, maker);
+        return;
+    case SELF_MATCH_CANCEL_OLDEST:
+    case SELF_MATCH_CANCEL_BOTH:
+        reference_emit_prevented(r, maker, maker, taker, maker->quantity);
+        if (displayed)
+            reference_emit_feed(r, EVENT_FEED_DELETE, maker, maker->quantity);
+        reference_remove(r, maker);
+        if (taker->attributes.self_match == SELF_MATCH_CANCEL_OLDEST)
+            return;
+    }
+    reference_emit_prevented(r, taker, &before, taker, taker->quantity);
+    taker->quantity = 0;
+}
+
 static inline void reference_match(struct reference *r, struct reference_order *taker)
 {
     while (taker->quantity > 0) {
         struct reference_order *maker = reference_maker(r, taker);
         if (!maker)
             return;
-        reference_execute(r, maker, taker);
+        if (reference_prevents(r, taker, maker))
+            reference_prevent(r, maker, taker);
+        else
+            reference_execute(r, maker, taker);
     }
+}
+
+// Shares on the other side that the taker could trade with.
+static inline uint64_t reference_available(const struct reference *r,
+                                           const struct reference_order *taker)
+{
+    uint64_t shares = 0;
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        const struct reference_order *order = &r->orders[i];
+        bool opposite = (order->side == SIDE_BUY) != (taker->side == SIDE_BUY);
+        bool acceptable =
+            taker->price == PRICE_MARKET ||
+            (taker->side == SIDE_BUY ? order->price <= taker->price : order->price >= taker->price);
+        if (opposite && acceptable && order->instrument == taker->instrument &&
+            !reference_prevents(r, taker, order))
+            shares += order->quantity;
+    }
+    return shares;
 }
 
 static inline void reference_rest(struct reference *r, const struct reference_order *order)
@@ -277,6 +360,22 @@ static inline void reference_settle(struct reference *r, const struct reference_
     reference_rest(r, order);
     if (reference_displayed(order))
         reference_emit_feed_add(r, order);
+}
+
+// An incoming order from where it has been accepted on; `min_quantity` 0 is none.
+static inline void reference_trade(struct reference *r, struct reference_order *order,
+                                   uint32_t min_quantity)
+{
+    if (order->attributes.post_only && reference_maker(r, order)) {
+        reference_emit_canceled(r, order, order->quantity, 'G');
+        return;
+    }
+    if (min_quantity != 0 && reference_available(r, order) < min_quantity) {
+        reference_emit_canceled(r, order, order->quantity, 'I');
+        return;
+    }
+    reference_match(r, order);
+    reference_settle(r, order);
 }
 
 // Take away `removed` shares at the owner's request.
@@ -386,6 +485,13 @@ static inline bool reference_valid_time_in_force(unsigned time_in_force)
     return time_in_force == TIF_DAY || time_in_force == TIF_IOC;
 }
 
+// Post-only contradicts an order that can only take.
+static inline bool reference_valid_post_only(const struct command *c)
+{
+    return !c->order.attributes.post_only ||
+           (c->order.attributes.time_in_force != TIF_IOC && c->order.price != PRICE_MARKET);
+}
+
 static inline uint8_t reference_enter_verdict(const struct reference *r, const struct command *c)
 {
     if (c->verdict != REJECT_NONE)
@@ -403,6 +509,13 @@ static inline uint8_t reference_enter_verdict(const struct reference *r, const s
     if (c->order.attributes.display > DISPLAY_ATTRIBUTABLE)
         return REJECT_INVALID_DISPLAY;
     if (!reference_valid_time_in_force(c->order.attributes.time_in_force))
+        return REJECT_OTHER;
+    if (c->order.attributes.self_match > SELF_MATCH_DECREMENT)
+        return REJECT_INVALID_SELF_MATCH;
+    if (c->order.min_quantity != 0 &&
+        (c->order.attributes.time_in_force != TIF_IOC || c->order.min_quantity > c->order.quantity))
+        return REJECT_INVALID_MIN_QUANTITY;
+    if (!reference_valid_post_only(c))
         return REJECT_OTHER;
     if (r->order_count == r->limits.orders_max)
         return REJECT_PROCESSING_ERROR;
@@ -445,8 +558,7 @@ static inline void reference_apply_enter(struct reference *r, const struct comma
     memcpy(event->order.client_order_id, c->order.client_order_id, 14);
     event->order.attributes = order.attributes;
 
-    reference_match(r, &order);
-    reference_settle(r, &order);
+    reference_trade(r, &order, c->order.min_quantity);
 }
 
 static inline bool reference_replacement_valid(const struct command *c,
@@ -456,6 +568,7 @@ static inline bool reference_replacement_valid(const struct command *c,
            reference_valid_price(c->order.price) &&
            c->order.attributes.display <= DISPLAY_ATTRIBUTABLE &&
            reference_valid_time_in_force(c->order.attributes.time_in_force) &&
+           c->order.attributes.self_match <= SELF_MATCH_DECREMENT && reference_valid_post_only(c) &&
            c->order.quantity > old->executed;
 }
 
@@ -499,8 +612,7 @@ static inline void reference_apply_replace(struct reference *r, const struct com
     }
     if (reference_displayed(&old))
         reference_emit_feed(r, EVENT_FEED_DELETE, &old, old.quantity);
-    reference_match(r, &order);
-    reference_settle(r, &order);
+    reference_trade(r, &order, 0);
 }
 
 // Open shares once the whole chain is to execute no more than `total`.

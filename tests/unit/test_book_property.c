@@ -735,6 +735,7 @@ struct flow {
     uint32_t sweep_percent; // orders that are 50 times as large, at the far end of the width
     uint32_t hidden_percent, attributable_percent;
     uint32_t ioc_percent, market_percent;
+    uint32_t post_only_percent, self_match_percent, minimum_percent;
     uint32_t stale_percent;   // numbers used before
     uint32_t verdict_percent; // refused by the port
     uint32_t hostile_percent; // a field, or all of them, is anything
@@ -850,6 +851,14 @@ static void fill_terms(struct generator *g, struct command *c, bool buy)
         c->order.attributes.display = DISPLAY_HIDDEN;
     else if (display < flow->hidden_percent + flow->attributable_percent)
         c->order.attributes.display = DISPLAY_ATTRIBUTABLE;
+    c->order.attributes.post_only = random_percent(random, flow->post_only_percent);
+    if (random_percent(random, flow->self_match_percent))
+        c->order.attributes.self_match = random_below(random, 5) & 7;
+    if (c->type == COMMAND_ENTER && random_percent(random, flow->minimum_percent)) {
+        c->order.min_quantity = 1 + random_below(random, c->order.quantity + 1);
+        if (random_percent(random, 95))
+            c->order.attributes.time_in_force = TIF_IOC;
+    }
     c->order.attributes.capacity = random_below(random, 4) & 3;
     c->order.attributes.sweep = random_below(random, 2) & 1;
     memcpy(c->order.client_order_id, "id", 2);
@@ -1082,7 +1091,7 @@ static void run_flow(const struct flow *flow)
     .channels = 1, .price_middle = 500000, .price_width = 10, .price_tick = 100,                   \
     .passive_percent = 60, .quantity_max = 300, .sweep_percent = 2, .hidden_percent = 5,           \
     .attributable_percent = 10, .ioc_percent = 5, .market_percent = 1, .stale_percent = 2,         \
-    .verdict_percent = 1
+    .verdict_percent = 1, .post_only_percent = 3, .self_match_percent = 10, .minimum_percent = 3
 
 #pragma GCC diagnostic ignored "-Woverride-init"
 #ifdef __clang__
@@ -1203,6 +1212,24 @@ Test(book_property, agrees_with_the_reference_on_prices_between_the_steps)
                             .drift_percent = 5, .drift_ticks = 3000,
                             .limits = {.orders_max = 300, .instruments_max = 1, .sessions_max = 3},
                             .passive_percent = 90});
+}
+
+Test(book_property, agrees_with_the_reference_when_firms_meet_themselves)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 60, .self_match_percent = 80,
+                            .price_width = 3, .passive_percent = 30, .hidden_percent = 20});
+}
+
+Test(book_property, agrees_with_the_reference_on_minimum_quantities)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 60, .minimum_percent = 60,
+                            .self_match_percent = 30, .price_width = 4, .hidden_percent = 20});
+}
+
+Test(book_property, agrees_with_the_reference_on_orders_that_never_take)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 40, .post_only_percent = 60,
+                            .replace = 40, .price_width = 3, .hidden_percent = 20});
 }
 
 Test(book_property, agrees_with_the_reference_on_hostile_fields)

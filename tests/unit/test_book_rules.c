@@ -520,7 +520,7 @@ Test(book_rules, an_order_is_accepted_rests_and_is_shown_on_the_feed)
     memcpy(command.order.firm, "XRAY", 4);
     command.order.attributes.capacity = CAPACITY_PRINCIPAL;
     command.order.attributes.sweep = 1;
-    command.order.attributes.reserved = 0x5A;
+    command.order.attributes.reserved = 0xA;
     command.instrument = 1;
     uint64_t ref = apply(command);
     struct event accepted = {.type = EVENT_ACCEPTED,
@@ -1088,7 +1088,6 @@ Test(book_rules, a_replacement_that_becomes_attributable_is_deleted_and_added)
     memcpy(command.order.firm, "XRAY", 4);
     uint64_t old = apply_quietly(command);
     command = command_replace(ALICE, 1, 2, 80, PRICE);
-    memcpy(command.order.firm, "ZULU", 4);
     command.order.attributes.display = DISPLAY_ATTRIBUTABLE;
     uint64_t ref = apply(command);
     EXPECT(.type = EVENT_REPLACED, .session = ALICE, .user_ref_num = 2, .orig_user_ref_num = 1,
@@ -1466,4 +1465,119 @@ Test(book_hash, depends_on_midnight_and_limits)
     struct book_limits larger = limits;
     larger.orders_max++;
     cr_assert_neq(hash_of_fresh(&larger, MIDNIGHT_NS), hash);
+}
+
+// Minimum quantity, post-only, self-match prevention
+
+static uint64_t enter_minimum(uint32_t user_ref_num, uint32_t quantity, uint32_t minimum)
+{
+    struct command command = command_enter_ioc(BOB, user_ref_num, SIDE_BUY, quantity, PRICE + 100);
+    command.order.min_quantity = minimum;
+    return apply(command);
+}
+
+Test(book_rules, a_minimum_that_can_be_met_trades_and_one_share_more_does_not)
+{
+    enter(ALICE, 1, SIDE_SELL, 60, PRICE);
+    enter_hidden(ALICE, 2, SIDE_SELL, 60, PRICE + 100);
+    enter(ALICE, 3, SIDE_SELL, 500, PRICE + 200);
+    uint64_t ref = enter_minimum(1, 150, 121);
+    EXPECT(.type = EVENT_ACCEPTED, .session = BOB, .user_ref_num = 1, .quantity = 150,
+           .price = PRICE + 100, .order.attributes.time_in_force = TIF_IOC);
+    EXPECT(.type = EVENT_CANCELED, .session = BOB, .user_ref_num = 1, .quantity = 150,
+           .price = PRICE + 100, .code = 'I', .trade.order_ref = ref);
+    enter_minimum(2, 150, 120);
+    skip_events();
+    struct book_order order;
+    cr_assert_not(book_find_user_ref(book, ALICE, 0, 1, &order));
+    cr_assert_not(book_find_user_ref(book, ALICE, 0, 2, &order));
+    cr_assert(book_find_user_ref(book, ALICE, 0, 3, &order));
+}
+
+Test(book_rules, a_minimum_without_ioc_or_above_the_quantity_is_rejected)
+{
+    struct command command = command_enter(BOB, 1, SIDE_BUY, 100, PRICE);
+    command.order.min_quantity = 100;
+    apply(command);
+    EXPECT(.type = EVENT_REJECTED, .session = BOB, .user_ref_num = 1,
+           .code = REJECT_INVALID_MIN_QUANTITY);
+    enter_minimum(2, 100, 101);
+    EXPECT(.type = EVENT_REJECTED, .session = BOB, .user_ref_num = 2,
+           .code = REJECT_INVALID_MIN_QUANTITY);
+}
+
+Test(book_rules, a_post_only_order_rests_or_is_canceled_and_never_takes)
+{
+    enter_hidden(ALICE, 1, SIDE_SELL, 100, PRICE);
+    struct command command = command_enter(BOB, 1, SIDE_BUY, 100, PRICE);
+    command.order.attributes.post_only = 1;
+    uint64_t ref = apply(command);
+    EXPECT(.type = EVENT_ACCEPTED, .session = BOB, .user_ref_num = 1, .quantity = 100,
+           .price = PRICE, .order.attributes.post_only = 1);
+    EXPECT(.type = EVENT_CANCELED, .session = BOB, .user_ref_num = 1, .quantity = 100,
+           .price = PRICE, .code = 'G', .trade.order_ref = ref);
+    command.order.user_ref_num = 2;
+    command.order.price = PRICE - 100;
+    ref = apply(command);
+    EXPECT(.type = EVENT_ACCEPTED, .session = BOB, .user_ref_num = 2, .quantity = 100,
+           .price = PRICE - 100, .order.attributes.post_only = 1);
+    EXPECT_FEED(.type = EVENT_FEED_ADD, .quantity = 100, .price = PRICE - 100,
+                .trade.order_ref = ref);
+}
+
+// ALICE has 100 to sell; she buys 150 at the same price.
+static uint64_t meet_oneself(enum self_match strategy, uint64_t *resting_ref)
+{
+    *resting_ref = enter(ALICE, 1, SIDE_SELL, 100, PRICE);
+    struct command command = command_enter(ALICE, 2, SIDE_BUY, 150, PRICE);
+    command.order.attributes.self_match = strategy & 7;
+    uint64_t ref = apply(command);
+    EXPECT(.type = EVENT_ACCEPTED, .session = ALICE, .user_ref_num = 2, .quantity = 150,
+           .price = PRICE, .order.attributes.self_match = strategy & 7);
+    return ref;
+}
+
+Test(book_rules, cancel_newest_leaves_the_resting_order)
+{
+    uint64_t old, ref = meet_oneself(SELF_MATCH_CANCEL_NEWEST, &old);
+    EXPECT(.type = EVENT_PREVENTED, .session = ALICE, .user_ref_num = 2, .quantity = 150,
+           .prevented = 100, .price = PRICE, .code = 'R', .trade.order_ref = ref,
+           .trade.match_number = SELF_MATCH_CANCEL_NEWEST);
+    cr_assert_eq(resting(ALICE, 1).quantity, 100);
+}
+
+Test(book_rules, cancel_oldest_lets_the_incoming_order_go_on)
+{
+    uint64_t old, ref = meet_oneself(SELF_MATCH_CANCEL_OLDEST, &old);
+    EXPECT(.type = EVENT_PREVENTED, .session = ALICE, .user_ref_num = 1, .side = SIDE_SELL,
+           .quantity = 100, .prevented = 100, .price = PRICE, .code = 'A', .trade.order_ref = old,
+           .trade.match_number = SELF_MATCH_CANCEL_OLDEST);
+    EXPECT_FEED(.type = EVENT_FEED_DELETE, .side = SIDE_SELL, .quantity = 100, .price = PRICE,
+                .trade.order_ref = old);
+    EXPECT_FEED(.type = EVENT_FEED_ADD, .quantity = 150, .price = PRICE, .trade.order_ref = ref);
+}
+
+Test(book_rules, decrement_takes_the_smaller_quantity_from_both_without_a_trade)
+{
+    uint64_t old, ref = meet_oneself(SELF_MATCH_DECREMENT, &old);
+    EXPECT(.type = EVENT_PREVENTED, .session = ALICE, .user_ref_num = 1, .side = SIDE_SELL,
+           .quantity = 100, .prevented = 100, .price = PRICE, .code = 'A', .trade.order_ref = old,
+           .trade.match_number = SELF_MATCH_DECREMENT);
+    EXPECT(.type = EVENT_PREVENTED, .session = ALICE, .user_ref_num = 2, .quantity = 100,
+           .prevented = 100, .price = PRICE, .code = 'R', .trade.order_ref = ref,
+           .trade.match_number = SELF_MATCH_DECREMENT);
+    EXPECT_FEED(.type = EVENT_FEED_DELETE, .side = SIDE_SELL, .quantity = 100, .price = PRICE,
+                .trade.order_ref = old);
+    EXPECT_FEED(.type = EVENT_FEED_ADD, .quantity = 50, .price = PRICE, .trade.order_ref = ref);
+    cr_assert_eq(resting(ALICE, 2).executed, 100, "of the intended total");
+}
+
+Test(book_rules, cancel_both_leaves_neither)
+{
+    uint64_t old;
+    meet_oneself(SELF_MATCH_CANCEL_BOTH, &old);
+    skip_events();
+    struct book_order order;
+    cr_assert_not(book_find_user_ref(book, ALICE, 0, 1, &order));
+    cr_assert_not(book_find_user_ref(book, ALICE, 0, 2, &order));
 }

@@ -287,8 +287,8 @@ Test(ouch, the_first_flaw_in_the_order_of_the_message_decides)
     expect_verdict("4F 00000007 42 00000064 41434D4520202020 000000000007A120 30 59 41 4E 4F"
                    "4142434445464748494A4B4C4D4E 0006 05 03 00000064",
                    REJECT_INVALID_CROSS);
-    expect_verdict(ENTER_FIXED "0009 05 03 00000064 02 0C 50", REJECT_INVALID_MIN_QUANTITY);
-    expect_verdict(ENTER_FIXED "0009 02 0C 50 05 03 00000064", REJECT_OTHER);
+    expect_verdict(ENTER_FIXED "0009 05 05 00000064 02 06 50", REJECT_INVALID_MAX_FLOOR);
+    expect_verdict(ENTER_FIXED "0009 02 06 50 05 05 00000064", REJECT_INVALID_PEG);
 }
 
 // An appendage of one element, and what it means on ENTER and REPLACE.
@@ -297,8 +297,6 @@ static const struct option {
     enum reject_reason verdict;
 } options[] = {
     {"0006 05 03 00000000", REJECT_NONE},
-    {"0006 05 03 00000064", REJECT_INVALID_MIN_QUANTITY},
-    {"0006 05 03 01000000", REJECT_INVALID_MIN_QUANTITY},
     {"0003 02 04 4E", REJECT_NONE},
     {"0003 02 04 20", REJECT_NONE},
     {"0003 02 04 52", REJECT_OTHER},
@@ -316,7 +314,15 @@ static const struct option {
     {"0006 05 0B 00000000", REJECT_NONE},
     {"0006 05 0B 00000001", REJECT_PEGGING_NOT_ALLOWED},
     {"0003 02 0C 4E", REJECT_NONE},
-    {"0003 02 0C 50", REJECT_OTHER},
+    {"0003 02 0C 50", REJECT_NONE},
+    {"0003 02 0C 58", REJECT_OTHER},
+    {"0003 02 1D 4E", REJECT_NONE},
+    {"0003 02 1D 2A", REJECT_NONE},
+    {"0003 02 1D 52", REJECT_NONE},
+    {"0003 02 1D 44", REJECT_NONE},
+    {"0003 02 1D 64", REJECT_INVALID_SELF_MATCH},
+    {"0004 03 1E 2A2A", REJECT_NONE},
+    {"0004 03 1E 4142", REJECT_INVALID_SELF_MATCH},
     {"0006 05 0D 00000000", REJECT_NONE},
     {"0006 05 0D 00000001", REJECT_INVALID_MAX_FLOOR},
     {"0006 05 0E 20202020", REJECT_NONE},
@@ -377,8 +383,73 @@ Test(ouch, an_order_is_its_sessions_firms_and_no_others)
     cr_assert_eq(decode_hex(ENTER_FIXED "0006 05 02 4D4C524F", &command), OUCH_OK);
     cr_assert_eq(command.verdict, REJECT_FIRM_NOT_AUTHORIZED);
     cr_assert_arr_eq(command.order.firm, "\0\0\0\0", 4);
+    uint32_t replaced;
+    cr_assert_eq(decode_hex(REPLACE_FIXED "0000", &command), OUCH_OK);
+    replaced = command.order.orig_user_ref_num;
     cr_assert_eq(decode_hex(REPLACE_FIXED "0006 05 02 4C494D45", &command), OUCH_OK);
-    cr_assert_arr_eq(command.order.firm, "\0\0\0\0", 4, "inherited, not named");
+    cr_assert_eq(command.order.orig_user_ref_num, replaced, "inherited, not named");
+}
+
+Test(ouch, a_minimum_quantity_is_a_new_orders_and_no_replacements)
+{
+    struct command command;
+    cr_assert_eq(decode_hex(ENTER_FIXED "0006 05 03 00000064", &command), OUCH_OK);
+    cr_assert_eq(command.verdict, REJECT_NONE, "the book judges it");
+    cr_assert_eq(command.order.min_quantity, 100);
+    cr_assert_eq(decode_hex(REPLACE_FIXED "0006 05 03 00000064", &command), OUCH_OK);
+    cr_assert_eq(command.verdict, REJECT_INVALID_MIN_QUANTITY);
+}
+
+Test(ouch, post_only_and_self_match_prevention_reach_the_order)
+{
+    static const struct {
+        const char *letter;
+        enum self_match strategy;
+    } letters[] = {{"44", SELF_MATCH_DECREMENT},     {"59", SELF_MATCH_DECREMENT},
+                   {"4F", SELF_MATCH_CANCEL_OLDEST}, {"57", SELF_MATCH_CANCEL_NEWEST},
+                   {"4E", SELF_MATCH_ALLOWED},       {"2A", SELF_MATCH_ALLOWED}};
+    struct command command;
+    for (size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++) {
+        char text[256];
+        snprintf(text, sizeof(text), "%s0006 02 0C 50 02 1D %s", ENTER_FIXED, letters[i].letter);
+        cr_assert_eq(decode_hex(text, &command), OUCH_OK);
+        cr_assert_eq(command.verdict, REJECT_NONE);
+        cr_assert_eq(command.order.attributes.post_only, 1);
+        cr_assert_eq(command.order.attributes.self_match, letters[i].strategy);
+    }
+}
+
+Test(ouch, shares_kept_from_trading_with_oneself_are_told)
+{
+    struct symbols symbols = listed();
+    uint8_t out[OUCH_OUT_SIZE_MAX], wanted[64];
+    struct event event = {.type = EVENT_PREVENTED,
+                          .time_ns = 1,
+                          .user_ref_num = 2,
+                          .quantity = 300,
+                          .prevented = 100,
+                          .price = 500000,
+                          .code = 'A',
+                          .trade.match_number = SELF_MATCH_CANCEL_OLDEST};
+    size_t size =
+        from_hex("44 0000000000000001 00000002 0000012C 51 00000064 000000000007A120 41 4F", wanted,
+                 sizeof(wanted));
+    cr_assert_eq(ouch_encode(&event, &symbols, out), size);
+    cr_assert_arr_eq(out, wanted, size);
+}
+
+Test(ouch, an_accepted_order_echoes_its_options_in_an_appendage)
+{
+    struct symbols symbols = listed();
+    uint8_t out[OUCH_OUT_SIZE_MAX], wanted[64];
+    struct event event = {.type = EVENT_ACCEPTED,
+                          .firm = "LIME",
+                          .user_ref_index = 9,
+                          .order.attributes = {.post_only = 1, .self_match = SELF_MATCH_DECREMENT}};
+    cr_assert_eq(ouch_encode(&event, &symbols, out), OUCH_OUT_SIZE_MAX);
+    size_t size =
+        from_hex("000F 05 02 4C494D45 02 0C 50 02 1D 44 02 1C 09", wanted, sizeof(wanted));
+    cr_assert_arr_eq(out + 62, wanted, size);
 }
 
 Test(ouch, bytes_that_are_not_a_message_are_told_apart_by_their_fault)
@@ -414,8 +485,8 @@ Test(ouch, bytes_that_are_not_a_message_are_told_apart_by_their_fault)
 
 Test(ouch, each_assigned_tag_holds_its_value_to_its_size)
 {
-    static const uint8_t sizes[] = {0, 8, 4, 4, 1, 4, 1, 4, 0, 8, 1, 4, 1, 4, 4,
-                                    4, 1, 1, 1, 0, 0, 0, 4, 8, 2, 1, 4, 1, 1};
+    static const uint8_t sizes[] = {0, 8, 4, 4, 1, 4, 1, 4, 0, 8, 1, 4, 1, 4, 4, 4,
+                                    1, 1, 1, 0, 0, 0, 4, 8, 2, 1, 4, 1, 1, 1, 2};
     for (unsigned tag = 1; tag < 256; tag++) {
         unsigned assigned = tag < sizeof(sizes) ? sizes[tag] : 0;
         for (unsigned size = 0; size < 12; size++) {
