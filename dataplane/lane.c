@@ -50,7 +50,7 @@ static int lay_out(struct lane *lane, struct error *error)
 {
     const struct config *config = lane->config;
     if (arena_open(&lane->memory, "rings and streams", lane_memory_size(config, lane->index),
-                   ARENA_ANY_NODE, true, error))
+                   ARENA_ANY_NODE, !lane->offline, error))
         return -1;
     lane->commands = take_ring(lane, LANE_COMMAND_RING_SLOTS);
     lane->to_journal = take_ring(lane, config->in_flight_count);
@@ -99,8 +99,8 @@ static int open_book(struct lane *lane, const struct command *open, struct error
     if (limits->orders_max != lane->config->orders_max)
         warn("shard %u: the day was begun with limits.orders = %u; that holds until it ends",
              lane->index, limits->orders_max);
-    if (arena_open(&lane->book_memory, "book", book_memory_size(limits), ARENA_ANY_NODE, true,
-                   error))
+    if (arena_open(&lane->book_memory, "book", book_memory_size(limits), ARENA_ANY_NODE,
+                   !lane->offline, error))
         return -1;
     lane->shard.book =
         book_open(arena_take(&lane->book_memory, book_memory_size(limits), 64), limits);
@@ -222,7 +222,8 @@ int lane_open(struct lane *lane, uint32_t index, const struct config *config,
 int lane_open_offline(struct lane *lane, uint32_t index, const struct config *config,
                       struct error *error)
 {
-    *lane = (struct lane){.config = config, .index = index, .place = &config->shards[index]};
+    *lane = (struct lane){
+        .config = config, .index = index, .place = &config->shards[index], .offline = true};
     if (bell_open(&lane->journal_bell, error) || lay_out(lane, error))
         return -1;
     open_gate(lane, &lane->last_progress);

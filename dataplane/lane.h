@@ -36,6 +36,7 @@ struct lane {
     const struct config_shard *place;
     const struct tsc_clock *clock;
     uint32_t index;
+    bool offline; // no journal, no threads, and normal pages will do
     struct arena memory, book_memory;
     struct ring *commands, *to_journal, *events;
 
