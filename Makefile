@@ -55,6 +55,9 @@ $(B)/sluice: $(objects)
 $(B)/libbook.a: $(patsubst %.c,$(B)/%.o,$(wildcard book/*.c))
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
+# The core's inner loop gains a tenth from -O3; nothing else does.
+$(B)/book/%.o: private CFLAGS += $(if $(SAN),,-O3)
+
 $(B)/%.o: %.c Makefile
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -MMD -MP -c $< -o $@

@@ -63,8 +63,12 @@ extern "C" {
 #define PRICE_MAX            0x7735939Cu // 199,999.9900, the largest limit price (OUCH 5.0 section 1)
 #define PRICE_MARKET         0x7FFFFFFFu // a market order; the port maps OUCH's other spellings to it
 #define QUANTITY_MAX         999999u     // shares an order, or a chain of replacements, may execute
-#define NO_INSTRUMENT        UINT16_MAX // a symbol that is not listed here
-#define FEED_SESSION         UINT16_MAX // events for the market data feed
+#define NO_INSTRUMENT        UINT16_MAX   // a symbol that is not listed here
+#define FEED_SESSION         UINT16_MAX   // events for the market data feed
+#define ANY_SESSION          UINT16_MAX   // MASS_CANCEL
+#define ANY_SIDE             UINT8_MAX    // MASS_CANCEL
+#define EXPIRE_SECONDS_MAX   86399u       // OUCH 5.0 ExpireTime is less than a day
+#define SLICE_REF            (1ull << 63) // set in the order reference of a refreshed slice
 #define BOOK_ORDERS_MAX      (1u << 26)
 #define BOOK_INSTRUMENTS_MAX 65000u
 #define BOOK_SESSIONS_MAX    4096u
@@ -114,7 +118,8 @@ struct order_attributes {
     uint16_t sweep : 1;      // intermarket sweep eligible
     uint16_t post_only : 1;  // never takes
     uint16_t self_match : 3; // enum self_match
-    uint16_t reserved : 4;
+    uint16_t midpoint : 1;   // pegged to the middle of the displayed market; hidden
+    uint16_t reserved : 3;
 };
 static_assert(sizeof(struct order_attributes) == 2, "two bytes");
 
@@ -129,6 +134,8 @@ enum command_type {
     COMMAND_CANCEL = 8,
     COMMAND_MODIFY = 9,
     COMMAND_QUERY = 10, // OUCH Account Query
+    COMMAND_MASS_CANCEL = 11,
+    COMMAND_CLOCK = 12, // time has passed; nothing else
 };
 
 // Reject reasons, OUCH 5.0 section 8. A command that arrives with a verdict other than 0 is
@@ -178,8 +185,9 @@ struct command {
             uint32_t price;    // ENTER, REPLACE: limit, or PRICE_MARKET
             struct order_attributes attributes; // ENTER, REPLACE
             uint16_t reserved;
-            uint32_t min_quantity; // ENTER with TIF_IOC: trade so many at once, or none; 0: any
-            uint32_t reserved_too[2];
+            uint32_t min_quantity;    // ENTER with TIF_IOC: trade so many at once, or none; 0: any
+            uint32_t max_floor;       // ENTER, REPLACE: display so many at a time; 0: all
+            uint32_t expire_seconds;  // ENTER, REPLACE with TIF_GTT: to live; else 0
             char client_order_id[14]; // ENTER, REPLACE: echoed, not looked at
             uint16_t reserved_last;
         } order;
@@ -198,6 +206,14 @@ struct command {
             char user_name[6]; // UFO user name, padded with spaces
             char firm[4];      // MPID of its orders when they name none
         } member;
+        struct {                   // MASS_CANCEL: the resting orders that fit all that is said
+            uint32_t user_ref_num; // the client's new number; 0 from an operator
+            char firm[4];          // MPID, zeros for any
+            uint16_t session;      // of the orders, or ANY_SESSION
+            uint8_t side;          // enum side, exactly, or ANY_SIDE
+            uint8_t reason;        // OUCH 5.0 section 7: 'U' user request, 'S' supervisory
+        } mass; // command.instrument: or NO_INSTRUMENT for any; command.session: who asks, is told
+                // and has used the number; ANY_SESSION for an operator, who is not told
         uint8_t bytes[48];
     };
 };
@@ -212,7 +228,7 @@ enum event_type {
     EVENT_ACCEPTED = 2, // order reference: seq
     EVENT_REPLACED = 3, // order reference: seq; quantity: shares now open
     EVENT_CANCELED = 4, // quantity: shares removed; code: reason, OUCH 5.0 section 7
-    EVENT_EXECUTED = 5, // code: liquidity flag, 'A' added or 'R' removed
+    EVENT_EXECUTED = 5, // code: liquidity flag, OUCH 5.0 section 9: A J u k added, R m removed
     EVENT_REJECTED = 6, // code: enum reject_reason
     EVENT_CANCEL_REJECTED = 7,
     EVENT_MODIFIED = 8,       // quantity: shares now open
@@ -220,6 +236,8 @@ enum event_type {
     EVENT_PREVENTED = 10,     // OUCH AIQ Canceled. quantity: shares removed; prevented: kept from
                           // trading; price, code: as the execution would have had them; order_ref:
                           // the order's own; match_number: enum self_match of the incoming order
+    EVENT_RESTATED = 11, // code 'R': a new slice of `quantity` shares is displayed under order_ref
+    EVENT_MASS_CANCELED = 12, // the answer: firm, instrument, side as asked for (firm zeros: any)
     // To the feed, as ITCH 5.0.
     EVENT_FEED_SYSTEM = 32,         // code: 'O' 'S' 'Q' 'M' 'E' 'C'
     EVENT_FEED_DIRECTORY = 33,      // listing.symbol; quantity: round lot
@@ -292,7 +310,8 @@ struct book *book_open(void *memory, const struct book_limits *limits);
 // counts, also one that has no effect: book_seq goes up by one. The command's fields come from the
 // journal or from a port and need not make sense: what is out of range is answered or ignored as
 // the protocol says. Events per command are bounded by three for each order it touches, and by the
-// number of sessions and instruments for START and CLOSE. One thread at a time.
+// number of sessions and instruments for START and CLOSE. Orders whose time is over by the
+// command's time are cancelled before it is applied. One thread at a time.
 void book_apply(struct book *book, const struct command *command, struct event_sink *sink);
 
 // book_prefetch: these `count` commands (16 or so) will be applied next: ask for the memory that
@@ -311,6 +330,26 @@ uint64_t book_seq(const struct book *book);
 // book_hash: 64 bits that depend on everything the future behaviour of the book depends on, and on
 // nothing else: not on memory layout, nor on the way it got there. Walks the whole state.
 uint64_t book_hash(const struct book *book);
+
+// Snapshots: the state as a stream of records, little endian. Two books that would behave the same
+// from here on, and whose windows of fast levels stand at the same prices, give the same bytes,
+// however they came to be so.
+struct book_record {
+    uint8_t type; // BOOK_RECORD_END is the last
+    uint8_t bytes[63];
+};
+static_assert(sizeof(struct book_record) == 64, "a cache line");
+#define BOOK_RECORD_END 8
+
+// book_save: gives every record in turn to `write`, until that returns false. Returns whether all
+// were written. Memory is not allocated; a record is the caller's during the call only.
+bool book_save(const struct book *book,
+               bool (*write)(void *context, const struct book_record *record), void *context);
+
+// book_load: takes the next record into a book that has just been opened with the same limits.
+// Returns NULL, or what is wrong with it in a few words: the book can then only be thrown away. The
+// last record carries book_hash, and is compared.
+const char *book_load(struct book *book, const struct book_record *record);
 
 // Queries. `side` is SIDE_BUY or SIDE_SELL; instruments that are not listed have empty books.
 // Shares of hidden orders are not counted. Same thread as book_apply.
@@ -339,6 +378,9 @@ struct book_order {
     uint32_t quantity; // open shares
     uint32_t executed; // by it and by the orders it replaced
     uint32_t price;
+    uint32_t displayed;      // of the open shares, on the feed
+    uint32_t max_floor;      // as entered
+    uint32_t expire_seconds; // as entered
     uint16_t session;
     uint16_t instrument;
     uint8_t side;
@@ -346,9 +388,8 @@ struct book_order {
     struct order_attributes attributes;
 };
 
-// book_find_order / book_find_user_ref: the resting order by its order reference, or by its
-// session's UserRefNum and channel; false when there is none. Constant time.
-bool book_find_order(const struct book *book, uint64_t order_ref, struct book_order *order);
+// book_find_user_ref: the resting order by its session's UserRefNum and channel; false when there
+// is none. Constant time.
 bool book_find_user_ref(const struct book *book, uint16_t session, uint8_t user_ref_index,
                         uint32_t user_ref_num, struct book_order *order);
 
@@ -361,6 +402,7 @@ struct book_summary {
     uint16_t instrument_count;
     uint16_t session_count;
     uint32_t order_count; // resting now
+    uint32_t timed_count; // of these, to expire: the book wants a COMMAND_CLOCK every second
     uint64_t seq;
     uint64_t midnight_ns;
     uint64_t feed_next;    // next stream_seq of the feed

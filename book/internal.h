@@ -1,122 +1,144 @@
 // SPDX-License-Identifier: MIT
 //
-// What the files of the book share and nobody else sees. Orders and far levels live in pools and
-// are named by 32-bit index; index 0 is never used and means none. How it is laid out, and why, is
-// in docs/book.md.
+// What the files of the book share and nobody else sees. Orders, their extras and far levels live
+// in pools and are named by 32-bit index; index 0 is never used and means none. How it is laid out,
+// and why, is in docs/book.md.
+//
+// Prices are compared as ranks: a sale's price itself, a purchase's with all bits turned over. The
+// lower rank is the better price on either side, and RANK_NONE is worse than all.
 #ifndef SLUICE_BOOK_INTERNAL_H
 #define SLUICE_BOOK_INTERNAL_H
 
 #include "book/book.h"
 
 #include <stdalign.h>
+#include <string.h>
 
 #include "numa/invariant.h"
 
-#define NONE                 0u
-#define PRICE_STEP           100u // distance of a ladder's levels when the listing names none: a cent
-#define PRICE_STEP_MAX       65536u
-#define WINDOW_MAX           4096u
-#define WINDOW_MIN           64u
-#define WINDOWS_BYTES        (128ull << 20) // of all instruments' windows: more instruments, narrower ones
-#define FAR_LEVELS_MAX       (1u << 18)
+#define NONE           0u
+#define RANK_NONE      UINT32_MAX
+#define RANK_ANY       (UINT32_MAX - 1) // limit of a market order
+#define PRICE_STEP     100u // distance of a ladder's levels when the listing names none: a cent
+#define PRICE_STEP_MAX 65536u
+#define WINDOW_MAX     4096u
+#define WINDOW_MIN     64u
+#define WINDOWS_BYTES  (128ull << 20) // of all instruments' windows: more instruments, narrower ones
+#define FAR_LEVELS_MAX (1u << 18)
+#define EXTRAS_MAX     (1u << 20)
+#define WHEEL_SECONDS  (1u << 17) // more than an order may live
 
-// With fewer orders all that a command touches is in the second-level cache anyway, and asking for
-// it costs more than it saves (10 ns a command).
-#define PREFETCH_FROM_ORDERS 16384u
-
-enum queue { QUEUE_DISPLAYED = 0, QUEUE_HIDDEN = 1 };
-
-// A resting order. The queue it stands in is its price level's displayed or hidden one.
+// A resting order, or the one being applied.
 struct order {
     uint64_t ref;
     uint32_t user_ref_num;
+    uint32_t open; // shares in the queue: of a reserve order, its slice. 0: a free slot
     uint32_t price;
-    uint32_t open;           // shares
+    uint16_t session;
+    uint16_t instrument;
     uint32_t executed;       // shares, of the whole chain of replacements
     uint32_t next, previous; // in the queue; `next` also links the free list
     uint32_t user_next;      // in the chain of its hash of session, channel and UserRefNum
-    uint32_t ref_next;       // in the chain of its hash of the order reference
-    uint16_t session;
-    uint16_t instrument;
-    uint8_t side; // enum side, as entered or modified
+    uint8_t side;            // enum side, as entered or modified
     uint8_t user_ref_index;
     struct order_attributes attributes;
-    char firm[4];
+    uint32_t extra;
 };
-static_assert(sizeof(struct order) == 56, "with 4 + 4 bytes of table heads: 64 a resting order");
+static_assert(sizeof(struct order) == 48, "with 4 + 4 bytes of tables: 56 a resting order");
 
-// A price level: two queues in time order. Empty when both are.
+// What few orders have: a reserve, an end, a firm that is not their session's.
+struct extra {
+    uint32_t max_floor; // 0: everything is displayed
+    uint32_t reserve;   // open shares beyond the slice
+    uint32_t expire_seconds;
+    uint32_t timer_bucket;               // 1 + the second of the wheel; 0: never
+    uint32_t timer_next, timer_previous; // orders that expire in that second; timer_next also
+                                         // links the free list
+    char firm[4];                        // zeros: the session's
+};
+
+// A price level: a queue in time order.
 struct level {
-    uint32_t head[2], tail[2]; // by enum queue
-    uint64_t quantity;         // displayed shares
-    uint32_t order_count;      // displayed orders
-    uint32_t unused;
+    uint32_t head, tail;
+    uint64_t quantity; // shares in the queue
+    uint32_t order_count;
+    uint32_t unused[3];
 };
 static_assert(sizeof(struct level) == 32, "two a cache line, none across two");
 
-// A level outside the window, or at a price between the ladder's steps: a node of a red-black tree.
+// A level in a red-black tree: child[0] holds the better ones; `parent` also links the free list.
 struct far_level {
     struct level level;
-    uint32_t parent,
-        child[2]; // child[0] holds the better prices; `parent` also links the free list
-    uint32_t price;
+    uint32_t parent, child[2];
+    uint32_t rank;
     bool red;
 };
 
-struct side_levels {
-    uint32_t best;     // price of the best level, 0 when the side is empty
-    uint32_t far_root; // index of a far level
-    uint32_t far_best;
-    bool buy;           // higher prices are better
-    uint64_t summary;   // which words of `occupied` have a bit
-    uint64_t *occupied; // which levels of the window are this side's: a bit each
+struct tree {
+    uint32_t root, best; // far levels
 };
 
-// What nearly every command looks at fits two cache lines; the bitmaps follow.
+// Displayed orders stand in the window or, beyond it, in `far`; the others in trees. What nearly
+// every command looks at is in the first line. All by SIDE_BUY, SIDE_SELL.
 struct instrument {
     alignas(64) uint64_t step_inverse; // 2^63 / step, rounded up: a division by multiplication
+    struct level *window;              // a ring over the steps
     uint32_t step;                     // price distance of the window's levels
     uint32_t base;                     // step number of the window's first level, a multiple of 64
-    struct side_levels sides[2];       // SIDE_BUY, SIDE_SELL
+    uint32_t best[2];                  // rank of the best displayed level
+    uint64_t summary[2];               // which words of `occupied` have a bit
+    uint32_t special_count;            // orders here that are hidden or have an extra
+    alignas(64) struct tree far[2];
+    struct tree hidden[2];
+    struct tree midpoint[2]; // by limit
     char symbol[8];
     uint32_t round_lot;
-    uint64_t occupied[2][WINDOW_MAX / 64];
+    // Which levels of the window have orders, a bit each; purchases from the end, so that a better
+    // price comes first on both sides.
+    alignas(64) uint64_t occupied[2][WINDOW_MAX / 64];
 };
 
 struct session {
-    uint64_t stream_next; // stream_seq of its next event
-    char user_name[6];
+    alignas(64) uint64_t stream_next; // stream_seq of its next event
     char firm[4];
+    char user_name[6];
     uint32_t last_user_ref_num[256]; // by order-flow channel
 };
 
 struct book {
     struct book_limits limits;
     enum book_state state;
+    enum book_state loading_state; // what it will be when the snapshot is whole
     uint16_t shard;
     uint16_t instrument_count;
     uint16_t session_count;
     uint32_t order_count;
     uint32_t free_order;  // used before
     uint32_t fresh_order; // first that never was
-    uint32_t free_far_level, fresh_far_level, far_level_count, far_levels_max;
-    uint32_t window; // levels of an instrument's window, a power of two
+    uint32_t window_mask; // levels of an instrument's window, a power of two, - 1
     uint32_t table_mask;
     uint64_t table_seed; // only speed depends on it: that nobody can choose numbers that collide
     uint64_t seq;
     uint64_t midnight_ns;
     uint64_t last_time_ns;
-    uint64_t event_time_ns; // of the command being applied, since midnight
+    uint64_t event_time_ns;  // of the command being applied, since midnight
+    uint64_t next_second_ns; // since midnight: the first time at which an order may have expired
     uint64_t feed_next;
     uint64_t match_count;
-    char session_id[10];
+    uint64_t slice_count;
     struct instrument *instruments;
-    struct level *windows; // `window` levels for each instrument
     struct session *sessions;
     struct order *orders;
-    struct far_level *far_levels;
     uint32_t *by_user_ref; // heads of the chains
-    uint32_t *by_ref;
+    struct extra *extras;
+    struct far_level *far_levels;
+    uint32_t free_far_level, fresh_far_level, far_level_count, far_levels_max;
+    uint32_t free_extra, fresh_extra, extra_count, extras_max;
+    uint32_t used_up_head, used_up_tail; // orders whose slices the order being applied used up
+    uint32_t timed_count;
+    uint32_t *wheel;   // last order to expire in each second, of a ring linked by timer_next
+    uint32_t *scratch; // of a mass cancel
+    char session_id[10];
 };
 
 // Asks for a line. The empty asm is a side effect: without one gcc 12 takes a function that only
@@ -133,49 +155,31 @@ static inline enum side book_side(uint8_t side)
     return side == SIDE_BUY ? SIDE_BUY : SIDE_SELL;
 }
 
-static inline enum queue order_queue(const struct order *order)
+static inline enum side opposite_of(enum side side)
 {
-    return order->attributes.display == DISPLAY_HIDDEN ? QUEUE_HIDDEN : QUEUE_DISPLAYED;
+    return side == SIDE_BUY ? SIDE_SELL : SIDE_BUY;
 }
 
-// Whether `price` is better than `than` in the side's own sense.
-static inline bool price_better(const struct side_levels *side, uint32_t price, uint32_t than)
+// A price's rank, and a rank's price.
+static inline uint32_t rank_of(enum side side, uint32_t price)
 {
-    return side->buy ? price > than : price < than;
+    return price ^ ((uint32_t)side - 1);
 }
 
-static inline bool level_empty(const struct level *level)
+static inline bool order_displayed(const struct order *order)
 {
-    return level->head[QUEUE_DISPLAYED] == NONE && level->head[QUEUE_HIDDEN] == NONE;
+    return order->attributes.display != DISPLAY_HIDDEN;
 }
 
-// levels.c: an instrument's price levels.
-void levels_open(struct book *book, uint16_t instrument, uint32_t step);
-// The level of a price at which the side is known to have orders: of a resting order, or the best.
-struct level *level_at(const struct book *book, uint16_t instrument, enum side side,
-                       uint32_t price);
-// The level of a price that may have orders, or NULL.
-struct level *level_find(const struct book *book, uint16_t instrument, enum side side,
-                         uint32_t price);
-// The level of a price, made when there is none; NULL when that would take a far level too many.
-struct level *level_claim(struct book *book, uint16_t instrument, enum side side, uint32_t price);
-// The level of a price is empty now: the side's best is another.
-void level_drop(struct book *book, uint16_t instrument, enum side side, uint32_t price);
-// The next worse price that has orders, or 0.
-uint32_t level_after(const struct book *book, uint16_t instrument, enum side side, uint32_t price);
-// Brings in what level_find will look at.
-void level_prefetch(const struct book *book, uint16_t instrument, uint32_t price);
+static inline bool order_special(const struct order *order)
+{
+    return !order_displayed(order) || order->extra != NONE;
+}
 
-// orders.c: the pool, the queues and the two tables.
-bool order_rest(struct book *book, const struct order *order); // a copy, last in its queue
-void order_remove(struct book *book, struct level *level, uint32_t index);
-void order_reduce(struct book *book, struct level *level, uint32_t index, uint32_t quantity);
-struct level *order_level(const struct book *book, const struct order *order);
-void ref_prefetch(const struct book *book, uint64_t ref);
-uint32_t order_by_user_ref(const struct book *book, uint16_t session, uint8_t user_ref_index,
-                           uint32_t user_ref_num);
-uint32_t order_by_ref(const struct book *book, uint64_t ref);
-uint32_t user_ref_head(const struct book *book, uint16_t session, uint8_t user_ref_index,
-                       uint32_t user_ref_num); // index into by_user_ref
+// Open shares that are not in the queue.
+static inline uint32_t order_reserve(const struct book *book, const struct order *order)
+{
+    return order->extra == NONE ? 0 : book->extras[order->extra].reserve;
+}
 
 #endif

@@ -1,27 +1,20 @@
 // SPDX-License-Identifier: MIT
 //
 // Questions to a book, and its hash.
-#include "book/internal.h"
-
-#include <string.h>
-
-static uint32_t best_price(const struct book *book, uint16_t instrument, enum side side)
-{
-    return instrument < book->instrument_count
-               ? book->instruments[instrument].sides[book_side(side)].best
-               : 0;
-}
+#include "book/trade.h"
 
 uint32_t book_depth(const struct book *book, uint16_t instrument, enum side side,
                     struct book_level *levels, uint32_t count)
 {
-    uint32_t found = 0;
-    uint32_t price = best_price(book, instrument, side);
-    while (price != 0 && found < count) {
-        const struct level *level = level_at(book, instrument, book_side(side), price);
-        if (level->order_count > 0)
-            levels[found++] = (struct book_level){price, level->order_count, level->quantity};
-        price = level_after(book, instrument, book_side(side), price);
+    if (instrument >= book->instrument_count)
+        return 0;
+    const struct instrument *listing = &book->instruments[instrument];
+    uint32_t found = 0, rank = listing->best[book_side(side)];
+    for (; rank != RANK_NONE && found < count; found++) {
+        uint32_t price = rank_of(book_side(side), rank);
+        const struct level *level = level_at(book, listing, book_side(side), price);
+        levels[found] = (struct book_level){price, level->order_count, level->quantity};
+        rank = rank_after(book, listing, book_side(side), rank);
     }
     return found;
 }
@@ -37,8 +30,16 @@ uint64_t book_depth_at(const struct book *book, uint16_t instrument, enum side s
 {
     if (instrument >= book->instrument_count)
         return 0;
-    const struct level *level = level_find(book, instrument, book_side(side), price);
-    return level ? level->quantity : 0;
+    const struct instrument *listing = &book->instruments[instrument];
+    uint32_t step = step_of(listing, price);
+    if (in_window(book, listing, step)) {
+        // The other side's, when it is not ours: a price never has both.
+        uint32_t slot = step & book->window_mask, bit = bit_of(book, book_side(side), slot);
+        bool ours = listing->occupied[book_side(side)][bit / 64] >> bit % 64 & 1;
+        return ours ? listing->window[slot].quantity : 0;
+    }
+    uint32_t far = tree_find(book, &listing->far[book_side(side)], rank_of(book_side(side), price));
+    return far == NONE ? 0 : book->far_levels[far].level.quantity;
 }
 
 static bool show_order(const struct book *book, uint32_t index, struct book_order *shown)
@@ -49,7 +50,7 @@ static bool show_order(const struct book *book, uint32_t index, struct book_orde
     *shown = (struct book_order){
         .order_ref = order->ref,
         .user_ref_num = order->user_ref_num,
-        .quantity = order->open,
+        .quantity = order->open + order_reserve(book, order),
         .executed = order->executed,
         .price = order->price,
         .session = order->session,
@@ -57,19 +58,17 @@ static bool show_order(const struct book *book, uint32_t index, struct book_orde
         .side = order->side,
         .user_ref_index = order->user_ref_index,
         .attributes = order->attributes,
+        .displayed = order_displayed(order) ? order->open : 0,
+        .max_floor = order->extra == NONE ? 0 : book->extras[order->extra].max_floor,
+        .expire_seconds = order->extra == NONE ? 0 : book->extras[order->extra].expire_seconds,
     };
     return true;
-}
-
-bool book_find_order(const struct book *book, uint64_t order_ref, struct book_order *order)
-{
-    return show_order(book, order_by_ref(book, order_ref), order);
 }
 
 bool book_find_user_ref(const struct book *book, uint16_t session, uint8_t user_ref_index,
                         uint32_t user_ref_num, struct book_order *order)
 {
-    return show_order(book, order_by_user_ref(book, session, user_ref_index, user_ref_num), order);
+    return show_order(book, order_find(book, session, user_ref_index, user_ref_num), order);
 }
 
 void book_summarise(const struct book *book, struct book_summary *summary)
@@ -80,6 +79,7 @@ void book_summarise(const struct book *book, struct book_summary *summary)
         .instrument_count = book->instrument_count,
         .session_count = book->session_count,
         .order_count = book->order_count,
+        .timed_count = book->timed_count,
         .seq = book->seq,
         .midnight_ns = book->midnight_ns,
         .feed_next = book->feed_next,
@@ -123,7 +123,7 @@ static void hash_text(uint64_t *hash, const char *text, size_t size)
         hash_word(hash, (unsigned char)text[i]);
 }
 
-static void hash_order(uint64_t *hash, const struct order *order)
+static void hash_order(uint64_t *hash, const struct book *book, const struct order *order)
 {
     uint16_t attributes;
     memcpy(&attributes, &order->attributes, sizeof(attributes));
@@ -132,20 +132,41 @@ static void hash_order(uint64_t *hash, const struct order *order)
     hash_word(hash, (uint64_t)order->open << 32 | order->executed);
     hash_word(hash, (uint64_t)order->session << 48 | (uint64_t)order->side << 40 |
                         (uint64_t)order->user_ref_index << 32 | attributes);
-    hash_text(hash, order->firm, sizeof(order->firm));
+    if (order->extra == NONE)
+        return;
+    const struct extra *extra = &book->extras[order->extra];
+    hash_word(hash, (uint64_t)extra->max_floor << 32 | extra->reserve);
+    hash_word(hash, extra->expire_seconds);
+    hash_text(hash, extra->firm, sizeof(extra->firm));
 }
 
-static void hash_side(const struct book *book, uint64_t *hash, uint16_t instrument, enum side side)
+static void hash_queue(uint64_t *hash, const struct book *book, const struct level *level)
 {
-    uint32_t price = best_price(book, instrument, side);
-    for (; price != 0; price = level_after(book, instrument, side, price)) {
-        const struct level *level = level_at(book, instrument, side, price);
-        for (int queue = QUEUE_DISPLAYED; queue <= QUEUE_HIDDEN; queue++) {
-            uint32_t at = level->head[queue];
-            for (; at != NONE; at = book->orders[at].next)
-                hash_order(hash, &book->orders[at]);
-        }
-    }
+    for (uint32_t at = level->head; at != NONE; at = book->orders[at].next)
+        hash_order(hash, book, &book->orders[at]);
+}
+
+static void hash_tree(uint64_t *hash, const struct book *book, const struct tree *tree)
+{
+    for (uint32_t index = tree->best; index != NONE; index = tree_after(book, index))
+        hash_queue(hash, book, &book->far_levels[index].level);
+}
+
+static void hash_side(uint64_t *hash, const struct book *book, const struct instrument *listing,
+                      enum side side)
+{
+    uint32_t rank = listing->best[side];
+    for (; rank != RANK_NONE; rank = rank_after(book, listing, side, rank))
+        hash_queue(hash, book, level_at(book, listing, side, rank_of(side, rank)));
+    hash_tree(hash, book, &listing->hidden[side]);
+    hash_tree(hash, book, &listing->midpoint[side]);
+}
+
+static bool hash_timer(void *hash, const struct order *order, uint32_t seconds)
+{
+    hash_word(hash, order->ref);
+    hash_word(hash, seconds);
+    return true;
 }
 
 static void hash_session(uint64_t *hash, const struct session *session)
@@ -165,6 +186,8 @@ uint64_t book_hash(const struct book *book)
     hash_word(&hash, book->midnight_ns);
     hash_word(&hash, book->feed_next);
     hash_word(&hash, book->match_count);
+    hash_word(&hash, book->slice_count);
+    hash_word(&hash, book->next_second_ns);
     hash_word(&hash, book->shard);
     hash_text(&hash, book->session_id, sizeof(book->session_id));
     hash_word(&hash, book->limits.orders_max);
@@ -175,8 +198,9 @@ uint64_t book_hash(const struct book *book)
         const struct instrument *instrument = &book->instruments[index];
         hash_text(&hash, instrument->symbol, sizeof(instrument->symbol));
         hash_word(&hash, instrument->round_lot);
-        hash_side(book, &hash, index, SIDE_BUY);
-        hash_side(book, &hash, index, SIDE_SELL);
+        hash_side(&hash, book, instrument, SIDE_BUY);
+        hash_side(&hash, book, instrument, SIDE_SELL);
     }
+    timers_each(book, hash_timer, &hash);
     return hash;
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // The matching core a second time, for comparison: the same commands, the same events, written for
-// clarity alone. Resting orders stand in one flat array in the order of their arrival and are
-// scanned for everything; there is no tree, no level, no table, no free list. It shares the
-// language of book.h with the book and nothing else.
+// clarity alone. Resting orders stand in one flat array in the order in which they came to rest
+// (or displayed their last slice) and are scanned for everything; there is no tree, no level, no
+// table, no timer, no free list. It shares the language of book.h with the book and nothing else.
 #ifndef SLUICE_TESTS_UNIT_REFERENCE_H
 #define SLUICE_TESTS_UNIT_REFERENCE_H
 
@@ -15,11 +15,16 @@
 #include "book/book.h"
 
 struct reference_order {
-    uint64_t order_ref; // the seq that created it, and so its time priority
+    uint64_t order_ref; // seq of the command that created it; of its slice once that was refreshed
+    uint64_t created;   // that seq, always
     uint32_t user_ref_num;
     uint32_t quantity; // open
+    uint32_t slice;    // of it displayed
     uint32_t executed; // by the whole chain of replacements
     uint32_t price;
+    uint32_t max_floor;
+    uint32_t expire_seconds;
+    uint64_t expiry_second; // of the day: canceled then; 0: never
     uint16_t session;
     uint16_t instrument;
     uint8_t side;
@@ -45,8 +50,10 @@ struct reference {
     uint64_t seq;
     uint64_t midnight_ns;
     uint64_t last_time_ns;
+    uint64_t second; // of the day, the highest seen
     uint64_t feed_message_count;
     uint64_t match_count;
+    uint64_t slice_count; // refreshed ones
     char session_id[10];
     uint16_t shard;
     uint16_t instrument_count;
@@ -54,7 +61,7 @@ struct reference {
     uint32_t order_count;
     struct reference_instrument *instruments;
     struct reference_session *sessions;
-    struct reference_order *orders; // oldest first
+    struct reference_order *orders; // first in time first
 
     struct event *events; // of the last command
     uint32_t event_count;
@@ -106,6 +113,12 @@ static inline uint8_t reference_feed_side(uint8_t side)
     return side == SIDE_BUY ? SIDE_BUY : SIDE_SELL;
 }
 
+static inline uint8_t reference_opposite(uint8_t side)
+{
+    return side == SIDE_BUY ? SIDE_SELL : SIDE_BUY;
+}
+
+// Of the kind that is displayed, at least with a slice.
 static inline bool reference_displayed(const struct reference_order *order)
 {
     return order->attributes.display != DISPLAY_HIDDEN;
@@ -140,6 +153,17 @@ static inline void reference_emit_canceled(struct reference *r, const struct ref
     event->trade.order_ref = order->order_ref;
 }
 
+static inline void reference_emit_rejected(struct reference *r, const struct command *c,
+                                           uint32_t user_ref_num, uint8_t reason)
+{
+    struct event *event = reference_emit(r, c->session, EVENT_REJECTED);
+    event->user_ref_num = user_ref_num;
+    event->user_ref_index = c->user_ref_index;
+    event->code = reason;
+    if (c->type == COMMAND_ENTER)
+        memcpy(event->order.client_order_id, c->order.client_order_id, 14);
+}
+
 static inline struct event *reference_emit_feed(struct reference *r, enum event_type type,
                                                 const struct reference_order *order,
                                                 uint32_t quantity)
@@ -153,13 +177,18 @@ static inline struct event *reference_emit_feed(struct reference *r, enum event_
     return event;
 }
 
+// The firm an order belongs to: the one it names, else its session's.
+static inline const char *reference_firm(const struct reference *r,
+                                         const struct reference_order *order)
+{
+    return memcmp(order->firm, "\0\0\0\0", 4) ? order->firm : r->sessions[order->session].firm;
+}
+
 static inline void reference_emit_feed_add(struct reference *r, const struct reference_order *order)
 {
-    struct event *event = reference_emit_feed(r, EVENT_FEED_ADD, order, order->quantity);
-    if (order->attributes.display != DISPLAY_ATTRIBUTABLE)
-        return;
-    bool named = memcmp(order->firm, "\0\0\0\0", 4) != 0;
-    memcpy(event->firm, named ? order->firm : r->sessions[order->session].firm, 4);
+    struct event *event = reference_emit_feed(r, EVENT_FEED_ADD, order, order->slice);
+    if (order->attributes.display == DISPLAY_ATTRIBUTABLE)
+        memcpy(event->firm, reference_firm(r, order), 4);
 }
 
 // Orders
@@ -183,78 +212,177 @@ static inline void reference_remove(struct reference *r, struct reference_order 
     r->order_count--;
 }
 
+// Trades only take shares away; who has none left goes here.
+static inline void reference_remove_empty(struct reference *r)
+{
+    for (uint32_t i = r->order_count; i-- > 0;) {
+        if (r->orders[i].quantity == 0)
+            reference_remove(r, &r->orders[i]);
+    }
+}
+
 static inline bool reference_better_price(uint8_t feed_side, uint32_t price, uint32_t than)
 {
     return feed_side == SIDE_BUY ? price > than : price < than;
 }
 
-// The order that executes first, or is closed first, on one side of one instrument: the best price,
-// there the displayed before the hidden, there the oldest.
-static inline struct reference_order *reference_first(const struct reference *r,
-                                                      uint16_t instrument, uint8_t feed_side)
+static inline bool reference_acceptable(uint8_t taker_side, uint32_t limit, uint32_t price)
 {
+    return limit == PRICE_MARKET ||
+           !reference_better_price(reference_opposite(taker_side), limit, price);
+}
+
+// The best displayed price, or the best one worse than `*worse_than`; false when there is none.
+static inline bool reference_next_price(const struct reference *r, uint16_t instrument,
+                                        uint8_t feed_side, const uint32_t *worse_than,
+                                        uint32_t *price)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        const struct reference_order *order = &r->orders[i];
+        if (order->instrument != instrument || reference_feed_side(order->side) != feed_side ||
+            !reference_displayed(order))
+            continue;
+        if (worse_than && !reference_better_price(feed_side, *worse_than, order->price))
+            continue;
+        if (!found || reference_better_price(feed_side, order->price, *price)) {
+            *price = order->price;
+            found = true;
+        }
+    }
+    return found;
+}
+
+// The middle of the displayed market, 0 when there is none.
+static inline uint32_t reference_midpoint(const struct reference *r, uint16_t instrument)
+{
+    uint32_t bid = 0, offer = 0;
+    if (!reference_next_price(r, instrument, SIDE_BUY, NULL, &bid) ||
+        !reference_next_price(r, instrument, SIDE_SELL, NULL, &offer) || offer - bid == 1)
+        return 0;
+    return bid + (offer - bid) / 2;
+}
+
+static inline bool reference_live(const struct reference_order *order, uint32_t midpoint)
+{
+    return midpoint != 0 &&
+           (order->side == SIDE_BUY ? order->price >= midpoint : order->price <= midpoint);
+}
+
+// At which a resting order trades.
+static inline uint32_t reference_price(const struct reference_order *order, uint32_t midpoint)
+{
+    return order->attributes.midpoint ? midpoint : order->price;
+}
+
+enum reference_rank { REFERENCE_SLICE, REFERENCE_RESERVE, REFERENCE_HIDDEN, REFERENCE_MIDPOINT };
+
+static inline enum reference_rank reference_rank(const struct reference_order *order)
+{
+    if (order->attributes.midpoint)
+        return REFERENCE_MIDPOINT;
+    if (!reference_displayed(order))
+        return REFERENCE_HIDDEN;
+    return order->slice ? REFERENCE_SLICE : REFERENCE_RESERVE;
+}
+
+// Shares that are next to trade: of a displayed order the slice, and when that is used up the
+// reserve; else all.
+static inline uint32_t reference_part(const struct reference_order *order)
+{
+    return order->slice ? order->slice : order->quantity;
+}
+
+static inline void reference_take_away(struct reference_order *order, uint32_t shares)
+{
+    order->slice -= order->slice ? shares : 0;
+    order->quantity -= shares;
+    order->executed += shares;
+}
+
+// Whether `a` trades before `b`, which stands behind it in time, on the same side.
+static inline bool reference_ahead(const struct reference_order *a, const struct reference_order *b,
+                                   uint32_t midpoint)
+{
+    uint8_t side = reference_feed_side(a->side);
+    uint32_t a_price = reference_price(a, midpoint), b_price = reference_price(b, midpoint);
+    if (a_price != b_price)
+        return reference_better_price(side, a_price, b_price);
+    if (reference_rank(a) != reference_rank(b))
+        return reference_rank(a) < reference_rank(b);
+    return !reference_better_price(side, b->price, a->price);
+}
+
+// Matching. `midpoint` is the one of the moment when it began.
+
+// The resting order that `taker` would execute against next, if any.
+static inline struct reference_order *reference_maker(const struct reference *r,
+                                                      const struct reference_order *taker,
+                                                      uint32_t midpoint)
+{
+    if (taker->attributes.midpoint && !reference_live(taker, midpoint))
+        return NULL;
+    uint32_t limit = reference_price(taker, midpoint);
     struct reference_order *first = NULL;
     for (uint32_t i = 0; i < r->order_count; i++) {
         struct reference_order *order = &r->orders[i];
-        if (order->instrument != instrument || reference_feed_side(order->side) != feed_side)
+        if (order->instrument != taker->instrument ||
+            reference_feed_side(order->side) != reference_opposite(taker->side) ||
+            (order->attributes.midpoint && !reference_live(order, midpoint)) ||
+            !reference_acceptable(taker->side, limit, reference_price(order, midpoint)))
             continue;
-        if (!first || reference_better_price(feed_side, order->price, first->price) ||
-            (order->price == first->price && reference_displayed(order) &&
-             !reference_displayed(first)))
+        if (!first || !reference_ahead(first, order, midpoint))
             first = order;
     }
     return first;
 }
 
-// The resting order that `taker` would execute against next, if any.
-static inline struct reference_order *reference_maker(const struct reference *r,
-                                                      const struct reference_order *taker)
+static inline uint8_t reference_maker_flag(const struct reference_order *maker)
 {
-    uint8_t opposite = taker->side == SIDE_BUY ? SIDE_SELL : SIDE_BUY;
-    struct reference_order *maker = reference_first(r, taker->instrument, opposite);
-    if (!maker || taker->price == PRICE_MARKET)
-        return maker;
-    if (taker->side == SIDE_BUY)
-        return maker->price <= taker->price ? maker : NULL;
-    return maker->price >= taker->price ? maker : NULL;
+    static const uint8_t flags[] = {'A', 'u', 'J', 'k'};
+    return flags[reference_rank(maker)];
+}
+
+static inline uint8_t reference_taker_flag(const struct reference_order *maker)
+{
+    return maker->attributes.midpoint ? 'm' : 'R';
+}
+
+static inline uint32_t reference_common(const struct reference_order *maker,
+                                        const struct reference_order *taker)
+{
+    uint32_t part = reference_part(maker);
+    return part < taker->quantity ? part : taker->quantity;
 }
 
 static inline void reference_execute(struct reference *r, struct reference_order *maker,
-                                     struct reference_order *taker)
+                                     struct reference_order *taker, uint32_t midpoint)
 {
-    uint32_t quantity = maker->quantity < taker->quantity ? maker->quantity : taker->quantity;
-    bool displayed = reference_displayed(maker);
+    uint32_t quantity = reference_common(maker, taker);
+    uint32_t price = reference_price(maker, midpoint);
+    bool on_display = reference_rank(maker) == REFERENCE_SLICE;
     uint64_t match_number = ++r->match_count;
 
     struct event *event = reference_emit_owner(r, EVENT_EXECUTED, maker, quantity);
-    event->code = displayed ? 'A' : 'J';
+    event->price = price;
+    event->code = reference_maker_flag(maker);
     event->trade.order_ref = maker->order_ref;
     event->trade.match_number = match_number;
 
     event = reference_emit_owner(r, EVENT_EXECUTED, taker, quantity);
-    event->price = maker->price;
-    event->code = 'R';
+    event->price = price;
+    event->code = reference_taker_flag(maker);
     event->trade.order_ref = maker->order_ref;
     event->trade.match_number = match_number;
 
-    enum event_type type = displayed ? EVENT_FEED_EXECUTED : EVENT_FEED_TRADE;
+    enum event_type type = on_display ? EVENT_FEED_EXECUTED : EVENT_FEED_TRADE;
     event = reference_emit_feed(r, type, maker, quantity);
-    event->trade.order_ref = displayed ? maker->order_ref : 0;
+    event->price = price;
+    event->trade.order_ref = on_display ? maker->order_ref : 0;
     event->trade.match_number = match_number;
 
-    taker->quantity -= quantity;
-    taker->executed += quantity;
-    maker->quantity -= quantity;
-    maker->executed += quantity;
-    if (maker->quantity == 0)
-        reference_remove(r, maker);
-}
-
-// The firm an order belongs to: the one it names, else its session's.
-static inline const char *reference_firm(const struct reference *r,
-                                         const struct reference_order *order)
-{
-    return memcmp(order->firm, "\0\0\0\0", 4) ? order->firm : r->sessions[order->session].firm;
+    reference_take_away(taker, quantity);
+    reference_take_away(maker, quantity);
 }
 
 // The taker asked not to trade with its own firm, and the maker is of it.
@@ -269,87 +397,125 @@ static inline bool reference_prevents(const struct reference *r,
 // `told` is the maker or the taker, which loses `removed` shares.
 static inline void reference_emit_prevented(struct reference *r, const struct reference_order *told,
                                             const struct reference_order *maker,
-                                            const struct reference_order *taker, uint32_t removed)
+                                            const struct reference_order *taker, uint32_t midpoint,
+                                            uint32_t removed)
 {
     struct event *event = reference_emit_owner(r, EVENT_PREVENTED, told, removed);
-    event->price = maker->price;
-    event->prevented = maker->quantity < taker->quantity ? maker->quantity : taker->quantity;
-    event->code = told == taker ? 'R' : reference_displayed(maker) ? 'A' : 'J';
+    event->price = reference_price(maker, midpoint);
+    event->prevented = reference_common(maker, taker);
+    event->code = told == taker ? reference_taker_flag(maker) : reference_maker_flag(maker);
     event->trade.order_ref = told->order_ref;
     event->trade.match_number = taker->attributes.self_match;
 }
 
 static inline void reference_prevent(struct reference *r, struct reference_order *maker,
-                                     struct reference_order *taker)
+                                     struct reference_order *taker, uint32_t midpoint)
 {
-    uint32_t both = maker->quantity < taker->quantity ? maker->quantity : taker->quantity;
-    bool displayed = reference_displayed(maker);
-    struct reference_order before = *maker;
-    switch (taker->attributes.self_match) {
-    case SELF_MATCH_DECREMENT:
-        reference_emit_prevented(r, maker, maker, taker, both);
-        reference_emit_prevented(r, taker, maker, taker, both);
-        if (displayed)
-            reference_emit_feed(r, both == maker->quantity ? EVENT_FEED_DELETE : EVENT_FEED_CANCEL,
-                                maker, both);
-        taker->quantity -= both;
-        taker->executed += both;
-        maker->quantity -= both;
-        maker->executed += both;
-        if (maker->quantity == 0)
-            reference_remove(r, maker);
-        return;
-    case SELF_MATCH_CANCEL_OLDEST:
-    case SELF_MATCH_CANCEL_BOTH:
-        reference_emit_prevented(r, maker, maker, taker, maker->quantity);
-        if (displayed)
-            reference_emit_feed(r, EVENT_FEED_DELETE, maker, maker->quantity);
-        reference_remove(r, maker);
-        if (taker->attributes.self_match == SELF_MATCH_CANCEL_OLDEST)
-            return;
+    uint32_t common = reference_common(maker, taker);
+    bool newest = taker->attributes.self_match == SELF_MATCH_CANCEL_NEWEST ||
+                  taker->attributes.self_match == SELF_MATCH_CANCEL_BOTH;
+    bool oldest = taker->attributes.self_match == SELF_MATCH_CANCEL_OLDEST ||
+                  taker->attributes.self_match == SELF_MATCH_CANCEL_BOTH;
+    bool decrement = taker->attributes.self_match == SELF_MATCH_DECREMENT;
+    if (oldest || decrement)
+        reference_emit_prevented(r, maker, maker, taker, midpoint,
+                                 oldest ? maker->quantity : common);
+    if (decrement)
+        reference_emit_prevented(r, taker, maker, taker, midpoint, common);
+    if (maker->slice > 0 && (oldest || decrement)) {
+        uint32_t off = oldest ? maker->slice : common;
+        reference_emit_feed(r, off == maker->slice ? EVENT_FEED_DELETE : EVENT_FEED_CANCEL, maker,
+                            off);
     }
-    reference_emit_prevented(r, taker, &before, taker, taker->quantity);
-    taker->quantity = 0;
+    if (newest)
+        reference_emit_prevented(r, taker, maker, taker, midpoint, taker->quantity);
+    if (decrement) {
+        reference_take_away(taker, common);
+        reference_take_away(maker, common);
+    }
+    if (oldest)
+        maker->quantity = 0;
+    if (newest)
+        taker->quantity = 0;
 }
 
-static inline void reference_match(struct reference *r, struct reference_order *taker)
+static inline void reference_meet(struct reference *r, struct reference_order *maker,
+                                  struct reference_order *taker, uint32_t midpoint)
 {
-    while (taker->quantity > 0) {
-        struct reference_order *maker = reference_maker(r, taker);
-        if (!maker)
-            return;
-        if (reference_prevents(r, taker, maker))
-            reference_prevent(r, maker, taker);
-        else
-            reference_execute(r, maker, taker);
+    if (reference_prevents(r, taker, maker))
+        reference_prevent(r, maker, taker, midpoint);
+    else
+        reference_execute(r, maker, taker, midpoint);
+    reference_remove_empty(r);
+}
+
+static inline void reference_set_slice(struct reference_order *order)
+{
+    order->slice = order->quantity;
+    if (!reference_displayed(order))
+        order->slice = 0;
+    else if (order->max_floor != 0 && order->max_floor < order->quantity)
+        order->slice = order->max_floor;
+}
+
+// Whose slice was used up, and who has shares left, displays a new one: last in time. All are at
+// one price, so that the array has them in the order in which their slices were used up.
+static inline void reference_refresh(struct reference *r)
+{
+    for (uint32_t i = 0; i < r->order_count;) {
+        struct reference_order order = r->orders[i];
+        if (reference_rank(&order) != REFERENCE_RESERVE) {
+            i++;
+            continue;
+        }
+        reference_remove(r, &r->orders[i]);
+        order.order_ref = SLICE_REF | ++r->slice_count;
+        reference_set_slice(&order);
+        struct event *event = reference_emit_owner(r, EVENT_RESTATED, &order, order.slice);
+        event->code = 'R';
+        event->trade.order_ref = order.order_ref;
+        reference_emit_feed_add(r, &order);
+        r->orders[r->order_count++] = order;
     }
+}
+
+static inline void reference_match(struct reference *r, struct reference_order *taker,
+                                   uint32_t midpoint)
+{
+    struct reference_order *maker;
+    while (taker->quantity > 0 && (maker = reference_maker(r, taker, midpoint)))
+        reference_meet(r, maker, taker, midpoint);
+    reference_refresh(r);
 }
 
 // Shares on the other side that the taker could trade with.
 static inline uint64_t reference_available(const struct reference *r,
-                                           const struct reference_order *taker)
+                                           const struct reference_order *taker, uint32_t midpoint)
 {
+    if (taker->attributes.midpoint && !reference_live(taker, midpoint))
+        return 0;
+    uint32_t limit = reference_price(taker, midpoint);
     uint64_t shares = 0;
     for (uint32_t i = 0; i < r->order_count; i++) {
         const struct reference_order *order = &r->orders[i];
-        bool opposite = (order->side == SIDE_BUY) != (taker->side == SIDE_BUY);
-        bool acceptable =
-            taker->price == PRICE_MARKET ||
-            (taker->side == SIDE_BUY ? order->price <= taker->price : order->price >= taker->price);
-        if (opposite && acceptable && order->instrument == taker->instrument &&
+        if (order->instrument == taker->instrument &&
+            reference_feed_side(order->side) == reference_opposite(taker->side) &&
+            (!order->attributes.midpoint || reference_live(order, midpoint)) &&
+            reference_acceptable(taker->side, limit, reference_price(order, midpoint)) &&
             !reference_prevents(r, taker, order))
             shares += order->quantity;
     }
     return shares;
 }
 
-static inline void reference_rest(struct reference *r, const struct reference_order *order)
+static inline void reference_rest(struct reference *r, struct reference_order *order)
 {
+    reference_set_slice(order);
     r->orders[r->order_count++] = *order;
 }
 
 // What is left of an incoming order once it has matched.
-static inline void reference_settle(struct reference *r, const struct reference_order *order)
+static inline void reference_settle(struct reference *r, struct reference_order *order)
 {
     if (order->quantity == 0)
         return;
@@ -366,26 +532,29 @@ static inline void reference_settle(struct reference *r, const struct reference_
 static inline void reference_trade(struct reference *r, struct reference_order *order,
                                    uint32_t min_quantity)
 {
-    if (order->attributes.post_only && reference_maker(r, order)) {
+    uint32_t midpoint = reference_midpoint(r, order->instrument);
+    if (order->attributes.post_only && reference_maker(r, order, midpoint)) {
         reference_emit_canceled(r, order, order->quantity, 'G');
         return;
     }
-    if (min_quantity != 0 && reference_available(r, order) < min_quantity) {
+    if (min_quantity != 0 && reference_available(r, order, midpoint) < min_quantity) {
         reference_emit_canceled(r, order, order->quantity, 'I');
         return;
     }
-    reference_match(r, order);
+    reference_match(r, order, midpoint);
     reference_settle(r, order);
 }
 
-// Take away `removed` shares at the owner's request.
+// Take away `removed` shares at the owner's request: from the reserve first.
 static inline void reference_reduce(struct reference *r, struct reference_order *order,
                                     uint32_t removed)
 {
     order->quantity -= removed;
-    if (reference_displayed(order) && removed > 0)
-        reference_emit_feed(r, order->quantity ? EVENT_FEED_CANCEL : EVENT_FEED_DELETE, order,
-                            removed);
+    if (order->slice > order->quantity) {
+        uint32_t off = order->slice - order->quantity;
+        order->slice = order->quantity;
+        reference_emit_feed(r, order->slice ? EVENT_FEED_CANCEL : EVENT_FEED_DELETE, order, off);
+    }
     if (order->quantity == 0)
         reference_remove(r, order);
 }
@@ -395,6 +564,126 @@ static inline void reference_cancel_all(struct reference *r, struct reference_or
 {
     reference_emit_canceled(r, order, order->quantity, code);
     reference_reduce(r, order, order->quantity);
+}
+
+// Midpoint orders that the market has come to
+
+// The first live midpoint order of a side: by limit, then time.
+static inline struct reference_order *reference_first_live(const struct reference *r,
+                                                           uint16_t instrument, uint8_t feed_side,
+                                                           uint32_t midpoint)
+{
+    struct reference_order *first = NULL;
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        struct reference_order *order = &r->orders[i];
+        if (order->instrument == instrument && reference_feed_side(order->side) == feed_side &&
+            order->attributes.midpoint && reference_live(order, midpoint) &&
+            (!first || reference_better_price(feed_side, order->price, first->price)))
+            first = order;
+    }
+    return first;
+}
+
+// The first hidden order of a side that a midpoint order on the other one would take.
+static inline struct reference_order *reference_first_hidden(const struct reference *r,
+                                                             uint16_t instrument, uint8_t feed_side,
+                                                             uint32_t midpoint)
+{
+    struct reference_order *first = NULL;
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        struct reference_order *order = &r->orders[i];
+        if (order->instrument == instrument && reference_feed_side(order->side) == feed_side &&
+            reference_rank(order) == REFERENCE_HIDDEN &&
+            reference_acceptable(reference_opposite(feed_side), midpoint, order->price) &&
+            (!first || reference_better_price(feed_side, order->price, first->price)))
+            first = order;
+    }
+    return first;
+}
+
+// One trade, or one prevented; false when nothing is left to trade.
+static inline bool reference_trade_resting(struct reference *r, uint16_t instrument)
+{
+    uint32_t midpoint = reference_midpoint(r, instrument);
+    if (midpoint == 0)
+        return false;
+    struct reference_order *purchase = reference_first_live(r, instrument, SIDE_BUY, midpoint);
+    struct reference_order *sale = reference_first_live(r, instrument, SIDE_SELL, midpoint);
+    struct reference_order *hidden_purchase =
+        reference_first_hidden(r, instrument, SIDE_BUY, midpoint);
+    struct reference_order *hidden_sale =
+        reference_first_hidden(r, instrument, SIDE_SELL, midpoint);
+    if (purchase && hidden_sale)
+        reference_meet(r, hidden_sale, purchase, midpoint);
+    else if (sale && hidden_purchase)
+        reference_meet(r, hidden_purchase, sale, midpoint);
+    else if (purchase && sale && purchase->order_ref > sale->order_ref)
+        reference_meet(r, sale, purchase, midpoint);
+    else if (purchase && sale)
+        reference_meet(r, purchase, sale, midpoint);
+    else
+        return false;
+    return true;
+}
+
+static inline bool reference_any_midpoint(const struct reference *r)
+{
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        if (r->orders[i].attributes.midpoint)
+            return true;
+    }
+    return false;
+}
+
+// Instruments that a command has not touched have nothing left to trade already.
+static inline void reference_trade_all_resting(struct reference *r)
+{
+    if (!reference_any_midpoint(r))
+        return;
+    for (uint16_t instrument = 0; instrument < r->instrument_count; instrument++) {
+        while (reference_trade_resting(r, instrument))
+            ;
+    }
+}
+
+// Time
+
+static inline uint64_t reference_second(const struct reference *r)
+{
+    uint64_t time_ns = r->last_time_ns;
+    return time_ns > r->midnight_ns ? (time_ns - r->midnight_ns) / 1000000000 : 0;
+}
+
+static inline bool reference_expires_before(const struct reference_order *a,
+                                            const struct reference_order *b)
+{
+    if (a->expiry_second != b->expiry_second)
+        return a->expiry_second < b->expiry_second;
+    return a->created < b->created;
+}
+
+static inline struct reference_order *reference_first_expired(const struct reference *r)
+{
+    struct reference_order *first = NULL;
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        struct reference_order *order = &r->orders[i];
+        if (order->expiry_second == 0 || order->expiry_second > r->second)
+            continue;
+        if (!first || reference_expires_before(order, first))
+            first = order;
+    }
+    return first;
+}
+
+static inline void reference_expire(struct reference *r)
+{
+    if (reference_second(r) > r->second)
+        r->second = reference_second(r);
+    bool any = false;
+    for (struct reference_order *order; (order = reference_first_expired(r)); any = true)
+        reference_cancel_all(r, order, 'T');
+    if (any)
+        reference_trade_all_resting(r);
 }
 
 // The day
@@ -449,6 +738,24 @@ static inline void reference_apply_start(struct reference *r)
         reference_emit_system(r, session, 'S');
 }
 
+// The order that is closed first on one side of one instrument: the best price, there displayed
+// before hidden, there the first in time; midpoint orders last, by limit and time.
+static inline struct reference_order *reference_first_to_close(const struct reference *r,
+                                                               uint16_t instrument,
+                                                               uint8_t feed_side)
+{
+    struct reference_order *first = NULL;
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        struct reference_order *order = &r->orders[i];
+        if (order->instrument != instrument || reference_feed_side(order->side) != feed_side)
+            continue;
+        bool other_kind = first && order->attributes.midpoint != first->attributes.midpoint;
+        if (!first || (other_kind ? first->attributes.midpoint : !reference_ahead(first, order, 0)))
+            first = order;
+    }
+    return first;
+}
+
 static inline void reference_apply_close(struct reference *r)
 {
     if (r->state == BOOK_CLOSED)
@@ -457,7 +764,7 @@ static inline void reference_apply_close(struct reference *r)
     for (uint16_t instrument = 0; instrument < r->instrument_count; instrument++) {
         for (uint8_t side = SIDE_BUY; side <= SIDE_SELL; side++) {
             struct reference_order *order;
-            while ((order = reference_first(r, instrument, side)))
+            while ((order = reference_first_to_close(r, instrument, side)))
                 reference_cancel_all(r, order, 'E');
         }
     }
@@ -470,9 +777,11 @@ static inline void reference_apply_close(struct reference *r)
 
 // Clients
 
-static inline bool reference_valid_price(uint32_t price)
+static inline bool reference_valid_price(const struct command *c)
 {
-    return price == PRICE_MARKET || (price > 0 && price <= PRICE_MAX);
+    if (c->order.price == PRICE_MARKET)
+        return !c->order.attributes.midpoint;
+    return c->order.price > 0 && c->order.price <= PRICE_MAX;
 }
 
 static inline bool reference_valid_quantity(uint32_t quantity)
@@ -480,16 +789,38 @@ static inline bool reference_valid_quantity(uint32_t quantity)
     return quantity > 0 && quantity <= QUANTITY_MAX;
 }
 
-static inline bool reference_valid_time_in_force(unsigned time_in_force)
+static inline bool reference_valid_display(const struct order_attributes attributes)
 {
-    return time_in_force == TIF_DAY || time_in_force == TIF_IOC;
+    return attributes.midpoint ? attributes.display == DISPLAY_HIDDEN
+                               : attributes.display <= DISPLAY_ATTRIBUTABLE;
 }
 
-// Post-only contradicts an order that can only take.
+static inline bool reference_valid_time_in_force(const struct command *c)
+{
+    uint32_t seconds = c->order.expire_seconds;
+    switch (c->order.attributes.time_in_force) {
+    case TIF_DAY:
+    case TIF_IOC:
+        return seconds == 0;
+    case TIF_GTT:
+        return seconds > 0 && seconds <= EXPIRE_SECONDS_MAX;
+    }
+    return false;
+}
+
+static inline bool reference_valid_max_floor(const struct command *c)
+{
+    return c->order.max_floor == 0 ||
+           (c->order.attributes.time_in_force != TIF_IOC && c->order.price != PRICE_MARKET &&
+            c->order.attributes.display != DISPLAY_HIDDEN);
+}
+
+// Post-only contradicts an order that can only take, or does not know its price.
 static inline bool reference_valid_post_only(const struct command *c)
 {
     return !c->order.attributes.post_only ||
-           (c->order.attributes.time_in_force != TIF_IOC && c->order.price != PRICE_MARKET);
+           (c->order.attributes.time_in_force != TIF_IOC && c->order.price != PRICE_MARKET &&
+            !c->order.attributes.midpoint);
 }
 
 static inline uint8_t reference_enter_verdict(const struct reference *r, const struct command *c)
@@ -504,22 +835,41 @@ static inline uint8_t reference_enter_verdict(const struct reference *r, const s
         return REJECT_INVALID_SIDE;
     if (!reference_valid_quantity(c->order.quantity))
         return REJECT_INVALID_QUANTITY;
-    if (!reference_valid_price(c->order.price))
+    if (!reference_valid_price(c))
         return REJECT_INVALID_PRICE;
-    if (c->order.attributes.display > DISPLAY_ATTRIBUTABLE)
+    if (!reference_valid_display(c->order.attributes))
         return REJECT_INVALID_DISPLAY;
-    if (!reference_valid_time_in_force(c->order.attributes.time_in_force))
+    if (!reference_valid_time_in_force(c))
         return REJECT_OTHER;
     if (c->order.attributes.self_match > SELF_MATCH_DECREMENT)
         return REJECT_INVALID_SELF_MATCH;
     if (c->order.min_quantity != 0 &&
         (c->order.attributes.time_in_force != TIF_IOC || c->order.min_quantity > c->order.quantity))
         return REJECT_INVALID_MIN_QUANTITY;
+    if (!reference_valid_max_floor(c))
+        return REJECT_INVALID_MAX_FLOOR;
     if (!reference_valid_post_only(c))
         return REJECT_OTHER;
     if (r->order_count == r->limits.orders_max)
         return REJECT_PROCESSING_ERROR;
     return REJECT_NONE;
+}
+
+// What an order and a replacement have from their command alike.
+static inline void reference_take_terms(const struct reference *r, struct reference_order *order,
+                                        const struct command *c)
+{
+    order->order_ref = r->seq;
+    order->created = r->seq;
+    order->user_ref_num = c->order.user_ref_num;
+    order->price = c->order.price;
+    order->max_floor = c->order.max_floor;
+    order->expire_seconds = c->order.expire_seconds;
+    order->expiry_second = 0;
+    if (c->order.attributes.time_in_force == TIF_GTT)
+        order->expiry_second = r->second + c->order.expire_seconds + 1;
+    order->attributes = c->order.attributes;
+    order->attributes.reserved = 0;
 }
 
 static inline void reference_apply_enter(struct reference *r, const struct command *c)
@@ -531,27 +881,19 @@ static inline void reference_apply_enter(struct reference *r, const struct comma
 
     uint8_t verdict = reference_enter_verdict(r, c);
     if (verdict != REJECT_NONE) {
-        struct event *event = reference_emit(r, c->session, EVENT_REJECTED);
-        event->user_ref_num = c->order.user_ref_num;
-        event->user_ref_index = c->user_ref_index;
-        event->code = verdict;
-        memcpy(event->order.client_order_id, c->order.client_order_id, 14);
+        reference_emit_rejected(r, c, c->order.user_ref_num, verdict);
         return;
     }
 
     struct reference_order order = {
-        .order_ref = r->seq,
-        .user_ref_num = c->order.user_ref_num,
         .quantity = c->order.quantity,
-        .price = c->order.price,
         .session = c->session,
         .instrument = c->instrument,
         .side = c->side,
         .user_ref_index = c->user_ref_index,
-        .attributes = c->order.attributes,
     };
-    order.attributes.reserved = 0;
     memcpy(order.firm, c->order.firm, 4);
+    reference_take_terms(r, &order, c);
 
     struct event *event = reference_emit_owner(r, EVENT_ACCEPTED, &order, order.quantity);
     memcpy(event->firm, order.firm, 4);
@@ -565,11 +907,10 @@ static inline bool reference_replacement_valid(const struct command *c,
                                                const struct reference_order *old)
 {
     return c->verdict == REJECT_NONE && reference_valid_quantity(c->order.quantity) &&
-           reference_valid_price(c->order.price) &&
-           c->order.attributes.display <= DISPLAY_ATTRIBUTABLE &&
-           reference_valid_time_in_force(c->order.attributes.time_in_force) &&
-           c->order.attributes.self_match <= SELF_MATCH_DECREMENT && reference_valid_post_only(c) &&
-           c->order.quantity > old->executed;
+           reference_valid_price(c) && reference_valid_display(c->order.attributes) &&
+           reference_valid_time_in_force(c) &&
+           c->order.attributes.self_match <= SELF_MATCH_DECREMENT && reference_valid_max_floor(c) &&
+           reference_valid_post_only(c) && c->order.quantity > old->executed;
 }
 
 static inline void reference_apply_replace(struct reference *r, const struct command *c)
@@ -588,30 +929,26 @@ static inline void reference_apply_replace(struct reference *r, const struct com
     struct reference_order old = *found;
     reference_remove(r, found);
     struct reference_order order = old;
-    order.order_ref = r->seq;
-    order.user_ref_num = c->order.user_ref_num;
     order.quantity = c->order.quantity - old.executed;
-    order.price = c->order.price;
-    order.attributes = c->order.attributes;
-    order.attributes.reserved = 0;
+    reference_take_terms(r, &order, c);
 
     struct event *event = reference_emit_owner(r, EVENT_REPLACED, &order, order.quantity);
     event->orig_user_ref_num = old.user_ref_num;
     memcpy(event->order.client_order_id, c->order.client_order_id, 14);
     event->order.attributes = order.attributes;
 
-    bool stays_in_place = reference_displayed(&old) &&
-                          order.attributes.display == old.attributes.display &&
-                          order.attributes.time_in_force != TIF_IOC &&
-                          order.price != PRICE_MARKET && !reference_maker(r, &order);
+    bool stays_in_place =
+        reference_displayed(&old) && order.attributes.display == old.attributes.display &&
+        order.attributes.time_in_force != TIF_IOC && order.price != PRICE_MARKET &&
+        !reference_maker(r, &order, reference_midpoint(r, order.instrument));
     if (stays_in_place) {
-        event = reference_emit_feed(r, EVENT_FEED_REPLACE, &order, order.quantity);
-        event->trade.order_ref = old.order_ref;
         reference_rest(r, &order);
+        event = reference_emit_feed(r, EVENT_FEED_REPLACE, &order, order.slice);
+        event->trade.order_ref = old.order_ref;
         return;
     }
     if (reference_displayed(&old))
-        reference_emit_feed(r, EVENT_FEED_DELETE, &old, old.quantity);
+        reference_emit_feed(r, EVENT_FEED_DELETE, &old, old.slice);
     reference_trade(r, &order, 0);
 }
 
@@ -666,6 +1003,72 @@ static inline void reference_apply_query(struct reference *r, const struct comma
     event->user_ref_index = c->user_ref_index;
 }
 
+// Mass cancel
+
+static inline uint8_t reference_mass_verdict(const struct reference *r, const struct command *c)
+{
+    if (c->verdict != REJECT_NONE)
+        return c->verdict;
+    if (r->state != BOOK_TRADING)
+        return REJECT_DESTINATION_CLOSED;
+    if (c->instrument >= r->instrument_count && c->instrument != NO_INSTRUMENT)
+        return REJECT_INVALID_SYMBOL;
+    return REJECT_NONE;
+}
+
+static inline bool reference_fits(const struct reference *r, const struct command *c,
+                                  const struct reference_order *order)
+{
+    bool any_firm = memcmp(c->mass.firm, "\0\0\0\0", 4) == 0;
+    return (c->mass.session == ANY_SESSION || c->mass.session == order->session) &&
+           (c->instrument == NO_INSTRUMENT || c->instrument == order->instrument) &&
+           (c->mass.side == ANY_SIDE || c->mass.side == order->side) &&
+           (any_firm || memcmp(c->mass.firm, reference_firm(r, order), 4) == 0);
+}
+
+static inline void reference_cancel_fitting(struct reference *r, const struct command *c)
+{
+    for (;;) {
+        struct reference_order *lowest = NULL;
+        for (uint32_t i = 0; i < r->order_count; i++) {
+            struct reference_order *order = &r->orders[i];
+            if (reference_fits(r, c, order) && (!lowest || order->order_ref < lowest->order_ref))
+                lowest = order;
+        }
+        if (!lowest)
+            return;
+        reference_cancel_all(r, lowest, (char)c->mass.reason);
+    }
+}
+
+static inline void reference_apply_mass_cancel(struct reference *r, const struct command *c)
+{
+    if (c->session == ANY_SESSION) {
+        if (c->verdict == REJECT_NONE)
+            reference_cancel_fitting(r, c);
+        return;
+    }
+    if (c->session >= r->session_count)
+        return;
+    uint32_t *last = &r->sessions[c->session].last[c->user_ref_index];
+    if (c->mass.user_ref_num <= *last)
+        return;
+    *last = c->mass.user_ref_num;
+
+    uint8_t verdict = reference_mass_verdict(r, c);
+    if (verdict != REJECT_NONE) {
+        reference_emit_rejected(r, c, c->mass.user_ref_num, verdict);
+        return;
+    }
+    struct event *event = reference_emit(r, c->session, EVENT_MASS_CANCELED);
+    event->user_ref_num = c->mass.user_ref_num;
+    event->user_ref_index = c->user_ref_index;
+    event->instrument = c->instrument;
+    event->side = c->mass.side;
+    memcpy(event->firm, c->mass.firm, 4);
+    reference_cancel_fitting(r, c);
+}
+
 static inline void reference_apply_client(struct reference *r, const struct command *c)
 {
     if (c->session >= r->session_count)
@@ -700,6 +1103,7 @@ static inline void reference_apply(struct reference *r, const struct command *c)
             reference_apply_open(r, c);
         return;
     }
+    reference_expire(r);
     switch (c->type) {
     case COMMAND_INSTRUMENT:
         reference_apply_instrument(r, c);
@@ -713,9 +1117,13 @@ static inline void reference_apply(struct reference *r, const struct command *c)
     case COMMAND_CLOSE:
         reference_apply_close(r);
         break;
+    case COMMAND_MASS_CANCEL:
+        reference_apply_mass_cancel(r, c);
+        break;
     default:
         reference_apply_client(r, c);
     }
+    reference_trade_all_resting(r);
 }
 
 // Queries
@@ -729,31 +1137,10 @@ static inline struct book_level reference_level(const struct reference *r, uint1
         if (order->instrument == instrument && reference_feed_side(order->side) == feed_side &&
             order->price == price && reference_displayed(order)) {
             level.order_count++;
-            level.quantity += order->quantity;
+            level.quantity += order->slice;
         }
     }
     return level;
-}
-
-// The best displayed price, or the best one worse than `*worse_than`; false when there is none.
-static inline bool reference_next_price(const struct reference *r, uint16_t instrument,
-                                        uint8_t feed_side, const uint32_t *worse_than,
-                                        uint32_t *price)
-{
-    bool found = false;
-    for (uint32_t i = 0; i < r->order_count; i++) {
-        const struct reference_order *order = &r->orders[i];
-        if (order->instrument != instrument || reference_feed_side(order->side) != feed_side ||
-            !reference_displayed(order))
-            continue;
-        if (worse_than && !reference_better_price(feed_side, *worse_than, order->price))
-            continue;
-        if (!found || reference_better_price(feed_side, order->price, *price)) {
-            *price = order->price;
-            found = true;
-        }
-    }
-    return found;
 }
 
 static inline uint32_t reference_depth(const struct reference *r, uint16_t instrument,
@@ -767,39 +1154,90 @@ static inline uint32_t reference_depth(const struct reference *r, uint16_t instr
     return found;
 }
 
-static inline const struct reference_order *reference_find_ref(const struct reference *r,
-                                                               uint64_t order_ref)
+static inline uint32_t reference_timed_count(const struct reference *r)
 {
-    for (uint32_t i = 0; i < r->order_count; i++) {
-        if (r->orders[i].order_ref == order_ref)
-            return &r->orders[i];
-    }
-    return NULL;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < r->order_count; i++)
+        count += r->orders[i].expiry_second != 0;
+    return count;
 }
 
-// Never locked or crossed, not even by hidden orders; no order without shares; oldest first.
+// Never locked or crossed, not even by hidden orders.
+static inline bool reference_uncrossed(const struct reference *r, uint16_t instrument)
+{
+    uint32_t bid = 0, offer = UINT32_MAX;
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        const struct reference_order *order = &r->orders[i];
+        if (order->instrument != instrument || order->attributes.midpoint)
+            continue;
+        if (order->side == SIDE_BUY && order->price > bid)
+            bid = order->price;
+        if (order->side != SIDE_BUY && order->price < offer)
+            offer = order->price;
+    }
+    return bid < offer;
+}
+
+// No live midpoint order has anybody to trade with.
+static inline bool reference_settled(const struct reference *r, uint16_t instrument)
+{
+    uint32_t midpoint = reference_midpoint(r, instrument);
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        const struct reference_order *order = &r->orders[i];
+        if (order->instrument == instrument && order->attributes.midpoint &&
+            reference_maker(r, order, midpoint))
+            return false;
+    }
+    return true;
+}
+
+static inline bool reference_order_sound(const struct reference_order *order)
+{
+    if (order->quantity == 0 || order->quantity + order->executed > QUANTITY_MAX)
+        return false;
+    if (!reference_displayed(order))
+        return order->slice == 0;
+    bool whole = order->max_floor == 0 || order->max_floor >= order->quantity;
+    return order->slice > 0 && order->slice <= order->quantity &&
+           (whole || order->slice <= order->max_floor);
+}
+
+// Nothing left to trade; no order without shares; first in time first.
 static inline bool reference_sound(const struct reference *r)
 {
+    uint64_t last_created = 0, last_slice = 0;
     for (uint16_t instrument = 0; instrument < r->instrument_count; instrument++) {
-        const struct reference_order *bid = reference_first(r, instrument, SIDE_BUY);
-        const struct reference_order *offer = reference_first(r, instrument, SIDE_SELL);
-        if (bid && offer && bid->price >= offer->price)
+        if (!reference_uncrossed(r, instrument) || !reference_settled(r, instrument))
             return false;
     }
     for (uint32_t i = 0; i < r->order_count; i++) {
         const struct reference_order *order = &r->orders[i];
-        if (order->quantity == 0 || order->quantity + order->executed > QUANTITY_MAX ||
-            (i > 0 && order->order_ref <= order[-1].order_ref))
+        uint64_t *last = order->order_ref & SLICE_REF ? &last_slice : &last_created;
+        if (!reference_order_sound(order) || order->order_ref <= *last)
             return false;
+        *last = order->order_ref;
     }
     return true;
+}
+
+static inline bool reference_same_order(const struct reference_order *a,
+                                        const struct reference_order *b)
+{
+    return a->order_ref == b->order_ref && a->user_ref_num == b->user_ref_num &&
+           a->quantity == b->quantity && a->slice == b->slice && a->executed == b->executed &&
+           a->price == b->price && a->max_floor == b->max_floor &&
+           a->expire_seconds == b->expire_seconds && a->expiry_second == b->expiry_second &&
+           a->session == b->session && a->instrument == b->instrument && a->side == b->side &&
+           a->user_ref_index == b->user_ref_index &&
+           memcmp(&a->attributes, &b->attributes, sizeof(a->attributes)) == 0;
 }
 
 // Whether two books must answer all that may follow alike.
 static inline bool reference_same_state(const struct reference *a, const struct reference *b)
 {
     if (a->state != b->state || a->seq != b->seq || a->midnight_ns != b->midnight_ns ||
-        a->feed_message_count != b->feed_message_count || a->match_count != b->match_count ||
+        a->second != b->second || a->feed_message_count != b->feed_message_count ||
+        a->match_count != b->match_count || a->slice_count != b->slice_count ||
         a->instrument_count != b->instrument_count || a->session_count != b->session_count ||
         a->order_count != b->order_count || memcmp(&a->limits, &b->limits, sizeof(a->limits)) != 0)
         return false;
@@ -811,15 +1249,14 @@ static inline bool reference_same_state(const struct reference *a, const struct 
             return false;
     }
     for (uint32_t i = 0; i < a->order_count; i++) {
-        const struct reference_order *left = &a->orders[i], *right = &b->orders[i];
-        if (left->order_ref != right->order_ref || left->user_ref_num != right->user_ref_num ||
-            left->quantity != right->quantity || left->executed != right->executed ||
-            left->price != right->price || left->session != right->session ||
-            left->instrument != right->instrument || left->side != right->side ||
-            left->user_ref_index != right->user_ref_index ||
-            left->attributes.display != right->attributes.display ||
-            memcmp(left->firm, right->firm, sizeof(left->firm)) != 0)
+        if (!reference_same_order(&a->orders[i], &b->orders[i]) ||
+            memcmp(reference_firm(a, &a->orders[i]), reference_firm(b, &b->orders[i]), 4) != 0)
             return false;
+        for (uint32_t j = 0; a->orders[i].expiry_second != 0 && j < i; j++) {
+            if (reference_expires_before(&a->orders[i], &a->orders[j]) !=
+                reference_expires_before(&b->orders[i], &b->orders[j]))
+                return false;
+        }
     }
     return true;
 }

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: MIT
+//
+// The state of a book as a stream of records, out and in.
+#include "book/trade.h"
+
+enum {
+    RECORD_LIMITS = 1,
+    RECORD_COUNTS = 2,
+    RECORD_SESSION = 3,
+    RECORD_NUMBERS = 4,
+    RECORD_INSTRUMENT = 5,
+    RECORD_ORDER = 6, // by instrument, side and priority
+    RECORD_TIMER = 7, // of the orders that expire: first to go first
+};
+
+#define VERSION 1
+#define NUMBERS 12u // channels in a record
+
+struct record {
+    uint8_t type;
+    uint8_t version;  // LIMITS
+    uint16_t session; // SESSION, NUMBERS, ORDER, TIMER
+    union {
+        uint32_t first;  // NUMBERS: channel
+        uint8_t channel; // ORDER, TIMER
+    };
+    union {
+        struct {
+            struct book_limits limits;
+            uint16_t shard;
+            uint8_t state;
+            char session_id[10];
+        } day;
+        struct {
+            uint64_t seq, midnight_ns, last_time_ns, next_second_ns, feed_next, match_count,
+                slice_count;
+        } counts;
+        struct {
+            uint64_t stream_next;
+            char user_name[6];
+            char firm[4];
+        } member;
+        uint32_t numbers[NUMBERS];
+        struct {
+            char symbol[8];
+            uint32_t round_lot, step, base;
+        } listing;
+        struct {
+            uint64_t ref;
+            uint32_t user_ref_num, open, price, executed;
+            uint32_t max_floor, reserve, expire_seconds;
+            char firm[4];
+            uint16_t instrument;
+            struct order_attributes attributes;
+            uint8_t side;
+            uint8_t has_extra;
+        } order;
+        struct {
+            uint32_t user_ref_num;
+            uint32_t seconds; // from the book's clock
+        } timer;
+        uint64_t hash; // END
+        uint8_t bytes[56];
+    };
+};
+static_assert(sizeof(struct record) == sizeof(struct book_record), "one is the other");
+
+// --- Out
+
+struct writer {
+    bool (*write)(void *context, const struct book_record *record);
+    void *context;
+};
+
+static bool put(const struct writer *writer, const struct record *record)
+{
+    struct book_record out;
+    memcpy(&out, record, sizeof(out));
+    return writer->write(writer->context, &out);
+}
+
+static bool save_day(const struct book *book, const struct writer *writer)
+{
+    struct record limits = {.type = RECORD_LIMITS, .version = VERSION};
+    limits.day.limits = book->limits;
+    limits.day.shard = book->shard;
+    limits.day.state = (uint8_t)book->state;
+    memcpy(limits.day.session_id, book->session_id, sizeof(book->session_id));
+    struct record counts = {.type = RECORD_COUNTS};
+    counts.counts.seq = book->seq;
+    counts.counts.midnight_ns = book->midnight_ns;
+    counts.counts.last_time_ns = book->last_time_ns;
+    counts.counts.next_second_ns = book->next_second_ns;
+    counts.counts.feed_next = book->feed_next;
+    counts.counts.match_count = book->match_count;
+    counts.counts.slice_count = book->slice_count;
+    return put(writer, &limits) && put(writer, &counts);
+}
+
+static bool save_session(const struct book *book, const struct writer *writer, uint16_t index)
+{
+    const struct session *session = &book->sessions[index];
+    struct record record = {.type = RECORD_SESSION, .session = index};
+    record.member.stream_next = session->stream_next;
+    memcpy(record.member.user_name, session->user_name, sizeof(session->user_name));
+    memcpy(record.member.firm, session->firm, sizeof(session->firm));
+    if (!put(writer, &record))
+        return false;
+    for (uint32_t first = 0; first < 256; first += NUMBERS) {
+        struct record group = {.type = RECORD_NUMBERS, .session = index, .first = first};
+        uint32_t any = 0;
+        for (uint32_t i = 0; i < NUMBERS && first + i < 256; i++)
+            any |= group.numbers[i] = session->last_user_ref_num[first + i];
+        if (any != 0 && !put(writer, &group))
+            return false;
+    }
+    return true;
+}
+
+static bool save_order(const struct book *book, const struct writer *writer,
+                       const struct order *order)
+{
+    struct record record = {
+        .type = RECORD_ORDER, .session = order->session, .channel = order->user_ref_index};
+    record.order.ref = order->ref;
+    record.order.user_ref_num = order->user_ref_num;
+    record.order.open = order->open;
+    record.order.price = order->price;
+    record.order.executed = order->executed;
+    record.order.instrument = order->instrument;
+    record.order.attributes = order->attributes;
+    record.order.side = order->side;
+    if (order->extra != NONE) {
+        const struct extra *extra = &book->extras[order->extra];
+        record.order.has_extra = 1;
+        record.order.max_floor = extra->max_floor;
+        record.order.reserve = extra->reserve;
+        record.order.expire_seconds = extra->expire_seconds;
+        memcpy(record.order.firm, extra->firm, sizeof(extra->firm));
+    }
+    return put(writer, &record);
+}
+
+static bool save_queue(const struct book *book, const struct writer *writer,
+                       const struct level *level)
+{
+    for (uint32_t at = level->head; at != NONE; at = book->orders[at].next)
+        if (!save_order(book, writer, &book->orders[at]))
+            return false;
+    return true;
+}
+
+static bool save_tree(const struct book *book, const struct writer *writer, const struct tree *tree)
+{
+    for (uint32_t index = tree->best; index != NONE; index = tree_after(book, index))
+        if (!save_queue(book, writer, &book->far_levels[index].level))
+            return false;
+    return true;
+}
+
+static bool save_side(const struct book *book, const struct writer *writer,
+                      const struct instrument *listing, enum side side)
+{
+    uint32_t rank = listing->best[side];
+    for (; rank != RANK_NONE; rank = rank_after(book, listing, side, rank))
+        if (!save_queue(book, writer, level_at(book, listing, side, rank_of(side, rank))))
+            return false;
+    return save_tree(book, writer, &listing->hidden[side]) &&
+           save_tree(book, writer, &listing->midpoint[side]);
+}
+
+static bool save_instrument(const struct writer *writer, const struct instrument *listing)
+{
+    struct record record = {.type = RECORD_INSTRUMENT};
+    memcpy(record.listing.symbol, listing->symbol, sizeof(listing->symbol));
+    record.listing.round_lot = listing->round_lot;
+    record.listing.step = listing->step;
+    record.listing.base = listing->base;
+    return put(writer, &record);
+}
+
+static bool save_timer(void *context, const struct order *order, uint32_t seconds)
+{
+    struct record record = {
+        .type = RECORD_TIMER, .session = order->session, .channel = order->user_ref_index};
+    record.timer.user_ref_num = order->user_ref_num;
+    record.timer.seconds = seconds;
+    return put(context, &record);
+}
+
+bool book_save(const struct book *book,
+               bool (*write)(void *context, const struct book_record *record), void *context)
+{
+    struct writer writer = {write, context};
+    if (!save_day(book, &writer))
+        return false;
+    for (uint16_t i = 0; i < book->session_count; i++)
+        if (!save_session(book, &writer, i))
+            return false;
+    for (uint16_t i = 0; i < book->instrument_count; i++)
+        if (!save_instrument(&writer, &book->instruments[i]))
+            return false;
+    for (uint16_t i = 0; i < book->instrument_count; i++)
+        for (enum side side = SIDE_BUY; side <= SIDE_SELL; side++)
+            if (!save_side(book, &writer, &book->instruments[i], side))
+                return false;
+    struct record end = {.type = BOOK_RECORD_END};
+    end.hash = book_hash(book);
+    return timers_each(book, save_timer, &writer) && put(&writer, &end);
+}
+
+// --- In
+
+static const char *load_limits(struct book *book, const struct record *record)
+{
+    if (record->version != VERSION)
+        return "a snapshot of another version";
+    if (record->day.limits.orders_max != book->limits.orders_max ||
+        record->day.limits.instruments_max != book->limits.instruments_max ||
+        record->day.limits.sessions_max != book->limits.sessions_max)
+        return "a snapshot of a book with other limits";
+    if (record->day.state > BOOK_CLOSED)
+        return "no such state";
+    book->shard = record->day.shard;
+    book->loading_state = record->day.state;
+    memcpy(book->session_id, record->day.session_id, sizeof(book->session_id));
+    return NULL;
+}
+
+static const char *load_counts(struct book *book, const struct record *record)
+{
+    if (record->counts.next_second_ns == 0 || record->counts.next_second_ns % 1000000000 != 0)
+        return "no such time";
+    book->seq = record->counts.seq;
+    book->midnight_ns = record->counts.midnight_ns;
+    book->last_time_ns = record->counts.last_time_ns;
+    book->next_second_ns = record->counts.next_second_ns;
+    book->feed_next = record->counts.feed_next;
+    book->match_count = record->counts.match_count;
+    book->slice_count = record->counts.slice_count;
+    return NULL;
+}
+
+static const char *load_session(struct book *book, const struct record *record)
+{
+    if (record->session != book->session_count || book->session_count == book->limits.sessions_max)
+        return "a session out of turn";
+    struct session *session = &book->sessions[book->session_count++];
+    session->stream_next = record->member.stream_next;
+    memcpy(session->user_name, record->member.user_name, sizeof(session->user_name));
+    memcpy(session->firm, record->member.firm, sizeof(session->firm));
+    return NULL;
+}
+
+static const char *load_numbers(struct book *book, const struct record *record)
+{
+    if (record->session >= book->session_count || record->first >= 256)
+        return "numbers of no session";
+    for (uint32_t i = 0; i < NUMBERS && record->first + i < 256; i++)
+        book->sessions[record->session].last_user_ref_num[record->first + i] = record->numbers[i];
+    return NULL;
+}
+
+static const char *load_instrument(struct book *book, const struct record *record)
+{
+    if (book->instrument_count == book->limits.instruments_max)
+        return "an instrument too many";
+    if (record->listing.step == 0 || record->listing.step > PRICE_STEP_MAX ||
+        record->listing.base % 64 != 0 ||
+        record->listing.base > PRICE_MARKET / record->listing.step)
+        return "no such price step";
+    uint16_t index = book->instrument_count++;
+    memcpy(book->instruments[index].symbol, record->listing.symbol, 8);
+    book->instruments[index].round_lot = record->listing.round_lot;
+    levels_open(book, index, record->listing.step, record->listing.base);
+    return NULL;
+}
+
+static const char *order_problem(const struct book *book, const struct record *record)
+{
+    struct order_attributes attributes = record->order.attributes;
+    if (record->session >= book->session_count ||
+        record->order.instrument >= book->instrument_count ||
+        record->order.side > SIDE_SELL_SHORT_EXEMPT)
+        return "an order of nobody, or of nothing";
+    uint64_t total = (uint64_t)record->order.open + record->order.reserve + record->order.executed;
+    if (record->order.open == 0 || total > QUANTITY_MAX || record->order.price - 1 >= PRICE_MAX ||
+        attributes.display > DISPLAY_ATTRIBUTABLE ||
+        (attributes.midpoint && attributes.display != DISPLAY_HIDDEN))
+        return "an order that cannot be";
+    if (record->order.reserve > 0 &&
+        (record->order.max_floor == 0 || attributes.display == DISPLAY_HIDDEN))
+        return "a reserve that cannot be";
+    if (order_find(book, record->session, record->channel, record->order.user_ref_num) != NONE)
+        return "an order twice";
+    const struct instrument *listing = &book->instruments[record->order.instrument];
+    enum side side = book_side(record->order.side), other = opposite_of(side);
+    if (!attributes.midpoint && listing->best[other] <= rank_of(other, record->order.price))
+        return "orders that cross";
+    if (book->order_count == book->limits.orders_max ||
+        (record->order.has_extra && !extra_available(book)))
+        return "an order too many";
+    return NULL;
+}
+
+static const char *load_order(struct book *book, const struct record *record)
+{
+    const char *problem = order_problem(book, record);
+    if (problem)
+        return problem;
+    uint32_t index = order_take(book);
+    struct order *order = &book->orders[index];
+    *order = (struct order){
+        .ref = record->order.ref,
+        .user_ref_num = record->order.user_ref_num,
+        .open = record->order.open,
+        .price = record->order.price,
+        .session = record->session,
+        .instrument = record->order.instrument,
+        .executed = record->order.executed,
+        .side = record->order.side,
+        .user_ref_index = record->channel,
+        .attributes = record->order.attributes,
+    };
+    if (record->order.has_extra) {
+        struct extra *extra = extra_new(book, order);
+        *extra = (struct extra){
+            .max_floor = record->order.max_floor,
+            .reserve = record->order.reserve,
+            .expire_seconds = record->order.expire_seconds,
+        };
+        memcpy(extra->firm, record->order.firm, sizeof(extra->firm));
+    }
+    if (!order_link(book, &book->instruments[order->instrument], index))
+        return "a price level too many";
+    table_add(book, user_ref_head(book, order->session, order->user_ref_index, order->user_ref_num),
+              index);
+    return NULL;
+}
+
+static const char *load_timer(struct book *book, const struct record *record)
+{
+    uint32_t index = order_find(book, record->session, record->channel, record->timer.user_ref_num);
+    if (index == NONE || book->orders[index].extra == NONE)
+        return "an end of no order";
+    if (book->extras[book->orders[index].extra].timer_bucket != 0 || record->timer.seconds == 0 ||
+        record->timer.seconds >= WHEEL_SECONDS)
+        return "an end that cannot be";
+    timer_add(book, index, record->timer.seconds);
+    return NULL;
+}
+
+const char *book_load(struct book *book, const struct book_record *in)
+{
+    struct record record;
+    memcpy(&record, in, sizeof(record));
+    if (book->state != BOOK_NEW)
+        return "a record after the end";
+    switch (record.type) {
+    case RECORD_LIMITS:
+        return load_limits(book, &record);
+    case RECORD_COUNTS:
+        return load_counts(book, &record);
+    case RECORD_SESSION:
+        return load_session(book, &record);
+    case RECORD_NUMBERS:
+        return load_numbers(book, &record);
+    case RECORD_INSTRUMENT:
+        return load_instrument(book, &record);
+    case RECORD_ORDER:
+        return load_order(book, &record);
+    case RECORD_TIMER:
+        return load_timer(book, &record);
+    case BOOK_RECORD_END:
+        book->state = book->loading_state;
+        return book_hash(book) == record.hash ? NULL : "the state's hash differs";
+    default:
+        return "no such record";
+    }
+}

@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: MIT
+//
+// What few orders need: hidden and midpoint queues, reserves, ends, mass cancels. docs/rules.md
+// has the rules.
+#include "book/events.h"
+#include "book/trade.h"
+
+#define NS_PER_SECOND 1000000000ull
+
+// --- Queues that nobody sees
+
+static struct tree *dark_tree(struct instrument *listing, const struct order *order)
+{
+    enum side side = book_side(order->side);
+    return order->attributes.midpoint ? &listing->midpoint[side] : &listing->hidden[side];
+}
+
+static uint32_t order_rank(const struct order *order)
+{
+    return rank_of(book_side(order->side), order->price);
+}
+
+struct level *dark_at(const struct book *book, const struct instrument *listing,
+                      const struct order *order)
+{
+    const struct tree *tree = dark_tree((struct instrument *)listing, order);
+    return &book->far_levels[tree_find(book, tree, order_rank(order))].level;
+}
+
+struct level *dark_claim(struct book *book, struct instrument *listing, const struct order *order)
+{
+    uint32_t index = tree_claim(book, dark_tree(listing, order), order_rank(order));
+    return index == NONE ? NULL : &book->far_levels[index].level;
+}
+
+void dark_drop(struct book *book, struct instrument *listing, const struct order *order)
+{
+    struct tree *tree = dark_tree(listing, order);
+    tree_remove(book, tree, tree_find(book, tree, order_rank(order)));
+}
+
+// --- Extras and the clock
+
+bool extra_available(const struct book *book)
+{
+    return book->extra_count < book->extras_max;
+}
+
+struct extra *extra_new(struct book *book, struct order *order)
+{
+    INVARIANT(extra_available(book));
+    book->extra_count++;
+    order->extra = book->free_extra;
+    if (order->extra != NONE)
+        book->free_extra = book->extras[order->extra].timer_next;
+    else
+        order->extra = book->fresh_extra++;
+    return &book->extras[order->extra];
+}
+
+void extra_take(struct book *book, struct order *order, const struct command *command,
+                const char firm[4])
+{
+    struct extra *extra = extra_new(book, order);
+    *extra = (struct extra){
+        .max_floor = command->order.max_floor,
+        .expire_seconds = command->order.expire_seconds,
+    };
+    if (memcmp(firm, book->sessions[order->session].firm, sizeof(extra->firm)) != 0)
+        memcpy(extra->firm, firm, sizeof(extra->firm));
+}
+
+static uint64_t clock_second(const struct book *book)
+{
+    return book->next_second_ns / NS_PER_SECOND - 1;
+}
+
+static uint32_t wheel_second(uint64_t second)
+{
+    return (uint32_t)second & (WHEEL_SECONDS - 1);
+}
+
+static struct extra *extra_of(const struct book *book, uint32_t index)
+{
+    return &book->extras[book->orders[index].extra];
+}
+
+void timer_add(struct book *book, uint32_t index, uint32_t seconds)
+{
+    struct extra *extra = extra_of(book, index);
+    uint32_t second = wheel_second(clock_second(book) + seconds);
+    uint32_t *last = &book->wheel[second];
+    extra->timer_bucket = second + 1;
+    if (*last == NONE) {
+        extra->timer_next = extra->timer_previous = index;
+    } else {
+        uint32_t first = extra_of(book, *last)->timer_next;
+        extra->timer_next = first;
+        extra->timer_previous = *last;
+        extra_of(book, *last)->timer_next = index;
+        extra_of(book, first)->timer_previous = index;
+    }
+    *last = index;
+    book->timed_count++;
+}
+
+static void timer_remove(struct book *book, uint32_t index)
+{
+    struct extra *extra = extra_of(book, index);
+    uint32_t *last = &book->wheel[extra->timer_bucket - 1];
+    extra_of(book, extra->timer_previous)->timer_next = extra->timer_next;
+    extra_of(book, extra->timer_next)->timer_previous = extra->timer_previous;
+    if (*last == index)
+        *last = extra->timer_previous == index ? NONE : extra->timer_previous;
+    extra->timer_bucket = 0;
+    book->timed_count--;
+}
+
+bool timers_each(const struct book *book,
+                 bool (*visit)(void *context, const struct order *order, uint32_t seconds),
+                 void *context)
+{
+    uint32_t left = book->timed_count;
+    for (uint32_t seconds = 1; left > 0 && seconds <= WHEEL_SECONDS; seconds++) {
+        uint32_t last = book->wheel[wheel_second(clock_second(book) + seconds)];
+        for (uint32_t at = NONE; at != last; left--) {
+            at = extra_of(book, at == NONE ? last : at)->timer_next;
+            if (!visit(context, &book->orders[at], seconds))
+                return false;
+        }
+    }
+    return true;
+}
+
+void extra_rest(struct book *book, uint32_t index)
+{
+    struct order *order = &book->orders[index];
+    struct extra *extra = extra_of(book, index);
+    if (extra->max_floor != 0 && extra->max_floor < order->open) {
+        extra->reserve = order->open - extra->max_floor;
+        order->open = extra->max_floor;
+    }
+    if (extra->expire_seconds != 0)
+        timer_add(book, index, extra->expire_seconds + 1);
+}
+
+void extra_leave(struct book *book, uint32_t index)
+{
+    struct extra *extra = extra_of(book, index);
+    if (extra->timer_bucket != 0)
+        timer_remove(book, index);
+    extra->timer_next = book->free_extra;
+    book->free_extra = book->orders[index].extra;
+    book->extra_count--;
+}
+
+static void settle_all(struct book *book, struct event_sink *sink)
+{
+    for (uint16_t index = 0; index < book->instrument_count; index++)
+        settle(book, sink, &book->instruments[index]);
+}
+
+void expire(struct book *book, struct event_sink *sink)
+{
+    uint64_t second = clock_second(book), now = book->event_time_ns / NS_PER_SECOND;
+    book->next_second_ns = (now + 1) * NS_PER_SECOND;
+    if (book->timed_count == 0)
+        return;
+    uint64_t last = now - second < WHEEL_SECONDS ? now : second + WHEEL_SECONDS;
+    uint32_t before = book->timed_count;
+    while (second < last && book->timed_count > 0) {
+        uint32_t *bucket = &book->wheel[wheel_second(++second)];
+        while (*bucket != NONE)
+            cancel_resting(book, sink, extra_of(book, *bucket)->timer_next, 'T');
+    }
+    if (book->timed_count != before)
+        settle_all(book, sink);
+}
+
+// --- Matching where there are more than displayed orders
+
+uint32_t midpoint_of(const struct instrument *listing)
+{
+    if (listing->best[SIDE_BUY] == RANK_NONE || listing->best[SIDE_SELL] == RANK_NONE)
+        return 0;
+    uint32_t bid = rank_of(SIDE_BUY, listing->best[SIDE_BUY]);
+    uint32_t ask = rank_of(SIDE_SELL, listing->best[SIDE_SELL]);
+    return ask - bid < 2 ? 0 : bid + (ask - bid) / 2;
+}
+
+// The first live midpoint order of a side, or NONE.
+static uint32_t live_midpoint(const struct book *book, const struct instrument *listing,
+                              enum side side, uint32_t midpoint)
+{
+    uint32_t best = listing->midpoint[side].best;
+    if (midpoint == 0 || best == NONE || book->far_levels[best].rank > rank_of(side, midpoint))
+        return NONE;
+    return best;
+}
+
+struct maker special_maker(const struct book *book, const struct taker *taker)
+{
+    const struct instrument *listing = taker->listing;
+    enum side side = taker->opposite;
+    struct maker maker = {.index = NONE};
+    uint32_t best = listing->best[side];
+    if (best != RANK_NONE) {
+        maker.price = rank_of(side, best);
+        maker.level = level_at(book, listing, side, maker.price);
+        maker.index = maker.level->head;
+    }
+    const struct order *used_up = &book->orders[book->used_up_head];
+    if (book->used_up_head != NONE && order_rank(used_up) < best) {
+        best = order_rank(used_up);
+        maker = (struct maker){book->used_up_head, used_up->price, NULL, PART_RESERVE};
+    }
+    struct far_level *hidden = &book->far_levels[listing->hidden[side].best];
+    if (listing->hidden[side].best != NONE && hidden->rank < best) {
+        best = hidden->rank;
+        maker =
+            (struct maker){hidden->level.head, rank_of(side, best), &hidden->level, PART_HIDDEN};
+    }
+    uint32_t live = live_midpoint(book, listing, side, taker->midpoint);
+    if (live != NONE && rank_of(side, taker->midpoint) < best) {
+        best = rank_of(side, taker->midpoint);
+        struct level *level = &book->far_levels[live].level;
+        maker = (struct maker){level->head, taker->midpoint, level, PART_MIDPOINT};
+    }
+    if (best > taker->limit)
+        maker.index = NONE;
+    return maker;
+}
+
+static uint64_t tree_available(const struct book *book, const struct taker *taker,
+                               const struct tree *tree, uint32_t limit, uint64_t wanted)
+{
+    uint64_t found = 0;
+    for (uint32_t index = tree->best;
+         index != NONE && book->far_levels[index].rank <= limit && found < wanted;
+         index = tree_after(book, index))
+        for (uint32_t at = book->far_levels[index].level.head; at != NONE && found < wanted;
+             at = book->orders[at].next)
+            if (!self_matched(book, taker->order, &book->orders[at]))
+                found += book->orders[at].open;
+    return found;
+}
+
+uint64_t special_available(const struct book *book, const struct taker *taker, uint64_t wanted)
+{
+    const struct instrument *listing = taker->listing;
+    uint64_t found =
+        tree_available(book, taker, &listing->hidden[taker->opposite], taker->limit, wanted);
+    uint32_t rank = rank_of(taker->opposite, taker->midpoint);
+    if (taker->midpoint != 0 && rank <= taker->limit)
+        found += tree_available(book, taker, &listing->midpoint[taker->opposite], rank, wanted);
+    return found;
+}
+
+// --- Reserves
+
+static uint32_t used_up_first(struct book *book)
+{
+    uint32_t index = book->used_up_head;
+    book->used_up_head = book->orders[index].next;
+    if (book->used_up_head == NONE)
+        book->used_up_tail = NONE;
+    return index;
+}
+
+void used_up_first_done(struct book *book)
+{
+    uint32_t index = used_up_first(book);
+    table_remove(book, index);
+    order_give(book, index);
+}
+
+void used_up_refresh(struct book *book, struct event_sink *sink, struct instrument *listing)
+{
+    while (book->used_up_head != NONE) {
+        uint32_t index = used_up_first(book);
+        struct order *order = &book->orders[index];
+        struct extra *extra = extra_of(book, index);
+        order->open = extra->reserve < extra->max_floor ? extra->reserve : extra->max_floor;
+        extra->reserve -= order->open;
+        if (!order_link(book, listing, index)) { // too many price levels
+            emit_changed(book, sink, EVENT_CANCELED, order, order->open + extra->reserve, 'Z');
+            table_remove(book, index);
+            order_give(book, index);
+            continue;
+        }
+        order->ref = SLICE_REF | ++book->slice_count;
+        emit_changed(book, sink, EVENT_RESTATED, order, order->open, 'R');
+        emit_add(book, sink, order);
+    }
+}
+
+// --- Settling
+
+// The next trade that a moved midpoint has made acceptable: false when there is none.
+static bool next_pair(struct book *book, struct instrument *listing, struct taker *taker,
+                      struct maker *maker)
+{
+    uint32_t midpoint = midpoint_of(listing);
+    uint32_t live[2] = {live_midpoint(book, listing, SIDE_BUY, midpoint),
+                        live_midpoint(book, listing, SIDE_SELL, midpoint)};
+    for (enum side side = SIDE_BUY; side <= SIDE_SELL; side++) {
+        enum side other = opposite_of(side);
+        uint32_t hidden = listing->hidden[other].best;
+        if (live[side] == NONE || hidden == NONE ||
+            book->far_levels[hidden].rank > rank_of(other, midpoint))
+            continue;
+        struct level *level = &book->far_levels[hidden].level;
+        taker->order = &book->orders[book->far_levels[live[side]].level.head];
+        taker->opposite = other;
+        *maker = (struct maker){level->head, book->orders[level->head].price, level, PART_HIDDEN};
+        return true;
+    }
+    if (live[SIDE_BUY] == NONE || live[SIDE_SELL] == NONE)
+        return false;
+    uint32_t buy = book->far_levels[live[SIDE_BUY]].level.head;
+    uint32_t sell = book->far_levels[live[SIDE_SELL]].level.head;
+    enum side taking = book->orders[buy].ref > book->orders[sell].ref ? SIDE_BUY : SIDE_SELL;
+    taker->opposite = opposite_of(taking);
+    taker->order = &book->orders[taking == SIDE_BUY ? buy : sell];
+    *maker = (struct maker){taking == SIDE_BUY ? sell : buy, midpoint,
+                            &book->far_levels[live[taker->opposite]].level, PART_MIDPOINT};
+    return true;
+}
+
+void settle(struct book *book, struct event_sink *sink, struct instrument *listing)
+{
+    struct taker taker = {.listing = listing, .special = true};
+    struct maker maker;
+    if ((listing->midpoint[SIDE_BUY].best | listing->midpoint[SIDE_SELL].best) == NONE)
+        return;
+    while (next_pair(book, listing, &taker, &maker)) {
+        struct order *order = taker.order;
+        struct level *level = dark_at(book, listing, order);
+        uint32_t open = order->open;
+        meet(book, sink, &taker, &maker);
+        level->quantity -= open - order->open;
+        if (order->open == 0)
+            order_remove(book, listing, level, (uint32_t)(order - book->orders));
+    }
+}
+
+// --- Mass cancel
+
+static bool in_scope(const struct book *book, const struct command *command,
+                     const struct order *order)
+{
+    static const char any_firm[4];
+    return (command->mass.session == ANY_SESSION || command->mass.session == order->session) &&
+           (command->instrument == NO_INSTRUMENT || command->instrument == order->instrument) &&
+           (command->mass.side == ANY_SIDE || command->mass.side == order->side) &&
+           (memcmp(command->mass.firm, any_firm, 4) == 0 ||
+            memcmp(command->mass.firm, firm_of(book, order), 4) == 0);
+}
+
+static void sift_down(const struct book *book, uint32_t *heap, uint32_t at, uint32_t count)
+{
+    for (;;) {
+        uint32_t child = 2 * at + 1;
+        if (child >= count)
+            return;
+        if (child + 1 < count && book->orders[heap[child + 1]].ref > book->orders[heap[child]].ref)
+            child++;
+        if (book->orders[heap[child]].ref < book->orders[heap[at]].ref)
+            return;
+        uint32_t swapped = heap[at];
+        heap[at] = heap[child];
+        heap[child] = swapped;
+        at = child;
+    }
+}
+
+// By order reference, lowest first. Heapsort: in place, and never quadratic.
+static void sort_by_ref(const struct book *book, uint32_t *orders, uint32_t count)
+{
+    for (uint32_t i = count / 2; i-- > 0;)
+        sift_down(book, orders, i, count);
+    for (uint32_t last = count; last-- > 1;) {
+        uint32_t swapped = orders[0];
+        orders[0] = orders[last];
+        orders[last] = swapped;
+        sift_down(book, orders, 0, last);
+    }
+}
+
+static enum reject_reason mass_cancel_check(const struct book *book, const struct command *command)
+{
+    if (command->verdict != REJECT_NONE)
+        return command->verdict;
+    if (book->state != BOOK_TRADING)
+        return REJECT_DESTINATION_CLOSED;
+    if (command->instrument >= book->instrument_count && command->instrument != NO_INSTRUMENT)
+        return REJECT_INVALID_SYMBOL;
+    return REJECT_NONE;
+}
+
+// Looks at the whole pool once, in the order of memory: no list has to be kept for it on the way of
+// every order.
+void apply_mass_cancel(struct book *book, const struct command *command, struct event_sink *sink)
+{
+    if (command->session != ANY_SESSION) {
+        if (!consume_user_ref(book, command))
+            return;
+        enum reject_reason reason = mass_cancel_check(book, command);
+        if (reason != REJECT_NONE) {
+            reject(book, command, sink, reason);
+            return;
+        }
+        struct event *event = emit_rare(book, sink, EVENT_MASS_CANCELED, command->session);
+        event->user_ref_num = command->mass.user_ref_num;
+        event->user_ref_index = command->user_ref_index;
+        event->instrument = command->instrument;
+        event->side = command->mass.side;
+        memcpy(event->firm, command->mass.firm, sizeof(event->firm));
+    } else if (command->verdict != REJECT_NONE) {
+        return;
+    }
+    uint32_t count = 0;
+    for (uint32_t index = 1; index < book->fresh_order; index++)
+        if (book->orders[index].open > 0 && in_scope(book, command, &book->orders[index]))
+            book->scratch[count++] = index;
+    sort_by_ref(book, book->scratch, count);
+    for (uint32_t i = 0; i < count; i++)
+        cancel_resting(book, sink, book->scratch[i], (char)command->mass.reason);
+    settle_all(book, sink);
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+//
+// The rules of trading: commands of orders (trade.c), and what few orders need (special.c).
+#ifndef SLUICE_BOOK_TRADE_H
+#define SLUICE_BOOK_TRADE_H
+
+#include "book/orders.h"
+
+// book.c
+
+void apply_open(struct book *book, const struct command *command, struct event_sink *sink);
+// What the operator asks; only while the day is open.
+void apply_control(struct book *book, const struct command *command, struct event_sink *sink);
+void apply_query(struct book *book, const struct command *command, struct event_sink *sink);
+
+// trade.c
+
+// Takes a new UserRefNum: false when it is not above the channel's last, a retransmission.
+bool consume_user_ref(struct book *book, const struct command *command);
+void reject(struct book *book, const struct command *command, struct event_sink *sink,
+            enum reject_reason reason);
+// Takes a resting order out and tells its owner and the feed.
+void cancel_resting(struct book *book, struct event_sink *sink, uint32_t index, char reason);
+// The firm an order is of: the one it names, else its session's.
+const char *firm_of(const struct book *book, const struct order *order);
+// Tells the feed of an order, or a slice, that has come to rest.
+void emit_add(struct book *book, struct event_sink *sink, const struct order *order);
+
+// What an incoming order may trade with next: a part of a resting order, at a price.
+enum part { PART_DISPLAYED, PART_RESERVE, PART_HIDDEN, PART_MIDPOINT };
+struct maker {
+    uint32_t index; // NONE: nothing
+    uint32_t price;
+    struct level *level; // where the order stands; of a reserve NULL
+    enum part part;
+};
+
+// An order being matched.
+struct taker {
+    struct order *order;
+    struct instrument *listing;
+    enum side opposite;
+    uint32_t limit;    // rank, on the opposite side, of the worst price acceptable; 0 for none
+    uint32_t midpoint; // price, as matching began, or 0
+    bool special;      // there may be more than displayed orders
+};
+
+// The two trade, or their self-match is prevented.
+void meet(struct book *book, struct event_sink *sink, struct taker *taker,
+          const struct maker *maker);
+
+// special.c
+
+void apply_mass_cancel(struct book *book, const struct command *command, struct event_sink *sink);
+// The book's clock: what has expired by the command's time is cancelled.
+void expire(struct book *book, struct event_sink *sink);
+// The price of live midpoint orders, or 0.
+uint32_t midpoint_of(const struct instrument *listing);
+// The next maker where there are more than displayed orders.
+struct maker special_maker(const struct book *book, const struct taker *taker);
+// Shares of reserves, hidden and midpoint orders acceptable to the taker, counted up to `wanted`.
+uint64_t special_available(const struct book *book, const struct taker *taker, uint64_t wanted);
+// The first of the orders whose slices are used up has no reserve left, or gets a new slice.
+void used_up_first_done(struct book *book);
+void used_up_refresh(struct book *book, struct event_sink *sink, struct instrument *listing);
+// Trades what a moving midpoint has made acceptable.
+void settle(struct book *book, struct event_sink *sink, struct instrument *listing);
+// Whether an extra could be had now; and one for an order, filled from its command.
+bool extra_available(const struct book *book);
+void extra_take(struct book *book, struct order *order, const struct command *command,
+                const char firm[4]);
+struct extra *extra_new(struct book *book, struct order *order); // undefined
+
+// Puts an order that rests into the list of those that expire so many seconds after the book's
+// clock.
+void timer_add(struct book *book, uint32_t index, uint32_t seconds);
+// Visits these, first to go first, until `visit` returns false. Returns whether it never did.
+bool timers_each(const struct book *book,
+                 bool (*visit)(void *context, const struct order *order, uint32_t seconds),
+                 void *context);
+
+bool self_matched(const struct book *book, const struct order *taker, const struct order *maker);
+
+#endif
