@@ -86,6 +86,12 @@ $(B)/%.o: %.cc Makefile
 $(B)/tests/bench/bench_book: $(B)/tests/bench/book_tape.o $(B)/tests/bench/peer_map.o
 $(B)/tests/bench/bench_book: LDLIBS += -lstdc++
 
+# The fuzzer is clang's; the book under it is built with the same sanitizers, so from source.
+$(B)/tests/fuzz/%: tests/fuzz/%.c tests/unit/compare.h tests/unit/reference.h $(wildcard book/*.[ch]) numa/invariant.h Makefile
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(CFLAGS)) -fsanitize=fuzzer,address,undefined \
+	    -fno-sanitize-recover=all $(filter %.c,$^) -o $@
+
 unit: $(unit)
 
 packages:

@@ -275,7 +275,8 @@ struct comparison {
     struct book_memory memory;
     struct book *book;
     struct collector collector;
-    // The same commands again in other memory, prefetched, through a sink of another size.
+    // The same commands again in other memory, prefetched, through a sink of another size; and now
+    // and then from a snapshot on.
     struct book_memory twin_memory;
     struct book *twin;
     struct collector twin_collector;
@@ -475,6 +476,20 @@ static inline void compare_summary(struct comparison *c)
     AGREE(memcmp(&s.limits, &r->limits, sizeof(s.limits)) == 0, "summary: limits");
 }
 
+static inline bool load_record(void *context, const struct book_record *record)
+{
+    const char *problem = book_load(context, record);
+    AGREE(!problem, "book_load: %s", problem);
+    return true;
+}
+
+// The second book becomes what loading a snapshot of the first makes of its memory.
+static inline void reload_twin(struct comparison *c)
+{
+    c->twin = book_open(c->twin_memory.book, &c->reference.limits);
+    AGREE(book_save(c->book, load_record, c->twin), "book_save stopped");
+}
+
 static inline void compare_state(struct comparison *c)
 {
     const struct reference *r = &c->reference;
@@ -497,6 +512,8 @@ static inline void compare_state(struct comparison *c)
           twin);
     AGREE(memory_guards_intact(&c->memory) && memory_guards_intact(&c->twin_memory),
           "bytes outside of the book's memory were written");
+    if (random_below(&c->random, 4) == 0)
+        reload_twin(c);
 }
 
 // comparison_apply: give the next command to all.
