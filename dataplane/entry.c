@@ -6,6 +6,8 @@
 #define HEARTBEAT_NS 1000000000ull  // UFO leaves the interval open: one second
 #define TIMEOUT_NS   10000000000ull // UFO section 4.3
 
+#define SECOND_NS    1000000000ull
+
 #define NOBODY       UINT32_MAX
 
 static uint32_t bound_slots(uint32_t session_max)
@@ -179,6 +181,21 @@ static uint8_t login_refusal(const struct entry *entry, uint32_t index,
     return session_fits && !over ? 0 : UFO_REJECT_INVALID_SESSION;
 }
 
+// Remembers how long the book wants to be told the time for the sake of this command. What is
+// refused elsewhere, or dropped with its datagram, costs some clock commands and nothing else.
+static void mind_expiry(struct entry *entry, const struct command *command)
+{
+    bool enters = command->type == COMMAND_ENTER || command->type == COMMAND_REPLACE;
+    if (!enters || command->order.attributes.time_in_force != TIF_GTT ||
+        command->order.expire_seconds > EXPIRE_SECONDS_MAX)
+        return;
+    uint64_t from_ns =
+        command->time_ns > entry->commanded_ns ? command->time_ns : entry->commanded_ns;
+    uint64_t until_ns = (from_ns / SECOND_NS + command->order.expire_seconds + 1) * SECOND_NS;
+    if (until_ns > entry->timed_until_ns)
+        entry->timed_until_ns = until_ns;
+}
+
 // Decodes each U block into the ring's next slots, uncommitted, up to a logoff. The number of
 // commands, or -1 with the verdict that drops the whole datagram.
 static int decode_orders(struct entry *entry, uint32_t index, const struct packet *packet,
@@ -209,6 +226,9 @@ static int decode_orders(struct entry *entry, uint32_t index, const struct packe
         }
         command->session = (uint16_t)index;
         command->time_ns = time_ns;
+        if (command->type == COMMAND_MASS_CANCEL)
+            command->mass.session = (uint16_t)index; // nobody else's orders
+        mind_expiry(entry, command);
         bool adds_risk = command->type == COMMAND_ENTER || command->type == COMMAND_REPLACE;
         if (cancel_only && adds_risk && command->verdict == REJECT_NONE)
             command->verdict = REJECT_PROCESSING_ERROR;
@@ -293,6 +313,8 @@ static enum entry_verdict receive(struct entry *entry, const struct packet *pack
     if (decoded != (int)block_count)
         serve_blocks(entry, index, packet, block_count);
     ring_commit(entry->commands, (uint32_t)decoded);
+    if (decoded > 0 && time_ns > entry->commanded_ns)
+        entry->commanded_ns = time_ns;
     *count = (uint32_t)decoded;
     return ENTRY_TAKEN;
 }
@@ -304,6 +326,20 @@ uint32_t entry_receive(struct entry *entry, const struct packet *packet, uint64_
     entry->counters.datagrams[receive(entry, packet, now_ns, time_ns, &count)]++;
     entry->counters.commands += count;
     return count;
+}
+
+// The book counts seconds from the day's midnight, which is a whole number of them since 1970.
+bool entry_clock(struct entry *entry, uint64_t time_ns)
+{
+    if (entry->commanded_ns >= entry->timed_until_ns ||
+        time_ns / SECOND_NS <= entry->commanded_ns / SECOND_NS ||
+        ring_writable(entry->commands, 1) == 0)
+        return false;
+    *(struct command *)ring_write_slot(entry->commands, 0) =
+        (struct command){.type = COMMAND_CLOCK, .time_ns = time_ns};
+    ring_commit(entry->commands, 1);
+    entry->commanded_ns = time_ns;
+    return true;
 }
 
 bool entry_release(struct entry *entry, const struct event *event)

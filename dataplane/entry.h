@@ -65,6 +65,8 @@ struct entry {
     struct ring *commands; // to the shard
     char session_id[10];
     const _Atomic bool *cancel_only; // the disk is full: orders that add risk are refused
+    uint64_t commanded_ns;           // latest time of any command so far, ns since 1970
+    uint64_t timed_until_ns; // a command of this time or later ends the last good-till-time order
     uint32_t session_count, session_max;
     struct entry_session *sessions;
     uint32_t bound_mask;
@@ -78,7 +80,7 @@ size_t entry_memory_size(uint32_t session_max);
 size_t entry_stream_size(uint32_t history_count);
 
 // entry_init: no sessions yet. `memory` is 64-byte aligned and stays the caller's, as do the fields
-// from port to cancel_only, which the caller fills in.
+// from port to timed_until_ns, which the caller fills in.
 void entry_init(struct entry *entry, void *memory, uint32_t session_max);
 
 // entry_add_session: the session with the next index, with its stream in `memory` (64-byte aligned,
@@ -90,6 +92,11 @@ void entry_add_session(struct entry *entry, const struct config_session *who, vo
 // arrival time that goes into the commands. Returns how many commands were put into the ring.
 uint32_t entry_receive(struct entry *entry, const struct packet *packet, uint64_t now_ns,
                        uint64_t time_ns);
+
+// entry_clock: it is `time_ns` (since 1970). While good-till-time orders may rest, puts a clock
+// command into the ring when no other has come in this second of the day, so that they end without
+// anybody sending anything. True when it did.
+bool entry_clock(struct entry *entry, uint64_t time_ns);
 
 // entry_release: an event whose command is durable. Call entry_flush soon. False, and nothing done,
 // when the session's stream is full of unsent events.

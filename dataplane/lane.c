@@ -178,6 +178,19 @@ static void open_gate(struct lane *lane, const struct journal_progress *progress
     lane->entry.cancel_only = &lane->cancel_only;
 }
 
+// How long recovered orders have to live is the book's to know: a day at most.
+static void resume_clock(struct lane *lane)
+{
+    struct book_summary summary;
+    if (!lane->shard.book)
+        return;
+    book_summarise(lane->shard.book, &summary);
+    lane->entry.commanded_ns = summary.last_time_ns;
+    if (summary.timed_count > 0)
+        lane->entry.timed_until_ns =
+            summary.last_time_ns + (EXPIRE_SECONDS_MAX + 1ull) * 1000000000ull;
+}
+
 static int open_journal(struct lane *lane, struct error *error)
 {
     char directory[320];
@@ -202,6 +215,7 @@ static int open_journal(struct lane *lane, struct error *error)
     if (!lane->journal)
         return -1;
     lane->recovered_hash = lane->shard.book ? book_hash(lane->shard.book) : 0;
+    resume_clock(lane);
     stream_skip(&lane->feed.stream);
     open_gate(lane, journal_progress(lane->journal));
     return 0;
@@ -523,12 +537,15 @@ static void close_day(struct lane *lane)
     *(struct command *)ring_write_slot(lane->commands, 0) =
         (struct command){.type = COMMAND_CLOSE, .time_ns = clock_wall_ns(lane->clock)};
     ring_commit(lane->commands, 1);
+    lane->entry.timed_until_ns = 0; // no order is left
     if (lane->shard_bell)
         bell_ring(lane->shard_bell);
 }
 
 void lane_tick(struct lane *lane, uint64_t now_ns)
 {
+    if (entry_clock(&lane->entry, clock_wall_ns(lane->clock)) && lane->shard_bell)
+        bell_ring(lane->shard_bell);
     close_day(lane);
     entry_tick(&lane->entry, now_ns);
     feed_tick(&lane->feed, now_ns);

@@ -100,7 +100,8 @@ int lane_start(struct lane *lane, struct error *error);
 // Port's thread.
 uint32_t lane_release(struct lane *lane, uint64_t now_ns);
 
-// lane_tick: heartbeats, time-outs, the end of the day. Port's thread.
+// lane_tick: heartbeats, time-outs, the book's clock, the end of the day. Ten times a second at
+// least: orders that nobody else wakes the book for expire so much late. Port's thread.
 void lane_tick(struct lane *lane, uint64_t now_ns);
 
 // lane_drained: everything taken so far is applied, durable and released. Exact once the port takes

@@ -407,7 +407,8 @@ static uint64_t match_hash(const struct ouch_executed *executed)
 static void on_executed(struct load_client *client, const struct ouch_executed *executed)
 {
     uint32_t quantity = be32_load(executed->quantity);
-    if (executed->liquidity_flag == 'R') {
+    bool removed = executed->liquidity_flag == 'R' || executed->liquidity_flag == 'm';
+    if (removed) {
         client->removed_count++;
         client->removed_shares += quantity;
         client->match_sum -= match_hash(executed);
@@ -438,6 +439,17 @@ static void on_query_response(struct load_client *client,
             "its UserRefNums are used up for today; begin a new trading day, or send fewer orders");
 }
 
+static bool is_system_event(const uint8_t *message, size_t size)
+{
+    return message[0] == OUCH_SYSTEM_EVENT && size == sizeof(struct ouch_system_event);
+}
+
+// An order that rests since before this run may be one of a kind that is not sent here.
+static bool is_of_another_run(const uint8_t *message, size_t size)
+{
+    return message[0] == OUCH_RESTATED && size >= sizeof(struct ouch_restated);
+}
+
 static void take_message(struct load_client *client, const uint8_t *message, size_t size,
                          uint64_t now_ns)
 {
@@ -454,7 +466,7 @@ static void take_message(struct load_client *client, const uint8_t *message, siz
         on_executed(client, fields);
     else if (message[0] == OUCH_QUERY_RESPONSE && size >= sizeof(struct ouch_query_response))
         on_query_response(client, fields);
-    else if (message[0] != OUCH_SYSTEM_EVENT || size != sizeof(struct ouch_system_event))
+    else if (!is_system_event(message, size) && !is_of_another_run(message, size))
         client->malformed++;
 }
 

@@ -63,6 +63,7 @@ static const uint8_t value_sizes[256] = {
 };
 
 static const char blank[4] = "    ";
+static const char nothing[14];
 
 // The first reason stands.
 static void refuse(struct command *command, enum reject_reason reason)
@@ -103,7 +104,7 @@ static void take_time_in_force(struct command *command, uint8_t letter)
     uint8_t code = time_in_force_codes[letter];
     if (code != 0)
         command->order.attributes.time_in_force = code - 1;
-    if (code != TIF_DAY + 1 && code != TIF_IOC + 1)
+    if (code != TIF_DAY + 1 && code != TIF_IOC + 1 && code != TIF_GTT + 1)
         refuse(command, REJECT_OTHER);
 }
 
@@ -134,7 +135,7 @@ static void take_sweep(struct command *command, uint8_t letter)
 }
 
 // A firm is the session's or nobody's. A replacement inherits the order's, so it takes none.
-static void take_firm(struct command *command, const uint8_t *firm, const char session_firm[4])
+static void take_firm(struct command *command, const void *firm, const char session_firm[4])
 {
     if (memcmp(firm, blank, sizeof(blank)) == 0)
         return;
@@ -142,6 +143,8 @@ static void take_firm(struct command *command, const uint8_t *firm, const char s
         refuse(command, REJECT_FIRM_NOT_AUTHORIZED);
     else if (command->type == COMMAND_ENTER)
         memcpy(command->order.firm, firm, 4);
+    else if (command->type == COMMAND_MASS_CANCEL)
+        memcpy(command->mass.firm, firm, 4);
 }
 
 static bool any_set(const uint8_t *value, size_t size)
@@ -152,14 +155,12 @@ static bool any_set(const uint8_t *value, size_t size)
     return bits != 0;
 }
 
-// What an option of ENTER or REPLACE asks for beyond a plain limit order is refused, never ignored.
+// What an option of ENTER or REPLACE asks for that is not served is refused, never ignored.
 static enum reject_reason judge_order_option(enum ouch_tag tag, const uint8_t *value, size_t size)
 {
     switch (tag) {
-    case OUCH_TAG_MAX_FLOOR:
     case OUCH_TAG_RANDOM_RESERVES:
         return any_set(value, size) ? REJECT_INVALID_MAX_FLOOR : REJECT_NONE;
-    case OUCH_TAG_PRICE_TYPE:
     case OUCH_TAG_DISCRETION_PRICE_TYPE:
         return value[0] != 'L' ? REJECT_INVALID_PEG : REJECT_NONE;
     case OUCH_TAG_PEG_OFFSET:
@@ -175,22 +176,34 @@ static enum reject_reason judge_order_option(enum ouch_tag tag, const uint8_t *v
         return memcmp(value, blank, sizeof(blank)) != 0 ? REJECT_OTHER : REJECT_NONE;
     case OUCH_TAG_AIQ_GROUP:
         return memcmp(value, "**", 2) != 0 ? REJECT_INVALID_SELF_MATCH : REJECT_NONE;
-    case OUCH_TAG_EXPIRE_TIME:
-        return any_set(value, size) ? REJECT_OTHER : REJECT_NONE;
     default:
         return REJECT_NONE;
     }
 }
 
-// Only of a new order: a replacement trades whatever it can.
-static void take_min_quantity(struct command *command, const uint8_t *value)
+static uint32_t number_of(const uint8_t value[4])
 {
-    be32 quantity;
-    memcpy(&quantity, value, sizeof(quantity));
+    be32 number;
+    memcpy(&number, value, sizeof(number));
+    return be32_load(number);
+}
+
+// Only of a new order: a replacement trades whatever it can.
+static void take_min_quantity(struct command *command, uint32_t quantity)
+{
     if (command->type == COMMAND_ENTER)
-        command->order.min_quantity = be32_load(quantity);
-    else if (be32_load(quantity) != 0)
+        command->order.min_quantity = quantity;
+    else if (quantity != 0)
         refuse(command, REJECT_INVALID_MIN_QUANTITY);
+}
+
+// Section 3 has two letters for the midpoint and does not say how they differ.
+static void take_price_type(struct command *command, uint8_t letter)
+{
+    if (letter == 'M' || letter == 'm')
+        command->order.attributes.midpoint = 1;
+    else if (letter != 'L')
+        refuse(command, REJECT_INVALID_PEG);
 }
 
 static void take_post_only(struct command *command, uint8_t letter)
@@ -215,27 +228,63 @@ static void take_self_match(struct command *command, uint8_t letter)
         refuse(command, REJECT_INVALID_SELF_MATCH);
 }
 
-static void take_element(struct command *command, uint8_t tag, const uint8_t *value, size_t size,
-                         const char session_firm[4])
+static void take_order_option(struct command *command, enum ouch_tag tag, const uint8_t *value,
+                              size_t size, const char session_firm[4])
 {
-    if (tag == OUCH_TAG_USER_REF_INDEX) {
-        command->user_ref_index = value[0];
-        return;
-    }
-    if (command->type != COMMAND_ENTER && command->type != COMMAND_REPLACE)
-        return;
-    if (tag == OUCH_TAG_FIRM)
+    switch (tag) {
+    case OUCH_TAG_FIRM:
         take_firm(command, value, session_firm);
-    else if (tag == OUCH_TAG_SIDE && command->type == COMMAND_REPLACE)
-        take_side(command, value[0]);
-    else if (tag == OUCH_TAG_MIN_QUANTITY)
-        take_min_quantity(command, value);
-    else if (tag == OUCH_TAG_POST_ONLY)
+        break;
+    case OUCH_TAG_MIN_QUANTITY:
+        take_min_quantity(command, number_of(value));
+        break;
+    case OUCH_TAG_MAX_FLOOR:
+        command->order.max_floor = number_of(value);
+        break;
+    case OUCH_TAG_PRICE_TYPE:
+        take_price_type(command, value[0]);
+        break;
+    case OUCH_TAG_POST_ONLY:
         take_post_only(command, value[0]);
-    else if (tag == OUCH_TAG_AIQ_STRATEGY)
+        break;
+    case OUCH_TAG_EXPIRE_TIME:
+        command->order.expire_seconds = number_of(value);
+        break;
+    case OUCH_TAG_SIDE:
+        if (command->type == COMMAND_REPLACE)
+            take_side(command, value[0]);
+        break;
+    case OUCH_TAG_AIQ_STRATEGY:
         take_self_match(command, value[0]);
-    else
+        break;
+    default:
         refuse(command, judge_order_option(tag, value, size));
+    }
+}
+
+static void take_mass_cancel_option(struct command *command, enum ouch_tag tag,
+                                    const uint8_t *value, size_t size)
+{
+    if (tag == OUCH_TAG_GROUP_ID && any_set(value, size))
+        refuse(command, REJECT_OTHER);
+    if (tag != OUCH_TAG_SIDE)
+        return;
+    uint8_t code = side_codes[value[0]];
+    if (code == 0)
+        refuse(command, REJECT_INVALID_SIDE);
+    else
+        command->mass.side = code - 1;
+}
+
+static void take_element(struct command *command, enum ouch_tag tag, const uint8_t *value,
+                         size_t size, const char session_firm[4])
+{
+    if (tag == OUCH_TAG_USER_REF_INDEX)
+        command->user_ref_index = value[0];
+    else if (command->type == COMMAND_ENTER || command->type == COMMAND_REPLACE)
+        take_order_option(command, tag, value, size, session_firm);
+    else if (command->type == COMMAND_MASS_CANCEL)
+        take_mass_cancel_option(command, tag, value, size);
 }
 
 static enum ouch_fault take_elements(struct command *command, const uint8_t *element, size_t size,
@@ -355,6 +404,29 @@ static enum ouch_fault decode_modify(const uint8_t *message, size_t size,
                                    session_firm);
 }
 
+static enum ouch_fault decode_mass_cancel(const uint8_t *message, size_t size,
+                                          const struct symbols *symbols, const char session_firm[4],
+                                          struct command *command)
+{
+    static const char any_symbol[8] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '};
+    const struct ouch_mass_cancel *cancel = (const struct ouch_mass_cancel *)message;
+    if (size < sizeof(*cancel))
+        return OUCH_WRONG_LENGTH;
+    command->type = COMMAND_MASS_CANCEL;
+    command->mass.user_ref_num = be32_load(cancel->user_ref_num);
+    command->mass.side = ANY_SIDE;
+    command->mass.reason = 'U';
+    take_firm(command, cancel->firm, session_firm);
+    command->instrument = NO_INSTRUMENT;
+    if (memcmp(cancel->symbol, any_symbol, sizeof(any_symbol)) != 0) {
+        command->instrument = symbols_find(symbols, cancel->symbol);
+        if (command->instrument == NO_INSTRUMENT)
+            refuse(command, REJECT_INVALID_SYMBOL);
+    }
+    size_t fixed = offsetof(struct ouch_mass_cancel, appendage_size);
+    return take_appendage(command, message + fixed, size - fixed, session_firm);
+}
+
 static enum ouch_fault decode_query(const uint8_t *message, size_t size, const char session_firm[4],
                                     struct command *command)
 {
@@ -378,6 +450,8 @@ enum ouch_fault ouch_decode(const uint8_t *message, size_t size, const struct sy
         return decode_cancel(message, size, session_firm, command);
     case OUCH_MODIFY:
         return decode_modify(message, size, session_firm, command);
+    case OUCH_MASS_CANCEL:
+        return decode_mass_cancel(message, size, symbols, session_firm, command);
     case OUCH_QUERY:
         return decode_query(message, size, session_firm, command);
     default:
@@ -389,6 +463,11 @@ static uint8_t side_letter(const struct event *event)
 {
     INVARIANT(event->side <= SIDE_SELL_SHORT_EXEMPT);
     return (uint8_t)side_letters[event->side];
+}
+
+static bool names_firm(const struct event *event)
+{
+    return memcmp(event->firm, nothing, sizeof(event->firm)) != 0;
 }
 
 static size_t encode_system_event(const struct event *event, uint8_t *out)
@@ -506,6 +585,8 @@ static size_t encode_rejected(const struct event *event, uint8_t *out)
     rejected->user_ref_num = be32_of(event->user_ref_num);
     rejected->reason = be16_of(event->code);
     memcpy(rejected->client_order_id, event->order.client_order_id, 14);
+    if (memcmp(event->order.client_order_id, nothing, 14) == 0)
+        memset(rejected->client_order_id, ' ', 14); // a mass cancel's
     return sizeof(*rejected);
 }
 
@@ -529,6 +610,28 @@ static size_t encode_modified(const struct event *event, uint8_t *out)
     return sizeof(*modified);
 }
 
+static size_t encode_restated(const struct event *event, uint8_t *out)
+{
+    struct ouch_restated *restated = (struct ouch_restated *)out;
+    restated->type = OUCH_RESTATED;
+    restated->time_ns = be64_of(event->time_ns);
+    restated->user_ref_num = be32_of(event->user_ref_num);
+    restated->reason = event->code;
+    return offsetof(struct ouch_restated, appendage_size);
+}
+
+static size_t encode_mass_canceled(const struct event *event, const struct symbols *symbols,
+                                   uint8_t *out)
+{
+    struct ouch_mass_canceled *canceled = (struct ouch_mass_canceled *)out;
+    canceled->type = OUCH_MASS_CANCELED;
+    canceled->time_ns = be64_of(event->time_ns);
+    canceled->user_ref_num = be32_of(event->user_ref_num);
+    memcpy(canceled->firm, names_firm(event) ? event->firm : blank, sizeof(canceled->firm));
+    memcpy(canceled->symbol, symbols_name(symbols, event->instrument), sizeof(canceled->symbol));
+    return offsetof(struct ouch_mass_canceled, appendage_size);
+}
+
 static size_t encode_query_response(const struct event *event, uint8_t *out)
 {
     struct ouch_query_response *response = (struct ouch_query_response *)out;
@@ -547,12 +650,13 @@ static uint8_t *put_element(uint8_t *at, enum ouch_tag tag, const void *value, u
 }
 
 // What Accepted and Replaced echo of an order's options.
-static uint8_t *put_options(uint8_t *at, const struct event *event)
+static uint8_t *put_order_options(uint8_t *at, const struct event *event)
 {
     struct order_attributes attributes = event->order.attributes;
-    static const char none[4];
-    if (event->type == EVENT_ACCEPTED && memcmp(event->firm, none, sizeof(none)) != 0)
+    if (event->type == EVENT_ACCEPTED && names_firm(event))
         at = put_element(at, OUCH_TAG_FIRM, event->firm, 4);
+    if (attributes.midpoint)
+        at = put_element(at, OUCH_TAG_PRICE_TYPE, "M", 1);
     if (attributes.post_only)
         at = put_element(at, OUCH_TAG_POST_ONLY, "P", 1);
     uint8_t letter = self_match_letter(attributes.self_match);
@@ -561,12 +665,36 @@ static uint8_t *put_options(uint8_t *at, const struct event *event)
     return at;
 }
 
-// Writes the appendage behind the `fixed` bytes of a message and returns the size of both.
-static size_t put_appendage(uint8_t *out, size_t fixed, const struct event *event, bool options)
+static uint8_t *put_slice(uint8_t *at, const struct event *event)
 {
-    uint8_t *next = out + fixed + sizeof(be16);
-    if (options)
-        next = put_options(next, event);
+    be32 quantity = be32_of(event->quantity);
+    be64 order_ref = be64_of(event->trade.order_ref);
+    at = put_element(at, OUCH_TAG_DISPLAY_QUANTITY, &quantity, sizeof(quantity));
+    return put_element(at, OUCH_TAG_SECONDARY_ORDER_REF, &order_ref, sizeof(order_ref));
+}
+
+static uint8_t *put_options(uint8_t *at, const struct event *event)
+{
+    switch (event->type) {
+    case EVENT_ACCEPTED:
+    case EVENT_REPLACED:
+        return put_order_options(at, event);
+    case EVENT_RESTATED:
+        return put_slice(at, event);
+    case EVENT_MASS_CANCELED:
+        if (event->side == ANY_SIDE)
+            return at;
+        INVARIANT(event->side <= SIDE_SELL_SHORT_EXEMPT);
+        return put_element(at, OUCH_TAG_SIDE, &side_letters[event->side], 1);
+    default:
+        return at;
+    }
+}
+
+// Writes the appendage behind the `fixed` bytes of a message and returns the size of both.
+static size_t put_appendage(uint8_t *out, size_t fixed, const struct event *event)
+{
+    uint8_t *next = put_options(out + fixed + sizeof(be16), event);
     if (event->user_ref_index != 0)
         next = put_element(next, OUCH_TAG_USER_REF_INDEX, &event->user_ref_index, 1);
     size_t size = (size_t)(next - out);
@@ -575,16 +703,11 @@ static size_t put_appendage(uint8_t *out, size_t fixed, const struct event *even
     return size;
 }
 
-// On these messages the appendage is always there.
-static size_t put_indexed(uint8_t *out, size_t fixed, const struct event *event)
-{
-    return put_appendage(out, fixed, event, false);
-}
-
-// On these the appendage, its length included, is there only to name a channel (section 3).
+// On these messages the appendage, its length included, is there only to name a channel (section
+// 3).
 static size_t put_if_indexed(uint8_t *out, size_t fixed, const struct event *event)
 {
-    return event->user_ref_index == 0 ? fixed : put_indexed(out, fixed, event);
+    return event->user_ref_index == 0 ? fixed : put_appendage(out, fixed, event);
 }
 
 size_t ouch_encode(const struct event *event, const struct symbols *symbols, uint8_t *out)
@@ -593,21 +716,25 @@ size_t ouch_encode(const struct event *event, const struct symbols *symbols, uin
     case EVENT_SYSTEM:
         return encode_system_event(event, out);
     case EVENT_ACCEPTED:
-        return put_appendage(out, encode_accepted(event, symbols, out), event, true);
+        return put_appendage(out, encode_accepted(event, symbols, out), event);
     case EVENT_REPLACED:
-        return put_appendage(out, encode_replaced(event, symbols, out), event, true);
+        return put_appendage(out, encode_replaced(event, symbols, out), event);
     case EVENT_CANCELED:
         return put_if_indexed(out, encode_canceled(event, out), event);
     case EVENT_PREVENTED:
         return put_if_indexed(out, encode_aiq_canceled(event, out), event);
     case EVENT_EXECUTED:
-        return put_indexed(out, encode_executed(event, out), event);
+        return put_appendage(out, encode_executed(event, out), event);
     case EVENT_REJECTED:
         return put_if_indexed(out, encode_rejected(event, out), event);
     case EVENT_CANCEL_REJECTED:
         return put_if_indexed(out, encode_cancel_reject(event, out), event);
     case EVENT_MODIFIED:
         return put_if_indexed(out, encode_modified(event, out), event);
+    case EVENT_RESTATED:
+        return put_appendage(out, encode_restated(event, out), event);
+    case EVENT_MASS_CANCELED:
+        return put_appendage(out, encode_mass_canceled(event, symbols, out), event);
     case EVENT_QUERY_RESPONSE:
         return put_if_indexed(out, encode_query_response(event, out), event);
     default:

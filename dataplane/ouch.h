@@ -19,6 +19,7 @@
 #define OUCH_REPLACE        'U'
 #define OUCH_CANCEL         'X'
 #define OUCH_MODIFY         'M'
+#define OUCH_MASS_CANCEL    'C'
 #define OUCH_QUERY          'Q'
 
 // Outbound, host to client.
@@ -31,6 +32,8 @@
 #define OUCH_REJECTED       'J'
 #define OUCH_CANCEL_REJECT  'I'
 #define OUCH_MODIFIED       'M'
+#define OUCH_RESTATED       'R'
+#define OUCH_MASS_CANCELED  'X'
 #define OUCH_QUERY_RESPONSE 'Q'
 
 // Option tags, section 3. The numbers that are missing are not assigned.
@@ -103,6 +106,14 @@ struct ouch_modify {
     be32 user_ref_num;
     uint8_t side;
     be32 quantity; // intended, in all
+};
+
+struct ouch_mass_cancel {
+    uint8_t type;
+    be32 user_ref_num;
+    char firm[4];   // spaces for any
+    char symbol[8]; // spaces for any
+    be16 appendage_size;
 };
 
 struct ouch_query {
@@ -207,6 +218,23 @@ struct ouch_modified {
     be32 quantity; // now open
 };
 
+struct ouch_restated {
+    uint8_t type;
+    be64 time_ns;
+    be32 user_ref_num;
+    uint8_t reason; // 'R': its display was refreshed; the appendage says with what
+    be16 appendage_size;
+};
+
+struct ouch_mass_canceled {
+    uint8_t type;
+    be64 time_ns;
+    be32 user_ref_num;
+    char firm[4];
+    char symbol[8];
+    be16 appendage_size;
+};
+
 struct ouch_query_response {
     uint8_t type;
     be64 time_ns;
@@ -250,6 +278,13 @@ WIRE_FIELD(struct ouch_modify, user_ref_num, 1, 4);
 WIRE_FIELD(struct ouch_modify, side, 5, 1);
 WIRE_FIELD(struct ouch_modify, quantity, 6, 4);
 WIRE_SIZE(struct ouch_modify, 10);
+
+WIRE_FIELD(struct ouch_mass_cancel, type, 0, 1);
+WIRE_FIELD(struct ouch_mass_cancel, user_ref_num, 1, 4);
+WIRE_FIELD(struct ouch_mass_cancel, firm, 5, 4);
+WIRE_FIELD(struct ouch_mass_cancel, symbol, 9, 8);
+WIRE_FIELD(struct ouch_mass_cancel, appendage_size, 17, 2);
+WIRE_SIZE(struct ouch_mass_cancel, 19);
 
 WIRE_FIELD(struct ouch_query, type, 0, 1);
 WIRE_SIZE(struct ouch_query, 1);
@@ -343,22 +378,38 @@ WIRE_FIELD(struct ouch_modified, side, 13, 1);
 WIRE_FIELD(struct ouch_modified, quantity, 14, 4);
 WIRE_SIZE(struct ouch_modified, 18);
 
+WIRE_FIELD(struct ouch_restated, type, 0, 1);
+WIRE_FIELD(struct ouch_restated, time_ns, 1, 8);
+WIRE_FIELD(struct ouch_restated, user_ref_num, 9, 4);
+WIRE_FIELD(struct ouch_restated, reason, 13, 1);
+WIRE_FIELD(struct ouch_restated, appendage_size, 14, 2);
+WIRE_SIZE(struct ouch_restated, 16);
+
+WIRE_FIELD(struct ouch_mass_canceled, type, 0, 1);
+WIRE_FIELD(struct ouch_mass_canceled, time_ns, 1, 8);
+WIRE_FIELD(struct ouch_mass_canceled, user_ref_num, 9, 4);
+WIRE_FIELD(struct ouch_mass_canceled, firm, 13, 4);
+WIRE_FIELD(struct ouch_mass_canceled, symbol, 17, 8);
+WIRE_FIELD(struct ouch_mass_canceled, appendage_size, 25, 2);
+WIRE_SIZE(struct ouch_mass_canceled, 27);
+
 WIRE_FIELD(struct ouch_query_response, type, 0, 1);
 WIRE_FIELD(struct ouch_query_response, time_ns, 1, 8);
 WIRE_FIELD(struct ouch_query_response, next_user_ref_num, 9, 4);
 WIRE_SIZE(struct ouch_query_response, 13);
 
-// The longest that ouch_encode writes: Accepted with the elements Firm (6 bytes), PostOnly,
-// AIQStrategy and UserRefIdx (3 each).
-#define OUCH_OUT_SIZE_MAX 79u
-static_assert(sizeof(struct ouch_accepted) + 6 + 3 * 3 == OUCH_OUT_SIZE_MAX, "longest message");
-static_assert(sizeof(struct ouch_replaced) + 3 * 3 <= OUCH_OUT_SIZE_MAX, "longest message");
+// The longest that ouch_encode writes: Accepted with the elements Firm (6 bytes), PriceType,
+// PostOnly, AIQStrategy and UserRefIdx (3 each).
+#define OUCH_OUT_SIZE_MAX 82u
+static_assert(sizeof(struct ouch_accepted) + 6 + 4 * 3 == OUCH_OUT_SIZE_MAX, "longest message");
+static_assert(sizeof(struct ouch_replaced) + 4 * 3 <= OUCH_OUT_SIZE_MAX, "longest message");
+static_assert(sizeof(struct ouch_restated) + 6 + 10 + 3 <= OUCH_OUT_SIZE_MAX, "longest message");
 
 // Why bytes are not a message that is taken here. They are dropped and counted under it: nobody can
 // be answered, as not even the UserRefNum can be trusted.
 enum ouch_fault {
     OUCH_OK = 0,
-    OUCH_UNKNOWN_TYPE,     // not one of O U X M Q
+    OUCH_UNKNOWN_TYPE,     // not one of O U X M C Q
     OUCH_WRONG_LENGTH,     // too short for its type, or one byte of an appendage length
     OUCH_APPENDAGE_LENGTH, // not the number of bytes that follow
     OUCH_ELEMENT_EMPTY,    // an element of length 0: it has no tag
@@ -377,24 +428,30 @@ enum ouch_fault {
 
 // ouch_decode: what the client of `session_firm` (its MPID, padded with spaces) asks for with the
 // `size` bytes at `message`, as a command: type, verdict, instrument, side, user_ref_index and
-// order. All else is zero; time_ns and session are the caller's to fill in. OUCH_OK, or the fault,
-// and then `command` means nothing. Reads nothing beyond message[size - 1]. Any thread.
+// order, or mass. All else is zero; time_ns and session (mass.session too) are the caller's to fill
+// in. OUCH_OK, or the fault, and then `command` means nothing. Reads nothing beyond
+// message[size - 1]. Any thread.
 //
 // A message that is well formed but asks for something invalid or not served becomes a command with
 // a verdict: that of the first such field, in the order of the message. Its other fields are filled
 // all the same; a field whose value has no place in a command is 0 (instrument: NO_INSTRUMENT).
+// Conditions that hang together, as of time in force and display, are the book's to judge.
 //
 // REPLACE: side is that of the Side tag, and SIDE_BUY without one. As no sell order can become a
-// buy, SIDE_BUY on a sell order's replacement means that the side stays.
+// buy, SIDE_BUY on a sell order's replacement means that the side stays. An option without its tag
+// is off, as on ENTER.
 //
-// Quantities of CANCEL and MODIFY are not judged here. GroupID, SharesLocated and LocateBroker are
-// not looked at, nor are tags that are unknown or have no meaning on the message they stand on.
+// MASS_CANCEL: nobody is in a group here, so the GroupID 0 is everybody's.
+//
+// Quantities of CANCEL and MODIFY are not judged here. GroupID of an order, SharesLocated and
+// LocateBroker are not looked at, nor are tags that are unknown or have no meaning on the message
+// they stand on.
 enum ouch_fault ouch_decode(const uint8_t *message, size_t size, const struct symbols *symbols,
                             const char session_firm[4], struct command *command);
 
 // ouch_encode: write the OUCH message that tells a session of `event`, one of EVENT_SYSTEM to
-// EVENT_PREVENTED, to `out`, which has room for OUCH_OUT_SIZE_MAX bytes. Returns its size. Any
-// thread.
+// EVENT_MASS_CANCELED, to `out`, which has room for OUCH_OUT_SIZE_MAX bytes. Returns its size. Any
+// thread. MinQty, MaxFloor and ExpireTime are not echoed: an event has no room for them.
 size_t ouch_encode(const struct event *event, const struct symbols *symbols, uint8_t *out);
 
 #endif

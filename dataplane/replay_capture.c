@@ -10,6 +10,8 @@
 
 #include "dataplane/lane.h"
 
+#define SECOND_NS 1000000000ull
+
 static uint8_t unsent[PACKET_SIZE_MAX];
 
 static uint8_t *drop_claim(struct port *port)
@@ -50,23 +52,42 @@ static void take_events(struct replay *replay, const struct lane *lane)
         replay_event(replay, ring_slot(lane->events, replay->event_count));
 }
 
-static bool play_packet(struct replay *replay, struct lane *lane, const uint8_t *frame, size_t size,
-                        uint64_t time_ns)
+// Everything that is in the command ring, until what came of it has left.
+static bool pump(struct replay *replay, struct lane *lane, uint64_t time_ns)
 {
-    struct packet packet;
-    uint32_t shard;
-    if (packet_parse(frame, size, to_shard, lane, &packet, &shard) != STEER_REDIRECT) {
-        replay->other_count++;
-        return true;
-    }
-    entry_tick(&lane->entry, time_ns);
-    entry_receive(&lane->entry, &packet, time_ns, time_ns);
     bool sound = true;
     do {
         sound &= lane_pump(lane, time_ns);
         take_events(replay, lane);
     } while (!lane_drained(lane));
     return sound;
+}
+
+// The seconds that have passed since the last command, while orders wait for them: every packet
+// tells the time, also one that is for somebody else.
+static bool play_clock(struct replay *replay, struct lane *lane, uint64_t time_ns)
+{
+    bool sound = true;
+    uint64_t second = lane->entry.commanded_ns / SECOND_NS + 1;
+    while (second * SECOND_NS <= time_ns && entry_clock(&lane->entry, second * SECOND_NS))
+        sound &= pump(replay, lane, second++ * SECOND_NS);
+    return sound;
+}
+
+static bool play_packet(struct replay *replay, struct lane *lane, const uint8_t *frame, size_t size,
+                        uint64_t time_ns)
+{
+    struct packet packet;
+    uint32_t shard;
+    if (!play_clock(replay, lane, time_ns))
+        return false;
+    if (packet_parse(frame, size, to_shard, lane, &packet, &shard) != STEER_REDIRECT) {
+        replay->other_count++;
+        return true;
+    }
+    entry_tick(&lane->entry, time_ns);
+    entry_receive(&lane->entry, &packet, time_ns, time_ns);
+    return pump(replay, lane, time_ns);
 }
 
 static int play(struct replay *replay, struct lane *lane, pcap_t *capture)

@@ -14,30 +14,61 @@
 #include "journal/journal.h"
 
 static const char *const command_names[] = {
-    [COMMAND_OPEN] = "open",       [COMMAND_INSTRUMENT] = "instrument",
-    [COMMAND_SESSION] = "session", [COMMAND_START] = "start",
-    [COMMAND_CLOSE] = "close",     [COMMAND_ENTER] = "enter",
-    [COMMAND_REPLACE] = "replace", [COMMAND_CANCEL] = "cancel",
-    [COMMAND_MODIFY] = "modify",   [COMMAND_QUERY] = "query",
+    [COMMAND_OPEN] = "open",
+    [COMMAND_INSTRUMENT] = "instrument",
+    [COMMAND_SESSION] = "session",
+    [COMMAND_START] = "start",
+    [COMMAND_CLOSE] = "close",
+    [COMMAND_ENTER] = "enter",
+    [COMMAND_REPLACE] = "replace",
+    [COMMAND_CANCEL] = "cancel",
+    [COMMAND_MODIFY] = "modify",
+    [COMMAND_QUERY] = "query",
+    [COMMAND_MASS_CANCEL] = "mass_cancel",
+    [COMMAND_CLOCK] = "clock",
 };
 
 #define COMMAND_NAME_COUNT (sizeof(command_names) / sizeof(command_names[0]))
 
 static json_t *order_json(const struct command *command)
 {
-    return json_pack("{s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I}", "session", command->session,
-                     "instrument", command->instrument, "side", command->side, "verdict",
-                     command->verdict, "user_ref_num", (json_int_t)command->order.user_ref_num,
-                     "orig_user_ref_num", (json_int_t)command->order.orig_user_ref_num, "quantity",
-                     (json_int_t)command->order.quantity, "price",
-                     (json_int_t)command->order.price);
+    struct order_attributes attributes = command->order.attributes;
+    return json_pack(
+        "{s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:i, s:i, s:b, s:I, s:I, s:I}", "session",
+        command->session, "instrument", command->instrument, "side", command->side, "verdict",
+        command->verdict, "user_ref_num", (json_int_t)command->order.user_ref_num,
+        "orig_user_ref_num", (json_int_t)command->order.orig_user_ref_num, "quantity",
+        (json_int_t)command->order.quantity, "price", (json_int_t)command->order.price,
+        "time_in_force", (int)attributes.time_in_force, "display", (int)attributes.display,
+        "midpoint", (int)attributes.midpoint, "min_quantity",
+        (json_int_t)command->order.min_quantity, "max_floor", (json_int_t)command->order.max_floor,
+        "expire_seconds", (json_int_t)command->order.expire_seconds);
+}
+
+// Without what it does not restrict.
+static json_t *mass_json(const struct command *command)
+{
+    json_t *object = json_pack("{s:i, s:I, s:i, s:s%}", "session", command->session, "user_ref_num",
+                               (json_int_t)command->mass.user_ref_num, "verdict", command->verdict,
+                               "reason", (const char *)&command->mass.reason, (size_t)1);
+    if (command->mass.session != ANY_SESSION)
+        json_object_set_new(object, "of_session", json_integer(command->mass.session));
+    if (command->instrument != NO_INSTRUMENT)
+        json_object_set_new(object, "instrument", json_integer(command->instrument));
+    if (command->mass.side != ANY_SIDE)
+        json_object_set_new(object, "side", json_integer(command->mass.side));
+    if (command->mass.firm[0])
+        json_object_set_new(object, "firm", json_stringn(command->mass.firm, 4));
+    return object;
 }
 
 static json_t *command_json(uint64_t seq, const struct command *command)
 {
     json_t *object;
-    if (command->type >= COMMAND_ENTER)
+    if (command->type >= COMMAND_ENTER && command->type <= COMMAND_QUERY)
         object = order_json(command);
+    else if (command->type == COMMAND_MASS_CANCEL)
+        object = mass_json(command);
     else if (command->type == COMMAND_OPEN)
         object = json_pack("{s:s%, s:I}", "session_id", command->open.session_id, (size_t)10,
                            "orders_max", (json_int_t)command->open.limits.orders_max);
@@ -56,16 +87,34 @@ static json_t *command_json(uint64_t seq, const struct command *command)
     return object;
 }
 
+static void print_order(const struct command *command)
+{
+    struct order_attributes attributes = command->order.attributes;
+    printf(" session %u instrument %u urn %u orig %u side %u qty %u price %u verdict %u",
+           command->session, command->instrument, command->order.user_ref_num,
+           command->order.orig_user_ref_num, command->side, command->order.quantity,
+           command->order.price, command->verdict);
+    printf(" tif %u display %u%s min %u floor %u seconds %u", attributes.time_in_force,
+           attributes.display, attributes.midpoint ? " midpoint" : "", command->order.min_quantity,
+           command->order.max_floor, command->order.expire_seconds);
+}
+
+static void print_mass(const struct command *command)
+{
+    printf(" session %u urn %u of session %u instrument %u side %u firm %.4s reason %c verdict %u",
+           command->session, command->mass.user_ref_num, command->mass.session, command->instrument,
+           command->mass.side, command->mass.firm, command->mass.reason, command->verdict);
+}
+
 static void dump_text(uint64_t seq, const struct command *command)
 {
     const char *name = command->type < COMMAND_NAME_COUNT ? command_names[command->type] : NULL;
     printf("%" PRIu64 " %" PRIu64 ".%09" PRIu64 " %s", seq, command->time_ns / 1000000000,
            command->time_ns % 1000000000, name ? name : "unknown");
-    if (command->type >= COMMAND_ENTER)
-        printf(" session %u instrument %u urn %u orig %u side %u qty %u price %u verdict %u",
-               command->session, command->instrument, command->order.user_ref_num,
-               command->order.orig_user_ref_num, command->side, command->order.quantity,
-               command->order.price, command->verdict);
+    if (command->type >= COMMAND_ENTER && command->type <= COMMAND_QUERY)
+        print_order(command);
+    else if (command->type == COMMAND_MASS_CANCEL)
+        print_mass(command);
     else if (command->type == COMMAND_OPEN)
         printf(" %.10s", command->open.session_id);
     else if (command->type == COMMAND_INSTRUMENT)

@@ -16,6 +16,7 @@ QUANTITY_MAX = 999_999  # shares an order, or a chain of replacements, may execu
 
 FIRM, MIN_QTY, CUSTOMER_TYPE, MAX_FLOOR, PRICE_TYPE, PEG_OFFSET = 2, 3, 4, 5, 6, 7
 POST_ONLY, EXPIRE_TIME, GROUP_ID, SHARES_LOCATED, SIDE, USER_REF_INDEX = 12, 15, 24, 25, 27, 28
+SECONDARY_REF, DISPLAY_QUANTITY = 1, 22
 
 # Tag: (size, kind); u unsigned, s signed, a text.
 TAGS = {
@@ -88,6 +89,12 @@ def modify(urn, side, quantity, tags=None):
     """M, Modify Order; `quantity` is the intended total."""
     fixed = struct.pack(">cIcI", b"M", urn, side.encode("ascii"), quantity)
     return fixed + appendage(tags, optional=True)
+
+
+def mass_cancel(urn, firm="", symbol="", tags=None):
+    """C, Mass Cancel; without a firm or a symbol, of any."""
+    fixed = struct.pack(">cI4s8s", b"C", urn, _alpha(firm, 4), _alpha(symbol, 8))
+    return fixed + appendage(tags)
 
 
 def query(tags=None):

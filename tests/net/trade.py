@@ -73,6 +73,14 @@ class Scene:
         raw.connect(server or self.options.server)
         return raw
 
+    def listed(self):
+        """The book after what the feed began with, before it was listened to."""
+        first = min(self.market.feed.raw, default=self.market.feed.sequencer.expected)
+        book = itch.Book()
+        for message in self.feed_again(1, first - 1).values():
+            book.apply(itch.decode(message))
+        return book
+
     def feed_again(self, first, count):
         """Messages of the feed from the re-request server, packet by packet; {number: bytes}."""
         session = self.market.feed.sequencer.session
@@ -611,18 +619,216 @@ def test_a_min_quantity_is_rejected_0x0D(scene):
     expect_reject(scene, 0x0D, "min quantity", tags={ouch.MIN_QTY: 100})
 
 
-def test_a_max_floor_is_rejected_0x04(scene):
-    expect_reject(scene, 0x04, "max floor", tags={ouch.MAX_FLOOR: 100})
+def test_a_max_floor_of_what_displays_nothing_is_rejected_0x04(scene):
+    for change in ({"tif": "3"}, {"display": "N"}, {"price": ouch.PRICE_MARKET}):
+        expect_reject(scene, 0x04, f"max floor, {change}", tags={ouch.MAX_FLOOR: 100}, **change)
 
 
 def test_a_peg_is_rejected_0x05(scene):
-    for price_type in "PMRQZ":
+    for price_type in "PRQZ":
         expect_reject(scene, 0x05, f"price type {price_type}", tags={ouch.PRICE_TYPE: price_type})
+
+
+def test_a_midpoint_order_that_is_displayed_or_has_no_limit_is_rejected(scene):
+    midpoint = {ouch.PRICE_TYPE: "M"}
+    expect_reject(scene, 0x03, "displayed midpoint", tags=midpoint)
+    market = {"price": ouch.PRICE_MARKET, "display": "N"}
+    expect_reject(scene, 0x1D, "midpoint without a limit", tags=midpoint, **market)
+
+
+def test_seconds_to_live_that_do_not_fit_are_rejected_0x0F(scene):
+    for seconds in (0, 86_400, 0xFFFFFFFF):
+        tags = {ouch.EXPIRE_TIME: seconds}
+        expect_reject(scene, 0x0F, f"{seconds} s to live", tags=tags, tif="6")
+    expect_reject(scene, 0x0F, "good till no time", tif="6")
+    expect_reject(scene, 0x0F, "a day order of 60 s", tags={ouch.EXPIRE_TIME: 60})
 
 
 def test_a_bad_firm_is_rejected_0x0C(scene):
     for firm in ("bad1", "al a"):
         expect_reject(scene, 0x0C, f"firm {firm!r}", tags={ouch.FIRM: firm})
+
+
+# Reserve, midpoint, good till time.
+
+
+def test_a_reserve_order_displays_one_slice_after_the_other(scene):
+    scene.a.enter("S", 350, PRICE, {ouch.MAX_FLOOR: 100})
+    (accepted,) = scene.settle("A", "")
+    equal((accepted.quantity, accepted.tags), (350, {}), "accepted")
+    equal(scene.prints(), "A", "feed")
+    fields(scene.market.prints[0], "first slice", ref=accepted.ref, shares=100, price=PRICE)
+    scene.b.enter("B", 60, PRICE)
+    scene.settle("E", "AE")
+    scene.b.enter("B", 40, PRICE)
+    _, restated, *_ = scene.settle("ER", "AE")
+    fields(restated, "restated", urn=accepted.urn, reason="R")
+    ref = restated.tags.pop(ouch.SECONDARY_REF)
+    equal(restated.tags, {ouch.DISPLAY_QUANTITY: 100}, "restated")
+    true(ref >> 63 == 1, f"reference of a slice {ref:#x}")
+    equal(scene.prints(), "EA", "feed")
+    fields(scene.market.prints[1], "second slice", ref=ref, side="S", shares=100, price=PRICE)
+    scene.b.enter("B", 300, PRICE)
+    shown, reserve, *_ = scene.settle("EE", "AEE")
+    fields(shown, "slice", quantity=100, liquidity="A")
+    fields(reserve, "reserve", quantity=150, liquidity="u")
+    equal(scene.prints(), "EPA", "feed, and what is left of the purchase")
+
+
+def test_a_refreshed_slice_stands_behind_and_gives_way_to_a_cancel_last(scene):
+    urn = scene.a.enter("S", 300, PRICE, {ouch.MAX_FLOOR: 100})
+    other = scene.a.enter("S", 100, PRICE)
+    scene.b.enter("B", 100, PRICE)
+    scene.settle("AAER", "AE")
+    scene.b.enter("B", 150, PRICE)
+    first, second, *_ = scene.settle("EE", "AEE")
+    equal((first.urn, first.quantity), (other, 100), "who is filled first")
+    equal((second.urn, second.quantity), (urn, 50), "who is filled second")
+    scene.a.cancel(urn, 200)
+    (canceled,) = scene.settle("C", "")
+    equal((canceled.quantity, scene.prints()), (100, ""), "the reserve is canceled unseen")
+    scene.a.cancel(urn, 180)
+    (canceled,) = scene.settle("C", "")
+    equal((canceled.quantity, scene.prints()), (20, "X"), "then the slice")
+    new = scene.a.replace(urn, 500, PRICE, tags={ouch.MAX_FLOOR: 70})
+    (replaced,) = scene.settle("U", "")
+    equal((replaced.urn, replaced.quantity), (new, 350), "replaced")
+    equal(scene.prints(), "U", "feed")
+    equal(scene.market.prints[0].shares, 70, "shown of the replacement")
+
+
+def quote(scene, distance=2 * TICK):
+    """A displayed market of A's around PRICE; the sale's number."""
+    scene.a.enter("B", 100, PRICE - distance)
+    ask = scene.a.enter("S", 100, PRICE + distance)
+    scene.settle("AA", "")
+    return ask
+
+
+def test_a_midpoint_order_trades_in_the_middle_of_the_displayed_market(scene):
+    quote(scene)
+    midpoint = {ouch.PRICE_TYPE: "M"}
+    sell = scene.a.enter("S", 100, PRICE - TICK, midpoint, display="N")
+    (accepted,) = scene.settle("A", "")
+    fields(accepted, "accepted", price=PRICE - TICK, display="N", tags=midpoint)
+    equal(scene.prints(), "", "feed after a midpoint order")
+    for letter, price in (("", PRICE + TICK), ("m", PRICE)):
+        tags, display = ({ouch.PRICE_TYPE: letter}, "N") if letter else ({}, "Y")
+        buy = scene.b.enter("B", 50, price, tags, display=display)
+        resting, taken, aggressor = scene.settle("E", "AE")
+        equal(taken.tags, midpoint if letter else {}, "accepted")
+        fields(resting, "resting", urn=sell, quantity=50, price=PRICE, liquidity="k")
+        fields(aggressor, "aggressor", urn=buy, quantity=50, price=PRICE, liquidity="m")
+        equal(scene.prints(), "P", "feed")
+        fields(scene.market.prints[0], "print", ref=0, side="B", price=PRICE, match=resting.match)
+
+
+def test_midpoint_orders_meet_when_the_market_moves(scene):
+    ask = quote(scene)
+    midpoint = {"tags": {ouch.PRICE_TYPE: "M"}, "display": "N"}
+    scene.a.enter("S", 100, PRICE + TICK, **midpoint)
+    scene.b.enter("B", 100, PRICE + TICK, **midpoint)
+    scene.settle("A", "A")
+    scene.a.replace(ask, 100, PRICE + 4 * TICK)
+    _, resting, aggressor = scene.settle("UE", "E")
+    fields(resting, "the earlier", price=PRICE + TICK, quantity=100, liquidity="k")
+    fields(aggressor, "the later", price=PRICE + TICK, quantity=100, liquidity="m")
+    equal(scene.prints(), "UP", "feed")
+
+
+def pause(scene, one, urn, timeout=5):
+    """Until an order of `one` is over, sending nothing but heartbeats; the last answer."""
+    answers = []
+
+    def step():
+        answers.extend(one.poll(0.05))
+        scene.market.feed.poll()
+
+    checks.until(lambda: (0, urn) not in one.open, timeout, f"the end of {urn}", step)
+    return answers[-1]
+
+
+def test_an_order_is_over_after_its_seconds_though_nobody_sends_anything(scene):
+    timed = {"tif": "6", "tags": {ouch.EXPIRE_TIME: 1}}
+    replaced = scene.a.enter("B", 100, PRICE - TICK, **timed)
+    kept = scene.a.replace(replaced, 100, PRICE - TICK)
+    urn = scene.a.enter("B", 100, PRICE, **timed)
+    accepted = scene.settle("AUA", "")[2]
+    fields(accepted, "accepted", urn=urn, tif="6", tags={})
+    canceled = pause(scene, scene.a, urn)
+    fields(canceled, "canceled", urn=urn, quantity=100, reason="T")
+    lived = (canceled.time - accepted.time) / 1e9
+    true(1 <= lived < 4, f"it lived {lived} s")
+    scene.settle("C", "")
+    equal([order.urn for order in scene.a.live()], [kept], "a replacement is by its own time")
+
+
+# Mass cancel.
+
+
+def other_symbol(scene):
+    """A listed instrument beside the one that is traded."""
+    others = [name for name in scene.listed().symbols.values() if name != scene.options.symbol]
+    true(others, "the configuration has a second instrument")
+    return others[0]
+
+
+def test_a_mass_cancel_takes_what_fits_and_is_answered_first(scene):
+    other = other_symbol(scene)
+    buy, sell = scene.a.enter("B", 100, PRICE), scene.a.enter("S", 100, PRICE + 2 * TICK)
+    short, late = scene.a.enter("T", 50, PRICE + TICK), scene.a.enter("S", 200, PRICE + TICK)
+    away = scene.a.enter("S", 300, PRICE, symbol=other, display="N")
+    hers = scene.b.enter("B", 100, PRICE)
+    scene.settle("AAAAA", "A")
+    urn = scene.a.mass_cancel(symbol=scene.options.symbol, tags={ouch.SIDE: "S"})
+    response, *canceled = scene.settle("XCC", "")
+    tags = {ouch.SIDE: "S"}
+    fields(response, "side", urn=urn, firm="", symbol=scene.options.symbol, tags=tags)
+    equal([(c.urn, c.quantity, c.reason) for c in canceled], [(sell, 100, "U"), (late, 200, "U")],
+          "canceled")  # fmt: skip
+    equal(scene.prints(), "DD", "feed")
+    scene.a.mass_cancel(symbol=other)
+    response, canceled = scene.settle("XC", "")
+    equal((response.symbol, response.tags, canceled.urn), (other, {}, away), "symbol")
+    scene.a.mass_cancel()
+    response, *canceled = scene.settle("XCC", "")
+    equal((response.firm, response.symbol), ("", ""), "all")
+    equal([c.urn for c in canceled], [buy, short], "canceled")
+    equal([order.urn for order in scene.b.live()], [hers], "another session's orders stay")
+    scene.a.mass_cancel()
+    scene.settle("X", "")
+
+
+def test_a_mass_cancel_may_name_the_firm_and_a_channel(scene):
+    attributed = scene.a.enter("B", 100, PRICE, display="A")
+    (accepted,) = scene.settle("A", "")
+    firm = scene.market.feed.book.orders[accepted.ref][4]
+    scene.a.query({ouch.USER_REF_INDEX: 9})
+    checks.until(lambda: scene.a.query_count == 0, 5, "channel query", scene.a.wait)
+    scene.a.used[9] = scene.a.next_urn - 1
+    urn = scene.a.mass_cancel(firm, tags={ouch.USER_REF_INDEX: 9})
+    response, canceled = scene.settle("XC", "")
+    fields(response, "response", urn=urn, firm=firm, symbol="", tags={ouch.USER_REF_INDEX: 9})
+    equal((canceled.urn, canceled.tags), (attributed, {}), "an order of any channel")
+
+
+def test_a_mass_cancel_that_cannot_be_served_is_rejected_and_cancels_nothing(scene):
+    scene.a.enter("B", 100, PRICE)
+    scene.settle("A", "")
+    for reason, request in (
+        (0x17, {"symbol": "NOSUCH"}),
+        (0x09, {"tags": {ouch.SIDE: "X"}}),
+        (0x0C, {"firm": "bad1"}),
+        (0x0F, {"tags": {ouch.GROUP_ID: 1}}),
+    ):
+        urn = scene.a.mass_cancel(**request)
+        (rejected,) = scene.settle("J", "")
+        fields(rejected, str(request), urn=urn, reason=reason, client_id="", tags={})
+    scene.a.client.send(ouch.mass_cancel(urn))
+    scene.settle("", "")
+    equal(len(scene.a.live()), 1, "orders, after a number used before")
+    scene.a.mass_cancel(tags={ouch.GROUP_ID: 0})
+    scene.settle("XC", "")
 
 
 # Channels, queries, retransmission.

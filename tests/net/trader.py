@@ -17,21 +17,26 @@ ANSWER_S = 5.0  # an answer that takes longer is lost
 
 
 class Order:
-    """One accepted order as the answers tell it."""
+    """One accepted order as the answers tell it. `floor`: displays so many shares at a time."""
 
-    __slots__ = ("urn", "ref", "side", "symbol", "price", "open", "executed", "display", "accepted")
+    __slots__ = (
+        "urn", "ref", "side", "symbol", "price", "open", "executed", "display", "accepted",
+        "floor", "shown",
+    )  # fmt: skip
 
-    def __init__(self, answer, executed=0):
+    def __init__(self, answer, executed=0, floor=0):
         self.urn, self.ref, self.side = answer.urn, answer.ref, answer.side
         self.symbol, self.price, self.display = answer.symbol, answer.price, answer.display
         self.open = answer.quantity if answer.state == "L" else 0
         self.accepted = answer.quantity + executed  # what its chain may execute in all
         self.executed = executed
+        self.floor = floor or ouch.QUANTITY_MAX
+        self.shown = min(self.floor, self.open)  # of the open shares, on the feed
 
     @property
     def displayed(self):
         """Whether the feed has to show it."""
-        return self.open > 0 and self.display in "YA"
+        return self.shown > 0 and self.display in "YA"
 
     @property
     def feed_side(self):
@@ -51,6 +56,7 @@ class Trader:
         self.executions = []  # (match, side, symbol, quantity, price)
         self.rejects = {}  # (channel, UserRefNum): reason
         self.used = {}  # channel: last UserRefNum sent
+        self.floors = {}  # (channel, UserRefNum): maximum floor asked for; no answer tells it
         self.query_count = 0
         self.next_urn = None  # as the last query said
         self.fresh = []  # answers since the last settle(), queries aside
@@ -67,6 +73,7 @@ class Trader:
         client = self.client
         what = f"{self.name}: the stream so far"
         checks.until(lambda: client.expected >= client.server_next, 60, what, self.wait)
+        self.query_count = 0  # answers to earlier queries were among it
         self.query()
         checks.until(lambda: self.query_count == 0, ANSWER_S, f"{self.name}: query", self.wait)
         self.used[0] = self.next_urn - 1
@@ -88,9 +95,14 @@ class Trader:
         urn = details.pop("urn", None)
         if urn is None:
             urn = self.number((tags or {}).get(ouch.USER_REF_INDEX, 0))
+        self._note_floor(urn, tags)
         symbol = details.pop("symbol", self.symbol)
         details.setdefault("client_id", f"{self.name}-{urn}")
         return urn, ouch.enter(urn, side, quantity, symbol, price, tags=tags, **details)
+
+    def _note_floor(self, urn, tags):
+        if tags and tags.get(ouch.MAX_FLOOR):
+            self.floors[tags.get(ouch.USER_REF_INDEX, 0), urn] = tags[ouch.MAX_FLOOR]
 
     def enter(self, side, quantity, price, tags=None, **details):
         """Enter an order; its number."""
@@ -103,6 +115,7 @@ class Trader:
         urn = details.pop("urn", None)
         if urn is None:
             urn = self.number()
+        self._note_floor(urn, details.get("tags"))
         details.setdefault("client_id", f"{self.name}-{urn}")
         self.client.send(ouch.replace(orig_urn, urn, quantity, price, **details))
         return urn
@@ -114,6 +127,12 @@ class Trader:
     def modify(self, urn, side, quantity):
         """Change the side among sells, or reduce to an intended total."""
         self.client.send(ouch.modify(urn, side, quantity))
+
+    def mass_cancel(self, firm="", symbol="", tags=None):
+        """Cancel all that fits; the number used."""
+        urn = self.number((tags or {}).get(ouch.USER_REF_INDEX, 0))
+        self.client.send(ouch.mass_cancel(urn, firm, symbol, tags))
+        return urn
 
     def query(self, tags=None):
         """Account Query: also the fence that all earlier answers come before."""
@@ -141,7 +160,7 @@ class Trader:
         """Bring the account up to date with one answer."""
         channel = answer.tags.get(ouch.USER_REF_INDEX, 0)
         if answer.type == "A":
-            self._add(channel, answer, Order(answer))
+            self._add(channel, answer, Order(answer, 0, self.floors.get((channel, answer.urn), 0)))
         elif answer.type == "U":
             self._replace(channel, answer)
         elif answer.type == "J":
@@ -149,12 +168,14 @@ class Trader:
         elif answer.type == "Q":
             self.query_count -= 1
             self.next_urn = answer.next_urn
+        elif answer.type == "R":
+            self._restate(self.find(answer), answer)
         elif answer.type in "ECM":
             order = self.find(answer)
             self._change(order, answer)
             if order.open == 0:
                 del self.open[channel, answer.urn]
-        elif answer.type != "S":
+        elif answer.type not in "SX":
             raise checks.Failure(f"{self.name}: {answer} was not to be expected")
 
     def _add(self, channel, answer, order):
@@ -169,17 +190,37 @@ class Trader:
         if old is None:
             raise checks.Failure(f"{self.name}: {answer} replaces no live order")
         old.open = 0
-        self._add(channel, answer, Order(answer, old.executed))
+        floor = self.floors.get((channel, answer.urn), 0)
+        self._add(channel, answer, Order(answer, old.executed, floor))
+
+    def _restate(self, order, answer):
+        """A slice is used up, and the next one displayed."""
+        slice_size, ref = answer.tags[ouch.DISPLAY_QUANTITY], answer.tags[ouch.SECONDARY_REF]
+        known = order.floor < ouch.QUANTITY_MAX  # else it was another program's order
+        wrong = order.shown or slice_size != min(order.floor, order.open)
+        if (known and wrong) or ref < 1 << 63:
+            raise checks.Failure(f"{self.name}: {answer} with {order.shown} of {order.open} shown")
+        order.shown, order.ref = slice_size, ref
 
     def _change(self, order, answer):
         if answer.type == "M":
             if answer.quantity > order.open:
                 raise checks.Failure(f"{answer} after {order.open} open")
             order.open, order.side = answer.quantity, answer.side
+            order.shown = min(order.shown, order.open)
             return
         if answer.quantity == 0 or answer.quantity > order.open:
             raise checks.Failure(f"{self.name}: {answer} of {order.open} open")
         order.open -= answer.quantity
+        resting = answer.type == "E" and answer.liquidity not in "Rm"
+        # Incoming it is not displayed yet; resting its slice trades, or its reserve; a cancel takes
+        # from the reserve first.
+        if resting:
+            order.shown -= 0 if answer.liquidity == "u" else answer.quantity
+        else:
+            order.shown = min(order.shown, order.open)
+        if order.shown < 0:
+            raise checks.Failure(f"{self.name}: {answer} is more than the slice")
         if answer.type == "E":
             order.executed += answer.quantity
             side = order.feed_side
@@ -242,7 +283,7 @@ class Market:
         for trader in self.traders:
             for order in trader.live():
                 if order.displayed:
-                    told[order.ref] = (order.symbol, order.feed_side, order.price, order.open)
+                    told[order.ref] = (order.symbol, order.feed_side, order.price, order.shown)
         book = self.feed.book
         shown = {
             ref: (book.symbols[locate], side, price, shares)

@@ -80,6 +80,23 @@ def test_ouch_messages_are_those_of_the_exchange():
     fields(canceled, "canceled", urn=7_682_701, quantity=40, reason="U", tags={})
 
 
+def test_ouch_mass_cancels_and_restatements_are_those_of_the_tables():
+    made = ouch.mass_cancel(7, "ALFA", "ACME", {ouch.SIDE: "S"})
+    equal(made.hex().upper(), "4300000007414C464141434D452020202000" + "03021B53", "mass cancel")
+    equal(ouch.mass_cancel(7).hex().upper(), "4300000007" + "20" * 12 + "0000", "of everything")
+    time = "0000289B4D681317"
+    restated = ouch.decode(
+        bytes.fromhex(f"52{time}00753A8D520010051600000028" + "09018000000000000005")
+    )
+    tags = {ouch.DISPLAY_QUANTITY: 40, ouch.SECONDARY_REF: 1 << 63 | 5}
+    fields(restated, "restated", urn=7_682_701, reason="R", tags=tags)
+    response = ouch.decode(
+        bytes.fromhex(f"58{time}00753A8D" + "20" * 4 + "41434D4520202020000302" + "1B45")
+    )
+    tags = {ouch.SIDE: "E"}
+    fields(response, "response", urn=7_682_701, firm="", symbol="ACME", tags=tags)
+
+
 def test_ouch_messages_of_any_other_length_are_refused():
     for text in (OUCH_ACCEPTED, OUCH_CANCELED):
         message = bytes.fromhex(text)

@@ -248,6 +248,115 @@ Test(entry, while_cancel_only_new_orders_carry_a_verdict_and_cancels_do_not)
     cr_assert_eq(second->verdict, REJECT_NONE);
 }
 
+static void timed_order_block(uint32_t user_ref_num, uint32_t seconds)
+{
+    size_t before = datagram_size;
+    order_block(user_ref_num);
+    uint8_t element[6] = {5, OUCH_TAG_EXPIRE_TIME, 0, 0, 0, 0};
+    be32 value = be32_of(seconds);
+    memcpy(element + 2, &value, sizeof(value));
+    memcpy(datagram + datagram_size, element, sizeof(element));
+    datagram_size += sizeof(element);
+    datagram[before + 1] += sizeof(element);
+    struct ouch_enter *order = (struct ouch_enter *)(datagram + before + 3);
+    order->time_in_force = '6';
+    order->appendage_size = be16_of(sizeof(element));
+}
+
+static struct command take_command(void)
+{
+    cr_assert_geq(ring_readable(entry.commands, 1), 1);
+    struct command command = *(const struct command *)ring_read_slot(entry.commands, 0);
+    ring_release(entry.commands, 1);
+    return command;
+}
+
+Test(entry, the_clock_runs_each_second_until_the_last_timed_order_has_ended)
+{
+    log_in(1, "USER1 ", 0);
+    cr_assert_not(entry_clock(&entry, 5 * SECOND_NS), "nobody waits for it");
+    order_block(1);
+    deliver(1, 10 * SECOND_NS + 7);
+    cr_assert_not(entry_clock(&entry, 11 * SECOND_NS), "a day order does not");
+    timed_order_block(2, 3);
+    cr_assert_eq(deliver(1, 20 * SECOND_NS + 7), 1);
+    take_command();
+    cr_assert_eq(take_command().order.expire_seconds, 3);
+    cr_assert_not(entry_clock(&entry, 21 * SECOND_NS - 1), "the order itself told the second");
+    for (uint64_t second = 21; second <= 24; second++) {
+        cr_assert(entry_clock(&entry, second * SECOND_NS + 5), "second %lu", second);
+        cr_assert_not(entry_clock(&entry, second * SECOND_NS + 6), "once");
+        struct command command = take_command();
+        cr_assert_eq(command.type, COMMAND_CLOCK);
+        cr_assert_eq(command.time_ns, second * SECOND_NS + 5);
+    }
+    cr_assert_not(entry_clock(&entry, 25 * SECOND_NS + 5), "20 + 3 + 1 was the last");
+}
+
+Test(entry, another_command_of_the_second_is_as_good_as_the_clocks)
+{
+    log_in(1, "USER1 ", 0);
+    timed_order_block(1, 60);
+    deliver(1, 20 * SECOND_NS);
+    order_block(2);
+    deliver(1, 21 * SECOND_NS + 3);
+    cr_assert_not(entry_clock(&entry, 22 * SECOND_NS - 1));
+    cr_assert(entry_clock(&entry, 22 * SECOND_NS));
+}
+
+Test(entry, a_clock_that_stood_still_for_long_still_tells_the_last_second)
+{
+    log_in(1, "USER1 ", 0);
+    timed_order_block(1, 1);
+    deliver(1, 20 * SECOND_NS);
+    cr_assert(entry_clock(&entry, 500 * SECOND_NS));
+    cr_assert_not(entry_clock(&entry, 501 * SECOND_NS));
+}
+
+Test(entry, the_clock_never_runs_backwards_and_waits_for_room)
+{
+    log_in(1, "USER1 ", 0);
+    timed_order_block(1, 10);
+    deliver(1, 20 * SECOND_NS);
+    cr_assert_not(entry_clock(&entry, 19 * SECOND_NS));
+    timed_order_block(2, 20);
+    deliver(1, 15 * SECOND_NS);
+    cr_assert_eq(entry.timed_until_ns, 41 * SECOND_NS, "as the book counts, from the latest time");
+    for (uint32_t i = 3; i <= 8; i++)
+        order_block(i);
+    cr_assert_eq(deliver(1, 20 * SECOND_NS), 6);
+    cr_assert_not(entry_clock(&entry, 21 * SECOND_NS), "the ring is full");
+    take_command();
+    cr_assert(entry_clock(&entry, 21 * SECOND_NS));
+}
+
+Test(entry, more_seconds_than_an_order_may_live_keep_no_clock_running)
+{
+    log_in(1, "USER1 ", 0);
+    timed_order_block(1, EXPIRE_SECONDS_MAX + 1);
+    cr_assert_eq(deliver(1, 20 * SECOND_NS), 1);
+    cr_assert_not(entry_clock(&entry, 21 * SECOND_NS));
+}
+
+Test(entry, a_mass_cancel_is_of_the_sessions_own_orders)
+{
+    log_in(1, "USER2 ", 0);
+    struct {
+        uint8_t ufo_type;
+        struct ouch_mass_cancel cancel;
+    } message = {UFO_UNSEQUENCED,
+                 {.type = OUCH_MASS_CANCEL, .user_ref_num = be32_of(5), .firm = "    "}};
+    memset(message.cancel.symbol, ' ', sizeof(message.cancel.symbol));
+    block(&message, sizeof(message));
+    atomic_store(&cancel_only, true);
+    cr_assert_eq(deliver(1, 1), 1);
+    struct command command = take_command();
+    cr_assert_eq(command.type, COMMAND_MASS_CANCEL);
+    cr_assert_eq(command.verdict, REJECT_NONE, "it adds no risk");
+    cr_assert_eq(command.session, 2);
+    cr_assert_eq(command.mass.session, 2);
+}
+
 Test(entry, a_session_that_logs_off_ignores_what_follows_in_the_datagram)
 {
     log_in(1, "USER1 ", 0);

@@ -166,6 +166,28 @@ Test(itch, a_replacement_s_reference_is_its_seq)
                            "001036C8");
 }
 
+Test(itch, the_reference_of_a_refreshed_slice_passes_whole)
+{
+    struct event event = feed_event(EVENT_FEED_ADD);
+    event.side = SIDE_SELL;
+    event.quantity = 100;
+    event.price = 0x26FD40;
+    event.trade.order_ref = SLICE_REF | 0x2041A;
+    expect_encoded(&event, "41 0002 0000 1F1ACED85306 800000000002041A 53 00000064"
+                           "49564F4F20202020 0026FD40");
+    event.type = EVENT_FEED_EXECUTED;
+    event.trade.match_number = 1;
+    expect_encoded(&event, "45 0002 0000 1F1ACED85306 800000000002041A 00000064 0000000000000001");
+    event.type = EVENT_FEED_CANCEL;
+    expect_encoded(&event, "58 0002 0000 1F1ACED85306 800000000002041A 00000064");
+    event.type = EVENT_FEED_DELETE;
+    expect_encoded(&event, "44 0002 0000 1F1ACED85306 800000000002041A");
+    event.type = EVENT_FEED_REPLACE;
+    event.seq = 0x145F2C7;
+    expect_encoded(&event, "55 0002 0000 1F1ACED85306 800000000002041A 000000000145F2C7 00000064"
+                           "0026FD40");
+}
+
 Test(itch, a_trade_tells_neither_order_nor_side)
 {
     struct event event = feed_event(EVENT_FEED_TRADE);

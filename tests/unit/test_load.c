@@ -1246,6 +1246,21 @@ Test(load_client, contradictory_answers_break_the_sums)
     load_client_close(&client);
 }
 
+Test(load_client, orders_that_rest_since_before_break_no_sums)
+{
+    struct load_client client;
+    open_with_ten(&client);
+    struct packet_out out = from_sequence(2);
+    struct ouch_restated restated = {.type = OUCH_RESTATED, .reason = 'R'};
+    add_message(&out, &restated, sizeof(restated));
+    add_executed(&out, 1, 50, 'm', 7);
+    deliver(&client, &out, NOW);
+    cr_assert_eq(client.malformed, 0);
+    cr_assert_eq(client.removed_shares, 50, "the incoming side of a trade at the midpoint");
+    cr_assert_eq(client.added_count, 0);
+    load_client_close(&client);
+}
+
 Test(load_client, what_is_not_ufo_or_ouch_is_counted_and_never_read_beyond)
 {
     static const char *const datagrams[] = {

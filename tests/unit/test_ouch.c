@@ -22,13 +22,16 @@
 #define ENTER ENTER_FIXED "0000"
 #define REPLACE_FIXED                                                                              \
     "55 00000007 00000008 000000C8 00000000000927C0 33 4E 59 6162636465666768696A6B6C6D6E"
-#define REPLACE REPLACE_FIXED "0000"
-#define CANCEL  "58 00000007 00000032"
-#define MODIFY  "4D 00000007 54 00000032"
-#define QUERY   "51"
-#define CHANNEL "0003 02 1C 09" // an appendage that names channel 9
+#define REPLACE           REPLACE_FIXED "0000"
+#define CANCEL            "58 00000007 00000032"
+#define MODIFY            "4D 00000007 54 00000032"
+#define QUERY             "51"
+#define MASS_CANCEL_FIXED "43 00000007 4C494D45 41434D4520202020"
+#define MASS_CANCEL       MASS_CANCEL_FIXED "0000"
+#define MASS_CANCEL_ALL   "43 00000007 20202020 2020202020202020"
+#define CHANNEL           "0003 02 1C 09" // an appendage that names channel 9
 
-#define ACME    3u // its index
+#define ACME              3u // its index
 
 static char symbol_memory[4096] __attribute__((aligned(8)));
 
@@ -140,11 +143,59 @@ Test(ouch, a_cancel_a_modify_and_a_query_become_commands)
     expect_command(REAL_CANCEL, &real);
 }
 
+Test(ouch, a_mass_cancel_becomes_a_command)
+{
+    struct command expected = {
+        .type = COMMAND_MASS_CANCEL,
+        .instrument = ACME,
+        .mass = {.user_ref_num = 7, .firm = "LIME", .side = ANY_SIDE, .reason = 'U'}};
+    expect_command(MASS_CANCEL, &expected);
+    expected.instrument = NO_INSTRUMENT;
+    memset(expected.mass.firm, 0, 4);
+    expect_command(MASS_CANCEL_ALL "0000", &expected);
+    expect_command(MASS_CANCEL_ALL "0004 03 18 0000", &expected);
+    static const char *const sides[] = {"42", "53", "54", "45"};
+    for (uint8_t side = 0; side < 4; side++) {
+        char text[128];
+        snprintf(text, sizeof(text), "%s0006 02 1B %s 02 1C 09", MASS_CANCEL_ALL, sides[side]);
+        expected.mass.side = side;
+        expected.user_ref_index = 9;
+        expect_command(text, &expected);
+    }
+}
+
+Test(ouch, a_mass_cancel_that_cannot_be_served_gives_its_reason)
+{
+    static const struct {
+        const char *text;
+        enum reject_reason verdict;
+    } requests[] = {
+        {"43 00000007 20202020 4E4F4E4520202020 0000", REJECT_INVALID_SYMBOL},
+        {"43 00000007 20202020 0000000000000000 0000", REJECT_INVALID_SYMBOL},
+        {"43 00000007 4D4C524F 2020202020202020 0000", REJECT_FIRM_NOT_AUTHORIZED},
+        {"43 00000007 4D4C524F 4E4F4E4520202020 0000", REJECT_FIRM_NOT_AUTHORIZED},
+        {MASS_CANCEL_FIXED "0003 02 1B 58", REJECT_INVALID_SIDE},
+        {MASS_CANCEL_FIXED "0003 02 1B 20", REJECT_INVALID_SIDE},
+        {MASS_CANCEL_FIXED "0004 03 18 0001", REJECT_OTHER},
+        {MASS_CANCEL_FIXED "0007 02 1B 58 03 18 0100", REJECT_INVALID_SIDE},
+        {MASS_CANCEL_FIXED "0006 05 05 00000064", REJECT_NONE}, // means nothing here
+    };
+    for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+        struct command command;
+        expect_verdict(requests[i].text, requests[i].verdict);
+        decode_hex(requests[i].text, &command);
+        cr_expect_eq(command.type, COMMAND_MASS_CANCEL);
+        cr_expect_eq(command.mass.user_ref_num, 7, "to answer with");
+        cr_expect_eq(command.mass.side, ANY_SIDE, "%s", requests[i].text);
+    }
+}
+
 Test(ouch, the_channel_is_taken_from_every_message)
 {
-    static const char *const messages[] = {ENTER_FIXED CHANNEL, REPLACE_FIXED CHANNEL,
-                                           CANCEL CHANNEL, MODIFY CHANNEL, QUERY CHANNEL};
-    for (size_t i = 0; i < 5; i++) {
+    static const char *const messages[] = {
+        ENTER_FIXED CHANNEL, REPLACE_FIXED CHANNEL,     CANCEL CHANNEL,
+        MODIFY CHANNEL,      MASS_CANCEL_FIXED CHANNEL, QUERY CHANNEL};
+    for (size_t i = 0; i < 6; i++) {
         struct command command;
         cr_expect_eq(decode_hex(messages[i], &command), OUCH_OK, "%s", messages[i]);
         cr_expect_eq(command.user_ref_index, 9, "%s", messages[i]);
@@ -220,7 +271,7 @@ Test(ouch, a_field_that_cannot_be_served_gives_its_reason)
         {18, "0000000100000064", REJECT_INVALID_PRICE},
         {18, "000000017FFFFFFF", REJECT_INVALID_PRICE},
         {26, "35", REJECT_OTHER},
-        {26, "36", REJECT_OTHER},
+        {26, "36", REJECT_NONE}, // whether it says for how long is the book's to ask
         {26, "45", REJECT_OTHER},
         {26, "31", REJECT_OTHER},
         {27, "5A", REJECT_INVALID_DISPLAY},
@@ -241,6 +292,7 @@ Test(ouch, a_field_of_a_replacement_that_cannot_be_served_gives_its_reason)
         {13, "0000000000000000", REJECT_INVALID_PRICE},
         {13, "000000007735939D", REJECT_INVALID_PRICE},
         {21, "35", REJECT_OTHER},
+        {21, "36", REJECT_NONE},
         {22, "20", REJECT_INVALID_DISPLAY},
         {23, "79", REJECT_OTHER},
     };
@@ -287,8 +339,8 @@ Test(ouch, the_first_flaw_in_the_order_of_the_message_decides)
     expect_verdict("4F 00000007 42 00000064 41434D4520202020 000000000007A120 30 59 41 4E 4F"
                    "4142434445464748494A4B4C4D4E 0006 05 03 00000064",
                    REJECT_INVALID_CROSS);
-    expect_verdict(ENTER_FIXED "0009 05 05 00000064 02 06 50", REJECT_INVALID_MAX_FLOOR);
-    expect_verdict(ENTER_FIXED "0009 02 06 50 05 05 00000064", REJECT_INVALID_PEG);
+    expect_verdict(ENTER_FIXED "0009 05 0D 00000064 02 06 50", REJECT_INVALID_MAX_FLOOR);
+    expect_verdict(ENTER_FIXED "0009 02 06 50 05 0D 00000064", REJECT_INVALID_PEG);
 }
 
 // An appendage of one element, and what it means on ENTER and REPLACE.
@@ -301,10 +353,15 @@ static const struct option {
     {"0003 02 04 20", REJECT_NONE},
     {"0003 02 04 52", REJECT_OTHER},
     {"0006 05 05 00000000", REJECT_NONE},
-    {"0006 05 05 00000064", REJECT_INVALID_MAX_FLOOR},
+    {"0006 05 05 00000064", REJECT_NONE},
     {"0003 02 06 4C", REJECT_NONE},
+    {"0003 02 06 4D", REJECT_NONE},
+    {"0003 02 06 6D", REJECT_NONE},
     {"0003 02 06 50", REJECT_INVALID_PEG},
-    {"0003 02 06 6D", REJECT_INVALID_PEG},
+    {"0003 02 06 51", REJECT_INVALID_PEG},
+    {"0003 02 06 52", REJECT_INVALID_PEG},
+    {"0003 02 06 6C", REJECT_INVALID_PEG},
+    {"0003 02 06 20", REJECT_INVALID_PEG},
     {"0006 05 07 00000000", REJECT_NONE},
     {"0006 05 07 FFFFFF9C", REJECT_PEGGING_NOT_ALLOWED},
     {"000A 09 09 0000000000000000", REJECT_NONE},
@@ -328,7 +385,7 @@ static const struct option {
     {"0006 05 0E 20202020", REJECT_NONE},
     {"0006 05 0E 53434E20", REJECT_OTHER},
     {"0006 05 0F 00000000", REJECT_NONE},
-    {"0006 05 0F 0000003C", REJECT_OTHER},
+    {"0006 05 0F 0000003C", REJECT_NONE},
     {"0003 02 10 4E", REJECT_NONE},
     {"0003 02 10 20", REJECT_NONE},
     {"0003 02 10 59", REJECT_OTHER},
@@ -400,6 +457,61 @@ Test(ouch, a_minimum_quantity_is_a_new_orders_and_no_replacements)
     cr_assert_eq(command.verdict, REJECT_INVALID_MIN_QUANTITY);
 }
 
+// What the appendage adds to a plain order, and to a plain replacement.
+static void expect_option(const char *appendage, const struct command *expected)
+{
+    char text[256];
+    struct command enter = *expected, replace = *expected;
+    enter.type = COMMAND_ENTER;
+    enter.instrument = ACME;
+    enter.order.user_ref_num = 7;
+    enter.order.quantity = 100;
+    enter.order.price = 500000;
+    memcpy(enter.order.client_order_id, "ABCDEFGHIJKLMN", 14);
+    snprintf(text, sizeof(text), "%s%s", ENTER_FIXED, appendage);
+    expect_command(text, &enter);
+    replace.type = COMMAND_REPLACE;
+    replace.order.user_ref_num = 8;
+    replace.order.orig_user_ref_num = 7;
+    replace.order.quantity = 200;
+    replace.order.price = 600000;
+    replace.order.attributes.time_in_force = TIF_IOC;
+    replace.order.attributes.display = DISPLAY_HIDDEN;
+    replace.order.attributes.sweep = 1;
+    memcpy(replace.order.client_order_id, "abcdefghijklmn", 14);
+    snprintf(text, sizeof(text), "%s%s", REPLACE_FIXED, appendage);
+    expect_command(text, &replace);
+}
+
+Test(ouch, a_maximum_floor_reaches_the_order)
+{
+    expect_option("0006 05 05 00000064", &(struct command){.order.max_floor = 100});
+    expect_option("0006 05 05 FFFFFFFF", &(struct command){.order.max_floor = UINT32_MAX});
+    expect_option("0006 05 05 00000000", &(struct command){0});
+}
+
+Test(ouch, a_midpoint_peg_has_two_letters)
+{
+    struct command midpoint = {.order.attributes.midpoint = 1};
+    expect_option("0003 02 06 4D", &midpoint);
+    expect_option("0003 02 06 6D", &midpoint);
+    expect_option("0003 02 06 4C", &(struct command){0});
+}
+
+Test(ouch, seconds_to_live_reach_the_order_and_are_left_to_the_book)
+{
+    expect_option("0006 05 0F 0001517F", &(struct command){.order.expire_seconds = 86399});
+    expect_option("0006 05 0F 00015180", &(struct command){.order.expire_seconds = 86400});
+    struct command command;
+    cr_assert_eq(decode_hex("4F 00000007 42 00000064 41434D4520202020 000000000007A120 36 59 41 4E"
+                            "4E 4142434445464748494A4B4C4D4E 0006 05 0F 0000003C",
+                            &command),
+                 OUCH_OK);
+    cr_assert_eq(command.verdict, REJECT_NONE);
+    cr_assert_eq(command.order.attributes.time_in_force, TIF_GTT);
+    cr_assert_eq(command.order.expire_seconds, 60);
+}
+
 Test(ouch, post_only_and_self_match_prevention_reach_the_order)
 {
     static const struct {
@@ -442,14 +554,21 @@ Test(ouch, an_accepted_order_echoes_its_options_in_an_appendage)
 {
     struct symbols symbols = listed();
     uint8_t out[OUCH_OUT_SIZE_MAX], wanted[64];
-    struct event event = {.type = EVENT_ACCEPTED,
-                          .firm = "LIME",
-                          .user_ref_index = 9,
-                          .order.attributes = {.post_only = 1, .self_match = SELF_MATCH_DECREMENT}};
+    struct event event = {
+        .type = EVENT_ACCEPTED,
+        .firm = "LIME",
+        .user_ref_index = 9,
+        .order.attributes = {.midpoint = 1, .post_only = 1, .self_match = SELF_MATCH_DECREMENT}};
     cr_assert_eq(ouch_encode(&event, &symbols, out), OUCH_OUT_SIZE_MAX);
     size_t size =
-        from_hex("000F 05 02 4C494D45 02 0C 50 02 1D 44 02 1C 09", wanted, sizeof(wanted));
+        from_hex("0012 05 02 4C494D45 02 06 4D 02 0C 50 02 1D 44 02 1C 09", wanted, sizeof(wanted));
     cr_assert_arr_eq(out + 62, wanted, size);
+    event.type = EVENT_REPLACED;
+    event.order.attributes = (struct order_attributes){.midpoint = 1};
+    event.user_ref_index = 0;
+    size = from_hex("0003 02 06 4D", wanted, sizeof(wanted));
+    cr_assert_eq(ouch_encode(&event, &symbols, out), 66 + size);
+    cr_assert_arr_eq(out + 66, wanted, size);
 }
 
 Test(ouch, bytes_that_are_not_a_message_are_told_apart_by_their_fault)
@@ -457,7 +576,7 @@ Test(ouch, bytes_that_are_not_a_message_are_told_apart_by_their_fault)
     expect_fault("", OUCH_WRONG_LENGTH);
     expect_fault("00", OUCH_UNKNOWN_TYPE);
     expect_fault("41", OUCH_UNKNOWN_TYPE);
-    expect_fault("43 00000007 4C494D45 2020202020202020 0000", OUCH_UNKNOWN_TYPE);
+    expect_fault("44 00000007 4C494D45 0000", OUCH_UNKNOWN_TYPE);
     expect_fault("6F 00000007", OUCH_UNKNOWN_TYPE);
     expect_fault(ENTER_FIXED, OUCH_WRONG_LENGTH);
     expect_fault(ENTER_FIXED "00", OUCH_WRONG_LENGTH);
@@ -479,6 +598,10 @@ Test(ouch, bytes_that_are_not_a_message_are_told_apart_by_their_fault)
     expect_fault(CANCEL "00", OUCH_WRONG_LENGTH);
     expect_fault(CANCEL "0001", OUCH_APPENDAGE_LENGTH);
     expect_fault(MODIFY "00", OUCH_WRONG_LENGTH);
+    expect_fault(MASS_CANCEL_FIXED, OUCH_WRONG_LENGTH);
+    expect_fault(MASS_CANCEL "00", OUCH_APPENDAGE_LENGTH);
+    expect_fault(MASS_CANCEL_FIXED "0004 03 1B 42 53", OUCH_ELEMENT_SIZE);
+    expect_fault(MASS_CANCEL_FIXED "0006 02 1B 42 02 1B 53", OUCH_TAG_REPEATED);
     expect_fault(QUERY "00", OUCH_WRONG_LENGTH);
     expect_fault(QUERY "0003 03 1C 01", OUCH_ELEMENT_OVERRUN);
 }
@@ -514,6 +637,8 @@ static const struct sample {
     {CANCEL CHANNEL, 9, true},
     {MODIFY, 10, true},
     {MODIFY CHANNEL, 10, true},
+    {MASS_CANCEL, 19, false},
+    {MASS_CANCEL_FIXED "0003 02 1B 42", 19, false},
     {QUERY, 1, true},
     {QUERY CHANNEL, 1, true},
 };
@@ -541,10 +666,16 @@ Test(ouch, a_message_cut_anywhere_is_taken_only_where_it_may_end)
 // What the book may rely on in a command that no reason speaks against.
 static void expect_sound(const struct command *command)
 {
-    cr_assert(command->type >= COMMAND_ENTER && command->type <= COMMAND_QUERY);
-    cr_assert(command->time_ns == 0 && command->session == 0 && command->order.reserved == 0);
-    cr_assert_eq(command->order.attributes.reserved, 0);
+    cr_assert(command->type >= COMMAND_ENTER && command->type <= COMMAND_MASS_CANCEL);
+    cr_assert(command->time_ns == 0 && command->session == 0);
     cr_assert_leq(command->side, SIDE_SELL_SHORT_EXEMPT);
+    if (command->type == COMMAND_MASS_CANCEL) {
+        cr_assert(command->mass.session == 0 && command->mass.reason == 'U');
+        cr_assert(command->mass.side <= SIDE_SELL_SHORT_EXEMPT || command->mass.side == ANY_SIDE);
+        cr_assert(command->instrument < 4 || command->instrument == NO_INSTRUMENT);
+        return;
+    }
+    cr_assert(command->order.reserved == 0 && command->order.attributes.reserved == 0);
     if (command->verdict != REJECT_NONE)
         return;
     bool enters = command->type == COMMAND_ENTER || command->type == COMMAND_REPLACE;
@@ -553,7 +684,8 @@ static void expect_sound(const struct command *command)
         cr_assert(command->order.quantity >= 1 && command->order.quantity <= QUANTITY_MAX);
         cr_assert(command->order.price >= 1);
         cr_assert(command->order.price <= PRICE_MAX || command->order.price == PRICE_MARKET);
-        cr_assert_leq(command->order.attributes.time_in_force, TIF_IOC);
+        unsigned time_in_force = command->order.attributes.time_in_force;
+        cr_assert(time_in_force <= TIF_IOC || time_in_force == TIF_GTT);
         cr_assert_leq(command->order.attributes.display, DISPLAY_ATTRIBUTABLE);
     }
 }
@@ -762,6 +894,50 @@ Test(ouch, modified_says_side_and_open_shares)
     struct event event = session_event(EVENT_MODIFIED);
     event.side = SIDE_SELL_SHORT_EXEMPT;
     expect_encoded_optional(event, "4D 0000289B4D64AF87 00753A8D 45 00000028");
+}
+
+Test(ouch, restated_says_what_is_displayed_now_and_under_which_reference)
+{
+    struct event event = session_event(EVENT_RESTATED);
+    event.code = 'R';
+    event.trade.order_ref = SLICE_REF | 5;
+    expect_encoded(&event, "52 0000289B4D64AF87 00753A8D 52"
+                           "0010 05 16 00000028 09 01 8000000000000005");
+    event.user_ref_index = 9;
+    expect_encoded(&event, "52 0000289B4D64AF87 00753A8D 52"
+                           "0013 05 16 00000028 09 01 8000000000000005 02 1C 09");
+}
+
+Test(ouch, a_mass_cancel_is_answered_with_what_it_asked_for)
+{
+    struct event event = session_event(EVENT_MASS_CANCELED);
+    event.instrument = NO_INSTRUMENT;
+    event.side = ANY_SIDE;
+    expect_encoded_always(event, "58 0000289B4D64AF87 00753A8D 20202020 2020202020202020");
+    event.instrument = ACME;
+    memcpy(event.firm, "LIME", 4);
+    expect_encoded_always(event, "58 0000289B4D64AF87 00753A8D 4C494D45 41434D4520202020");
+    static const char *const letters[] = {"42", "53", "54", "45"};
+    for (uint8_t side = 0; side < 4; side++) {
+        char text[128];
+        event.side = side;
+        event.user_ref_index = 0;
+        snprintf(text, sizeof(text), "%s 0003 02 1B %s",
+                 "58 0000289B4D64AF87 00753A8D 4C494D45 41434D4520202020", letters[side]);
+        expect_encoded(&event, text);
+        event.user_ref_index = 9;
+        snprintf(text, sizeof(text), "%s 0006 02 1B %s 02 1C 09",
+                 "58 0000289B4D64AF87 00753A8D 4C494D45 41434D4520202020", letters[side]);
+        expect_encoded(&event, text);
+    }
+}
+
+Test(ouch, a_rejected_mass_cancel_has_no_clients_id)
+{
+    struct event event = session_event(EVENT_REJECTED);
+    event.code = REJECT_INVALID_SYMBOL;
+    expect_encoded_optional(event,
+                            "4A 0000289B4D64AF87 00753A8D 0017 2020202020202020202020202020");
 }
 
 Test(ouch, a_query_is_answered_with_the_next_number)

@@ -1,0 +1,32 @@
+#!/bin/bash
+# Good-till-time orders end by the gateway's own clock, over a kill -9 and a restart, without anybody sending anything;
+# and a replay of the journal or of the order packets ends them alike.
+. "$(dirname "$0")/lib.sh"
+lab_up
+$in_cl tshark -q -i sl-cl -f 'udp port 26400' -w "$work/orders.pcap" 2>"$work/tshark.err" &
+tshark_pid=$!
+for _ in $(seq 100); do grep -q Capturing "$work/tshark.err" && break; sleep 0.1; done
+gateway_start || { fail "the gateway starts"; exit 1; }
+$in_cl python3 "$here/expiry.py" enter --user LOAD0:SECRET || fail "orders are accepted"
+gateway_end KILL
+sleep 2
+gateway_start || { fail "the gateway starts after a kill"; exit 1; }
+$in_cl python3 "$here/expiry.py" watch --user LOAD0:SECRET | grep -E '^(ok|FAIL)'
+[ "${PIPESTATUS[0]}" = 0 ] || fail "expiry.py: exit status"
+sleep 0.5
+kill -INT $tshark_pid
+wait $tshark_pid 2>/dev/null
+gateway_end || fail "the gateway stops with status 0"
+
+replay "$work/journal/shard-0" >"$work/journal.json"
+check "a replay of the journal comes to the gateway's state" \
+    test "$(field state_hash <"$work/journal.json")" = "$(message stopped shards 0 state_hash)"
+"$sluice" journal dump "$work/journal/shard-0" >"$work/dump"
+check "the journal has a clock command for each second, and none twice" \
+    test "$(grep -c ' clock$' "$work/dump")" -ge 3 -a \
+    -z "$(grep ' clock$' "$work/dump" | cut -d' ' -f2 | cut -d. -f1 | sort | uniq -d)"
+"$sluice" replay --json --config "$work/lab.conf" "$work/orders.pcap" >"$work/capture.json"
+check "a replay of the order packets ends the same orders" \
+    test "$(field resting_orders <"$work/capture.json")" = "$(message stopped shards 0 resting_orders)" -a \
+    "$(field resting_orders <"$work/capture.json")" = 1
+finish
