@@ -12,12 +12,14 @@ static uint32_t table_heads(const struct book_limits *limits)
     return heads;
 }
 
-// As wide as it can be without taking more than WINDOWS_BYTES for all instruments.
+// As wide as it can be without taking more than WINDOWS_BYTES for all instruments, or more than
+// eight levels for each order that may rest.
 static uint32_t window_levels_of(const struct book_limits *limits)
 {
     uint32_t window = WINDOW_MAX;
     while (window > WINDOW_MIN &&
-           (uint64_t)limits->instruments_max * window * sizeof(struct level) > WINDOWS_BYTES)
+           ((uint64_t)limits->instruments_max * window * sizeof(struct level) > WINDOWS_BYTES ||
+            window > 8ull * limits->orders_max))
         window /= 2;
     return window;
 }
@@ -65,8 +67,12 @@ static size_t lay_out(struct book *book, unsigned char *memory, const struct boo
     book->instruments = carve(memory, &used, limits->instruments_max * sizeof(struct instrument));
     for (uint16_t i = 0; i < limits->instruments_max; i++) {
         struct level *levels = carve(memory, &used, window * sizeof(struct level));
-        if (memory)
-            book->instruments[i].window = levels;
+        uint64_t *bits = carve(memory, &used, 2 * window / 8);
+        if (!memory)
+            continue;
+        book->instruments[i].window = levels;
+        book->instruments[i].occupied[SIDE_BUY] = bits;
+        book->instruments[i].occupied[SIDE_SELL] = bits + window / 64;
     }
     book->orders = carve(memory, &used, orders * sizeof(struct order));
     book->by_user_ref = carve(memory, &used, heads * sizeof(uint32_t));

@@ -21,7 +21,7 @@
 #define RANK_ANY       (UINT32_MAX - 1) // limit of a market order
 #define PRICE_STEP     100u // distance of a ladder's levels when the listing names none: a cent
 #define PRICE_STEP_MAX 65536u
-#define WINDOW_MAX     4096u
+#define WINDOW_MAX     131072u
 #define WINDOW_MIN     64u
 #define WINDOWS_BYTES  (128ull << 20) // of all instruments' windows: more instruments, narrower ones
 #define FAR_LEVELS_MAX (1u << 18)
@@ -83,19 +83,19 @@ struct tree {
 struct instrument {
     alignas(64) uint64_t step_inverse; // 2^63 / step, rounded up: a division by multiplication
     struct level *window;              // a ring over the steps
-    uint32_t step;                     // price distance of the window's levels
-    uint32_t base;                     // step number of the window's first level, a multiple of 64
-    uint32_t best[2];                  // rank of the best displayed level
-    uint64_t summary[2];               // which words of `occupied` have a bit
-    uint32_t special_count;            // orders here that are hidden or have an extra
+    // Which levels of the window have orders, a bit each; purchases from the end, so that a better
+    // price comes first on both sides.
+    uint64_t *occupied[2];
+    uint32_t step;          // price distance of the window's levels
+    uint32_t base;          // step number of the window's first level, a multiple of 64
+    uint32_t best[2];       // rank of the best displayed level
+    uint32_t special_count; // orders here that are hidden or have an extra
+    alignas(64) uint64_t summary[2][WINDOW_MAX / 4096]; // which words of `occupied` have a bit
     alignas(64) struct tree far[2];
     struct tree hidden[2];
     struct tree midpoint[2]; // by limit
     char symbol[8];
     uint32_t round_lot;
-    // Which levels of the window have orders, a bit each; purchases from the end, so that a better
-    // price comes first on both sides.
-    alignas(64) uint64_t occupied[2][WINDOW_MAX / 64];
 };
 
 struct session {

@@ -230,10 +230,11 @@ static void pull_in(struct book *book, struct instrument *listing, enum side sid
 // tree. The pool has room: see follow.
 static void push_out(struct book *book, struct instrument *listing, enum side side, uint32_t first)
 {
-    for (uint32_t step = first; step < first + 64; step++) {
-        uint32_t slot = step & book->window_mask, bit = bit_of(book, side, slot);
-        if (!(listing->occupied[side][bit / 64] >> bit % 64 & 1))
-            continue;
+    uint32_t word = bit_of(book, side, first & book->window_mask) / 64;
+    while (listing->occupied[side][word] != 0) {
+        uint32_t bit = word * 64 + (uint32_t)__builtin_ctzll(listing->occupied[side][word]);
+        uint32_t slot = bit_of(book, side, bit);
+        uint32_t step = first + (slot & 63);
         uint32_t index =
             tree_insert(book, &listing->far[side], rank_of(side, step * listing->step));
         INVARIANT(index != NONE);
@@ -255,19 +256,41 @@ static void shift_window(struct book *book, struct instrument *listing, bool up)
     pull_in(book, listing, SIDE_SELL, entering, entering + 63);
 }
 
-// The window follows a new best price: at once where it is empty, else by a few words a command. A
-// price far away from a market that stays where it is moves nothing: it is not the best of its
-// side.
-static void follow(struct book *book, struct instrument *listing, uint32_t step)
+static bool window_in_use(const struct book *book, const struct instrument *listing)
+{
+    uint64_t any = 0;
+    for (uint32_t group = 0; group <= book->window_mask / 4096; group++)
+        any |= listing->summary[SIDE_BUY][group] | listing->summary[SIDE_SELL][group];
+    return any != 0;
+}
+
+// Whether the other side's best is in the window, and would not be any more.
+static bool would_leave(const struct book *book, const struct instrument *listing, enum side side,
+                        uint32_t step)
+{
+    enum side other = opposite_of(side);
+    if (listing->best[other] == RANK_NONE)
+        return false;
+    uint32_t theirs = step_of(listing, rank_of(other, listing->best[other]));
+    uint32_t distance = theirs > step ? theirs - step : step - theirs;
+    return in_window(book, listing, theirs) && distance + 64 > book->window_mask;
+}
+
+// The window follows a new best price: at once where it is empty, else by a few words a command,
+// and not so far that the other side's best would fall out. A price far away from a market that
+// stays where it is moves nothing: it is not the best of its side.
+static void follow(struct book *book, struct instrument *listing, enum side side, uint32_t step)
 {
     uint32_t half = (book->window_mask + 1) / 2;
-    if ((listing->summary[SIDE_BUY] | listing->summary[SIDE_SELL]) == 0) {
+    if (!window_in_use(book, listing)) {
         listing->base = (step > half ? step - half : 0) & ~63u;
         uint32_t last = listing->base + book->window_mask;
         pull_in(book, listing, SIDE_BUY, listing->base, last);
         pull_in(book, listing, SIDE_SELL, listing->base, last);
         return;
     }
+    if (would_leave(book, listing, side, step))
+        return;
     for (uint32_t i = 0; i < SHIFTS_A_COMMAND && !in_window(book, listing, step); i++) {
         if (book->far_levels_max - book->far_level_count < 128)
             return;
@@ -300,7 +323,7 @@ struct level *far_claim(struct book *book, struct instrument *listing, enum side
     uint32_t rank = rank_of(side, price), step = step_of(listing, price);
     // While a snapshot is loaded the window stays where it was.
     if (step != UINT32_MAX && rank < listing->best[side] && book->state != BOOK_NEW) {
-        follow(book, listing, step);
+        follow(book, listing, side, step);
         if (in_window(book, listing, step))
             return level_claim(book, listing, side, price);
     }

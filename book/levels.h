@@ -2,9 +2,9 @@
 //
 // An instrument's price levels. Displayed ones near the market stand in a window: an array with a
 // level for each price step, and for each side a bitmap of those in use, so that finding a level is
-// one index and finding the next best one is two bit scans. The window is a ring over the steps; it
-// follows the market by whole words of 64 levels. Displayed levels outside it, or between the
-// steps, and all hidden ones stand in red-black trees.
+// one index and finding the next best one is two bit scans, or a few more across a wide gap. The
+// window is a ring over the steps; it follows the market by whole words of 64 levels. Displayed
+// levels outside it, or between the steps, and all hidden ones stand in red-black trees.
 #ifndef SLUICE_BOOK_LEVELS_H
 #define SLUICE_BOOK_LEVELS_H
 
@@ -60,42 +60,58 @@ static inline uint32_t bit_of(const struct book *book, enum side side, uint32_t 
 static inline void mark(const struct book *book, struct instrument *listing, enum side side,
                         uint32_t slot)
 {
-    uint32_t bit = bit_of(book, side, slot);
-    listing->occupied[side][bit / 64] |= 1ull << bit % 64;
-    listing->summary[side] |= 1ull << bit / 64;
+    uint32_t bit = bit_of(book, side, slot), word = bit / 64;
+    listing->occupied[side][word] |= 1ull << bit % 64;
+    listing->summary[side][word / 64] |= 1ull << word % 64;
 }
 
 static inline void unmark(const struct book *book, struct instrument *listing, enum side side,
                           uint32_t slot)
 {
-    uint32_t bit = bit_of(book, side, slot);
-    uint64_t left = listing->occupied[side][bit / 64] & ~(1ull << bit % 64);
-    listing->occupied[side][bit / 64] = left;
-    listing->summary[side] &= ~((uint64_t)(left == 0) << bit / 64);
+    uint32_t bit = bit_of(book, side, slot), word = bit / 64;
+    uint64_t left = listing->occupied[side][word] & ~(1ull << bit % 64);
+    listing->occupied[side][word] = left;
+    listing->summary[side][word / 64] &= ~((uint64_t)(left == 0) << word % 64);
 }
 
-// The best rank in the window that is `from` or more levels behind the window's best end.
+// The first bit in use from `from` on, `end` being the last possible + 1; `end` when there is none.
+static inline uint32_t next_bit(const struct instrument *listing, enum side side, uint32_t from,
+                                uint32_t end)
+{
+    uint32_t word = from / 64;
+    uint64_t bits = from < end ? listing->occupied[side][word] >> from % 64 << from % 64 : 0;
+    if (bits == 0) {
+        uint32_t group = ++word / 64, groups = (end + 4095) / 4096;
+        uint64_t words =
+            group < groups ? listing->summary[side][group] >> word % 64 << word % 64 : 0;
+        while (words == 0 && ++group < groups)
+            words = listing->summary[side][group];
+        if (words == 0)
+            return end;
+        word = group * 64 + (uint32_t)__builtin_ctzll(words);
+        bits = listing->occupied[side][word];
+    }
+    uint32_t bit = word * 64 + (uint32_t)__builtin_ctzll(bits);
+    return bit < end ? bit : end;
+}
+
+// The best rank in the window that is `from` or more levels behind the window's best end. The bits
+// are a ring from that end: up to the last one, then from the first.
 static inline uint32_t window_scan(const struct book *book, const struct instrument *listing,
                                    enum side side, uint32_t from)
 {
-    uint32_t flip = (uint32_t)side - 1, words = (book->window_mask + 1) / 64;
-    uint32_t origin = ((listing->base ^ flip) - flip) / 64; // word of the best end
-    uint32_t at = from / 64;
-    uint64_t bits = listing->occupied[side][(origin + at) & (words - 1)];
-    bits = bits >> from % 64 << from % 64;
-    if (bits == 0) {
-        // The summary as a ring from the best end; what is behind the word just looked at.
-        uint32_t turn = origin & (words - 1);
-        uint64_t ring = listing->summary[side] >> turn | listing->summary[side]
-                                                             << 1 << (words - 1 - turn);
-        ring = ring & (UINT64_MAX >> (64 - words));
-        ring = ring >> at >> 1 << 1 << at;
-        if (ring == 0)
+    uint32_t flip = (uint32_t)side - 1, width = book->window_mask + 1;
+    uint32_t origin = ((listing->base ^ flip) - flip) & book->window_mask;
+    uint32_t bit = (origin + from) & book->window_mask;
+    uint32_t found = width;
+    if (bit >= origin)
+        found = next_bit(listing, side, bit, width);
+    if (found == width) {
+        found = next_bit(listing, side, bit >= origin ? 0 : bit, origin);
+        if (found == origin)
             return RANK_NONE;
-        at = (uint32_t)__builtin_ctzll(ring);
-        bits = listing->occupied[side][(origin + at) & (words - 1)];
     }
-    uint32_t bit = ((origin + at) & (words - 1)) * 64 + (uint32_t)__builtin_ctzll(bits);
+    bit = found;
     uint32_t slot = bit_of(book, side, bit);
     uint32_t step = listing->base + ((slot - listing->base) & book->window_mask);
     return rank_of(side, step * listing->step);

@@ -2,8 +2,9 @@
 //
 // bench_book: what a command costs in the book, and in the textbook's design (peer_map.h) on the
 // same stream (book_tape.h), round by round in turn; both must make the same trades. Usage:
-// bench_book [PART...]: t1, t100, t10000 (by number of instruments), curve (by resting orders),
-// soak (100 million commands). All but soak when none is named.
+// bench_book [PART...]: t1, t100, t10000 (by number of instruments), shard (with its rings), curve
+// (by resting orders), start (how long opening takes), soak (100 million commands). All but soak
+// when none is named.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <time.h>
 
 #include "book/book.h"
+#include "dataplane/shard.h"
 #include "numa/clock.h"
 #include "numa/histogram.h"
 #include "numa/thread.h"
@@ -342,6 +344,106 @@ static bool measure_tape(uint32_t instruments, uint32_t resting)
     return agree;
 }
 
+// The whole shard on the stream: the port's ring, the stamp, the journal's ring, the book and the
+// ring of events, all on this thread. What the port and the journal's thread would do with the
+// slots is left out; only their side of the rings is there.
+
+#define SHARD_RING 4096u
+
+static struct ring *shard_ring(void)
+{
+    size_t size = ring_memory_size(SHARD_RING);
+    return ring_init(memory_map(size), SHARD_RING);
+}
+
+static void discard(struct ring *ring)
+{
+    ring_release(ring, ring_readable(ring, SHARD_RING));
+}
+
+static void discard_events(void *context)
+{
+    discard(((struct shard *)context)->events);
+}
+
+static void play_shard(struct shard *shard, const struct command *commands, uint32_t from,
+                       uint32_t to)
+{
+    for (uint32_t i = from; i < to; i += BATCH) {
+        uint32_t count = to - i < BATCH ? to - i : BATCH;
+        INVARIANT(ring_writable(shard->commands, count) >= count);
+        for (uint32_t j = 0; j < count; j++)
+            *(struct command *)ring_write_slot(shard->commands, j) = commands[i + j];
+        ring_commit(shard->commands, count);
+        INVARIANT(shard_poll(shard) == count);
+        discard(shard->journal);
+        discard(shard->events);
+    }
+}
+
+static double round_shard(const struct stream *stream, struct shard *shard)
+{
+    static struct target target;
+    target_open(&target, &stream->shape);
+    shard->book = target.book;
+    shard->last_time_ns = 0;
+    play_shard(shard, stream->commands, 0, stream->lead);
+    uint64_t start_ns = thread_time_ns();
+    play_shard(shard, stream->commands, stream->lead, stream->count);
+    uint64_t elapsed_ns = thread_time_ns() - start_ns;
+    target_close(&target);
+    return (double)elapsed_ns / (stream->count - stream->lead);
+}
+
+static bool measure_shard(void)
+{
+    struct tape_shape shape = {.instruments = 100, .resting = 200000, .commands_max = COMMANDS};
+    struct stream stream;
+    struct bell bell;
+    struct error error;
+    double shard_ns[ROUNDS], book_ns[ROUNDS];
+    if (bell_open(&bell, &error) != 0) {
+        fprintf(stderr, "bench_book: %s\n", error.text);
+        return false;
+    }
+    struct shard shard = {.commands = shard_ring(),
+                          .journal = shard_ring(),
+                          .events = shard_ring(),
+                          .journal_bell = &bell,
+                          .relieve = discard_events,
+                          .relieve_context = &shard};
+    stream_make(&stream, &shape);
+    for (int i = 0; i < ROUNDS; i++) {
+        shard_ns[i] = round_shard(&stream, &shard);
+        book_ns[i] = round_book(&stream);
+    }
+    printf(
+        "shard, 100 instruments: rings, stamps, journal records, matching, events %.1f ns/command; "
+        "the book alone %.1f\n",
+        median(shard_ns, ROUNDS), median(book_ns, ROUNDS));
+    stream_free(&stream);
+    memory_unmap(shard.commands, ring_memory_size(SHARD_RING));
+    memory_unmap(shard.journal, ring_memory_size(SHARD_RING));
+    memory_unmap(shard.events, ring_memory_size(SHARD_RING));
+    bell_close(&bell);
+    return true;
+}
+
+// From nothing to a book that takes commands, its memory mapped and touched.
+static void measure_start(void)
+{
+    struct book_limits limits = {
+        .orders_max = 10000000, .instruments_max = 10000, .sessions_max = 1000};
+    size_t size = book_memory_size(&limits);
+    uint64_t start_ns = thread_time_ns();
+    void *memory = memory_map(size);
+    book_open(memory, &limits);
+    uint64_t elapsed_ns = thread_time_ns() - start_ns;
+    printf("start: 10,000,000 orders, 10,000 instruments, %zu MB in %.2f s\n", size / 1000000,
+           (double)elapsed_ns / 1e9);
+    memory_unmap(memory, size);
+}
+
 static void print_memory(void)
 {
     struct book_limits one = {.orders_max = 1u << 20, .instruments_max = 1, .sessions_max = 1};
@@ -451,6 +553,10 @@ static void *measure_all(void *argument)
         agree &= measure_tape(100, 200000);
     if (named(arguments, "t10000"))
         agree &= measure_tape(10000, 200000);
+    if (named(arguments, "shard"))
+        agree &= measure_shard();
+    if (named(arguments, "start"))
+        measure_start();
     if (named(arguments, "curve")) {
         measure_curve();
         print_memory();
