@@ -4,16 +4,13 @@
 // github.com/flash1-dev/matching-engine-benchmark (MIT). `make adapter API=path/to/its/header`
 // builds it as the shared object that the benchmark loads; nothing of the benchmark is kept here.
 //
-// Their messages become commands of one session on one instrument. Their order ids come in any
-// order and may be used again, a UserRefNum only ever rises: a flat table by id says which
-// UserRefNum an id has now, a second one by UserRefNum says whose it is. That costs one load for a
-// cancel or a modify (from 4 bytes for each id) and one for each maker of a trade (from 8 bytes for
-// each order). Their modify states the shares to be open, OUCH's Replace the intended total, so
-// the second table also counts what has executed.
-//
-// Messages that are handed over as a batch are translated a few ahead of their turn and announced
-// to the book, which fetches the lines they will touch. Translation depends on the order of the
-// messages alone, never on what became of earlier ones, so that no result can differ.
+// Their messages become commands of one session on one instrument, before the clock starts where
+// the benchmark says so (engine_prebuild: translation only). Their order ids come in any order and
+// may be used again, a UserRefNum only ever rises: a table by id says which UserRefNum an id was
+// given last, as a client would know. That depends on the messages alone, never on what became of
+// them; finding the order by its UserRefNum is the book's work, and timed. Their modify states the
+// shares to be open, OUCH's Replace the intended total, so a table by UserRefNum counts what has
+// executed. A command without an event is what their interface calls a reject.
 #pragma GCC visibility push(default) // what they declare is all that the shared object shows
 #include ADAPTER_API
 #pragma GCC visibility pop
@@ -25,14 +22,13 @@
 #include "book/book.h"
 #include "numa/ring.h"
 
-#define ORDERS_MAX    (1u << 20)
+#define ORDERS_MAX    (1u << 18)
 #define PRICE_TICK    100u // our price units for a tick of theirs
 #define IDS           (1ull << 32)
-#define TOUCHED_BYTES (32u << 20) // of each table, before the clock starts
-#define TABLE_AHEAD   32u         // messages
-#define COMMAND_AHEAD 16u         // messages, a power of two
-#define EVENTS        16u         // of one command, before they are turned into reports
-#define PUBLISH_EVERY 32u         // reports
+#define MESSAGES_MAX  (1u << 26)    // address space only
+#define TOUCHED_BYTES (32ull << 20) // of each table, before the clock starts
+#define EVENTS        64u
+#define PUBLISH_EVERY 32u // reports
 
 struct client_order { // by UserRefNum
     uint32_t id;
@@ -44,16 +40,17 @@ static struct {
     void *memory;
     struct event_sink sink;
     struct event events[EVENTS];
-    struct command commands[COMMAND_AHEAD];
+    struct command *commands; // by message; time_ns: their sequence number
+    uint64_t translated;
+    uint64_t applied;
+    uint64_t reported;   // messages whose reports are written
+    uint64_t opening;    // commands before the first message
     uint32_t *user_refs; // by id; 0 for none
     struct client_order *orders;
     uint32_t user_ref_last;
     struct ring *reports;
-    uint32_t report_room;     // slots known to be free
-    uint32_t report_count;    // written, not yet published
-    uint64_t sequence_number; // of the message being applied
-    uint64_t order_id;
-    bool answered; // it has caused an event
+    uint32_t report_room;  // slots known to be free
+    uint32_t report_count; // written, not yet published
 } engine;
 
 // Reports.
@@ -65,7 +62,7 @@ static void publish(void)
     engine.report_count = 0;
 }
 
-static me_report_t *report_next(void)
+static inline me_report_t *report_next(void)
 {
     if (engine.report_count == PUBLISH_EVERY)
         publish();
@@ -76,57 +73,71 @@ static me_report_t *report_next(void)
     return ring_write_slot(engine.reports, engine.report_count++);
 }
 
-static void report(me_report_type_t type, const struct event *event)
+static inline uint64_t id_of(const struct command *command)
+{
+    uint64_t id;
+    memcpy(&id, command->order.client_order_id, sizeof(id));
+    return id;
+}
+
+static inline void report(me_report_type_t type, const struct command *command,
+                          const struct event *event)
 {
     *report_next() = (me_report_t){
         .type = (uint8_t)type,
         .side = event->side,
-        .sequence_number = engine.sequence_number,
-        .order_id = engine.order_id,
+        .sequence_number = command->time_ns,
+        .order_id = id_of(command),
         .price_ticks = event->price / PRICE_TICK,
         .quantity = event->quantity,
     };
 }
 
-static void report_reject(me_report_type_t type)
+static void report_reject(const struct command *command)
 {
     *report_next() = (me_report_t){
-        .type = (uint8_t)type,
-        .sequence_number = engine.sequence_number,
-        .order_id = engine.order_id,
+        .type = command->type == COMMAND_CANCEL ? ME_CANCEL_REJECT : ME_MODIFY_REJECT,
+        .sequence_number = command->time_ns,
+        .order_id = id_of(command),
     };
 }
 
-static void report_trade(const struct event *event, uint64_t maker_id)
+static void report_trade(const struct command *command, const struct event *event,
+                         uint64_t maker_id)
 {
     *report_next() = (me_report_t){
         .type = ME_TRADE,
-        .sequence_number = engine.sequence_number,
+        .sequence_number = command->time_ns,
         .price_ticks = event->price / PRICE_TICK,
         .quantity = event->quantity,
         .maker_order_id = maker_id,
-        .taker_order_id = engine.order_id,
+        .taker_order_id = id_of(command),
     };
 }
 
-static void report_event(const struct event *event)
+static inline void report_event(const struct event *event)
 {
+    uint64_t message = event->seq - engine.opening - 1;
+    const struct command *command = &engine.commands[message];
+    while (engine.reported < message)
+        report_reject(&engine.commands[engine.reported++]);
+    engine.reported = message + 1;
     struct client_order *order = &engine.orders[event->user_ref_num];
     switch (event->type) {
     case EVENT_ACCEPTED:
-        report(ME_ORDER_ACK, event);
+        report(ME_ORDER_ACK, command, event);
         break;
     case EVENT_REPLACED:
         order->executed = engine.orders[event->orig_user_ref_num].executed;
-        report(ME_MODIFY_ACK, event);
+        report(ME_MODIFY_ACK, command, event);
         break;
     case EVENT_CANCELED:
-        report(ME_CANCEL_ACK, event);
+        report(ME_CANCEL_ACK, command, event);
         break;
     case EVENT_EXECUTED:
         order->executed += event->quantity;
         if (event->code != 'R')
-            report_trade(event, order->id);
+            report_trade(command, event, order->id);
         break;
     }
 }
@@ -134,8 +145,8 @@ static void report_event(const struct event *event)
 static void report_events(struct event_sink *sink)
 {
     for (const struct event *event = engine.events; event < sink->next; event++)
-        report_event(event);
-    engine.answered = engine.answered || sink->next > engine.events;
+        if (event->session != FEED_SESSION)
+            report_event(event);
     sink->next = engine.events;
 }
 
@@ -151,92 +162,99 @@ static uint32_t user_ref_new(uint64_t id)
 
 static void translate_new(const new_order_t *message, struct command *command)
 {
-    command->type = COMMAND_ENTER;
-    command->side = message->side ? SIDE_SELL : SIDE_BUY;
-    command->order.user_ref_num = user_ref_new(message->order_id);
-    command->order.quantity = message->quantity;
-    command->order.price = (uint32_t)message->price_ticks * PRICE_TICK;
-    command->order.attributes.time_in_force = message->ioc ? TIF_IOC : TIF_DAY;
+    *command = (struct command){
+        .type = COMMAND_ENTER,
+        .side = message->side ? SIDE_SELL : SIDE_BUY,
+        .order.user_ref_num = user_ref_new(message->order_id),
+        .order.quantity = message->quantity,
+        .order.price = (uint32_t)message->price_ticks * PRICE_TICK,
+        .order.attributes.time_in_force = message->ioc ? TIF_IOC : TIF_DAY,
+    };
 }
 
 static void translate_cancel(const cancel_t *message, struct command *command)
 {
-    command->type = COMMAND_CANCEL;
-    command->order.user_ref_num = engine.user_refs[message->order_id];
-    command->order.quantity = 0;
+    *command = (struct command){
+        .type = COMMAND_CANCEL,
+        .order.user_ref_num = engine.user_refs[message->order_id],
+    };
 }
 
 static void translate_modify(const modify_t *message, struct command *command)
 {
-    command->type = COMMAND_REPLACE;
-    command->order.orig_user_ref_num = engine.user_refs[message->order_id];
-    command->order.user_ref_num = user_ref_new(message->order_id);
-    command->order.quantity = message->new_quantity;
-    command->order.price = (uint32_t)message->new_price_ticks * PRICE_TICK;
-    command->order.attributes.time_in_force = TIF_DAY;
+    uint32_t old = engine.user_refs[message->order_id];
+    *command = (struct command){
+        .type = COMMAND_REPLACE,
+        .order.orig_user_ref_num = old,
+        .order.user_ref_num = user_ref_new(message->order_id),
+        .order.quantity = message->new_quantity,
+        .order.price = (uint32_t)message->new_price_ticks * PRICE_TICK,
+    };
 }
 
-static void apply(struct command *command, uint64_t sequence_number, uint64_t order_id)
+void engine_prebuild(uint8_t type, const void *message)
 {
-    engine.sequence_number = sequence_number;
-    engine.order_id = order_id;
-    engine.answered = false;
-    if (command->type == COMMAND_REPLACE) // what of it has executed is known only now
-        command->order.quantity += engine.orders[command->order.orig_user_ref_num].executed;
-    book_apply(engine.book, command, &engine.sink);
+    struct command *command = &engine.commands[engine.translated++];
+    if (type == 0)
+        translate_new(message, command);
+    else if (type == 1)
+        translate_cancel(message, command);
+    else
+        translate_modify(message, command);
+    const cancel_t *head = message; // id and sequence number come first in all three kinds
+    command->time_ns = head->sequence_number;
+    memcpy(command->order.client_order_id, &head->order_id, sizeof(head->order_id));
+}
+
+// The next `count` messages, of which none but the first is a replacement: what the old order of
+// one has executed is known when all before it has been reported.
+static void apply_run(uint32_t count)
+{
+    struct command *commands = &engine.commands[engine.applied];
+    if (commands[0].type == COMMAND_REPLACE)
+        commands[0].order.quantity += engine.orders[commands[0].order.orig_user_ref_num].executed;
+    book_apply_batch(engine.book, commands, count, &engine.sink);
     report_events(&engine.sink);
-    if (!engine.answered)
-        report_reject(command->type == COMMAND_CANCEL ? ME_CANCEL_REJECT : ME_MODIFY_REJECT);
+    engine.applied += count;
+    while (engine.reported < engine.applied)
+        report_reject(&engine.commands[engine.reported++]);
 }
 
 // Their interface: messages.
 
+static void apply_next(uint8_t type, const void *message)
+{
+    if (engine.applied == engine.translated) // it was not announced
+        engine_prebuild(type, message);
+    apply_run(1);
+}
+
 void engine_on_new_order(const new_order_t *message)
 {
-    translate_new(message, &engine.commands[0]);
-    apply(&engine.commands[0], message->sequence_number, message->order_id);
+    apply_next(0, message);
 }
 
 void engine_on_cancel(const cancel_t *message)
 {
-    translate_cancel(message, &engine.commands[0]);
-    apply(&engine.commands[0], message->sequence_number, message->order_id);
+    apply_next(1, message);
 }
 
 void engine_on_modify(const modify_t *message)
 {
-    translate_modify(message, &engine.commands[0]);
-    apply(&engine.commands[0], message->sequence_number, message->order_id);
-}
-
-static void announce(const me_msg_t *message, struct command *command)
-{
-    switch (message->type) {
-    case 0:
-        translate_new(&message->no, command);
-        break;
-    case 1:
-        translate_cancel(&message->c, command);
-        break;
-    default:
-        translate_modify(&message->md, command);
-        break;
-    }
-    book_prefetch(engine.book, command, 1);
+    apply_next(2, message);
 }
 
 void engine_on_batch(const me_msg_t *messages, uint32_t count)
 {
-    for (uint32_t i = 0; i < count + COMMAND_AHEAD; i++) {
-        struct command *command = &engine.commands[i % COMMAND_AHEAD];
-        if (i >= COMMAND_AHEAD) { // the id and the sequence number come first in all three kinds
-            const cancel_t *message = &messages[i - COMMAND_AHEAD].c;
-            apply(command, message->sequence_number, message->order_id);
-        }
-        if (i + TABLE_AHEAD < count)
-            __builtin_prefetch(&engine.user_refs[messages[i + TABLE_AHEAD].c.order_id]);
-        if (i < count)
-            announce(&messages[i], command);
+    for (uint32_t i = 0; engine.translated < engine.applied + count; i++)
+        engine_prebuild(messages[i].type, &messages[i].no);
+    uint64_t end = engine.applied + count;
+    while (engine.applied < end) {
+        uint32_t run = 1;
+        while (engine.applied + run < end &&
+               engine.commands[engine.applied + run].type != COMMAND_REPLACE)
+            run++;
+        apply_run(run);
     }
 }
 
@@ -295,13 +313,15 @@ void engine_init(uint64_t seed, const me_transport_t *transport, void *report_si
     engine.memory = table_map(size);
     engine.book = book_open(engine.memory, &limits);
     engine.user_refs = table_map(IDS * sizeof(engine.user_refs[0]));
-    engine.orders = table_map(IDS * sizeof(engine.orders[0]));
+    engine.orders = table_map(MESSAGES_MAX * sizeof(engine.orders[0]));
+    engine.commands = table_map(MESSAGES_MAX * sizeof(engine.commands[0]));
     engine.sink = (struct event_sink){
         .next = engine.events, .end = engine.events + EVENTS, .more = report_events};
     for (size_t i = 0; i < sizeof(opening) / sizeof(opening[0]); i++) {
         book_apply(engine.book, &opening[i], &engine.sink);
         engine.sink.next = engine.events;
     }
+    engine.opening = book_seq(engine.book);
 }
 
 void engine_shutdown(void)
@@ -309,7 +329,8 @@ void engine_shutdown(void)
     struct book_limits limits = {.orders_max = ORDERS_MAX, .instruments_max = 1, .sessions_max = 1};
     munmap(engine.memory, book_memory_size(&limits));
     munmap(engine.user_refs, IDS * sizeof(engine.user_refs[0]));
-    munmap(engine.orders, IDS * sizeof(engine.orders[0]));
+    munmap(engine.orders, MESSAGES_MAX * sizeof(engine.orders[0]));
+    munmap(engine.commands, MESSAGES_MAX * sizeof(engine.commands[0]));
 }
 
 // Their interface: the queue that carries reports to the thread that reads them.
