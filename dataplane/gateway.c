@@ -106,7 +106,7 @@ static uint32_t port_transmit(struct house_port *house, uint64_t now_ns)
     for (uint32_t i = 0; i < house->lane_count; i++) {
         count += lane_release(house->lanes[i], now_ns);
         if (tick)
-            lane_tick(house->lanes[i], now_ns);
+            lane_tick(house->lanes[i], now_ns, clock_wall_ns(&house->gateway->clock));
     }
     if (tick) {
         house->ticked_ns = now_ns;
@@ -303,8 +303,11 @@ static int open_all(struct gateway *gateway, struct error *error)
         if (open_port(gateway, i, error))
             return -1;
     for (uint32_t i = 0; i < config->shard_count; i++) {
+        gateway->disks[i] = lane_disk(config, i, error);
+        if (!gateway->disks[i])
+            return -1;
         gateway->lanes_opened = i + 1;
-        if (lane_open(&gateway->lanes[i], i, config, &gateway->clock, error))
+        if (lane_open(&gateway->lanes[i], i, config, gateway->disks[i], error))
             return -1;
     }
     for (uint32_t i = 0; i < config->port_count; i++) {
@@ -345,7 +348,7 @@ struct gateway *gateway_open(struct config *config, struct error *error)
 static int start_threads(struct gateway *gateway, struct error *error)
 {
     for (uint32_t i = 0; i < gateway->config->shard_count; i++)
-        if (lane_start(&gateway->lanes[i], error))
+        if (lane_start(&gateway->lanes[i], &gateway->clock, error))
             return -1;
     for (uint32_t i = 0; i < gateway->loop_count; i++) {
         struct loop *loop = &gateway->loops[i];
@@ -470,6 +473,9 @@ void gateway_free(struct gateway *gateway)
         lane_stop(&gateway->lanes[i], &ignored);
         lane_close(&gateway->lanes[i]);
     }
+    for (uint32_t i = 0; i < gateway->config->shard_count; i++)
+        if (gateway->disks[i])
+            disk_close(gateway->disks[i]);
     for (uint32_t i = 0; i < gateway->loop_count; i++)
         bell_close(&gateway->loops[i].bell);
     free(gateway->lanes);

@@ -49,6 +49,7 @@ struct gateway {
     struct house_port ports[CONFIG_PORTS_MAX];
     struct lane *lanes;
     uint32_t lanes_opened;
+    struct disk *disks[CONFIG_SHARDS_MAX]; // of the lanes' journals
     struct loop loops[CONFIG_PORTS_MAX + CONFIG_SHARDS_MAX];
     uint32_t loop_count;
     _Atomic bool stop;

@@ -191,27 +191,31 @@ static void resume_clock(struct lane *lane)
             summary.last_time_ns + (EXPIRE_SECONDS_MAX + 1ull) * 1000000000ull;
 }
 
-static int open_journal(struct lane *lane, struct error *error)
+struct disk *lane_disk(const struct config *config, uint32_t index, struct error *error)
 {
     char directory[320];
+    snprintf(directory, sizeof(directory), "%s/shard-%u", config->journal_directory, index);
+    if (mkdir(config->journal_directory, 0750) && errno != EEXIST) {
+        error_set(error,
+                  "cannot make the folder %s: %s; make it, or choose another as journal.directory",
+                  config->journal_directory, strerror(errno));
+        return NULL;
+    }
+    return disk_open_directory(directory, error);
+}
+
+static int open_journal(struct lane *lane, struct disk *disk, struct error *error)
+{
     const struct config *config = lane->config;
-    snprintf(directory, sizeof(directory), "%s/shard-%u", config->journal_directory, lane->index);
     struct journal_options options = {.segment_bytes = config->segment_bytes,
                                       .spares = config->spare_count,
                                       .shard = (uint16_t)lane->index};
-    if (mkdir(config->journal_directory, 0750) && errno != EEXIST)
-        return error_set(
-            error, "cannot make the folder %s: %s; make it, or choose another as journal.directory",
-            config->journal_directory, strerror(errno));
-    lane->disk = disk_open_directory(directory, error);
-    if (!lane->disk)
-        return -1;
     struct error inconsistent = {""};
     lane->recovery_error = &inconsistent;
-    lane->journal = journal_open(lane->disk, &options, recover, lane, error);
+    lane->journal = journal_open(disk, &options, recover, lane, error);
     lane->recovery_error = NULL;
     if (inconsistent.text[0])
-        return error_set(error, "%s: %s", directory, inconsistent.text);
+        return error_set(error, "%s: %s", disk->path, inconsistent.text);
     if (!lane->journal)
         return -1;
     lane->recovered_hash = lane->shard.book ? book_hash(lane->shard.book) : 0;
@@ -221,14 +225,13 @@ static int open_journal(struct lane *lane, struct error *error)
     return 0;
 }
 
-int lane_open(struct lane *lane, uint32_t index, const struct config *config,
-              const struct tsc_clock *clock, struct error *error)
+int lane_open(struct lane *lane, uint32_t index, const struct config *config, struct disk *disk,
+              struct error *error)
 {
-    *lane = (struct lane){.config = config, .index = index, .clock = clock};
-    lane->place = &config->shards[index];
+    *lane = (struct lane){.config = config, .index = index, .place = &config->shards[index]};
     lane->journal_spins = config->ports[lane->place->port].spin;
     return bell_open(&lane->journal_bell, error) || lay_out(lane, error) ||
-                   open_journal(lane, error)
+                   open_journal(lane, disk, error)
                ? -1
                : 0;
 }
@@ -485,9 +488,10 @@ static void *spare_main(void *argument)
     return NULL;
 }
 
-int lane_start(struct lane *lane, struct error *error)
+int lane_start(struct lane *lane, const struct tsc_clock *clock, struct error *error)
 {
     char name[16];
+    lane->clock = clock;
     snprintf(name, sizeof(name), "journal-%u", lane->index);
     if (thread_start(&lane->journal_thread, name, lane->place->journal_core, journal_main, lane,
                      error))
@@ -528,25 +532,25 @@ uint32_t lane_release(struct lane *lane, uint64_t now_ns)
 }
 
 // The day ends in its place among the commands, as one of them.
-static void close_day(struct lane *lane)
+static void close_day(struct lane *lane, uint64_t time_ns)
 {
     if (!atomic_load_explicit(&lane->close_day, memory_order_relaxed) ||
         ring_writable(lane->commands, 1) == 0)
         return;
     atomic_store_explicit(&lane->close_day, false, memory_order_relaxed);
     *(struct command *)ring_write_slot(lane->commands, 0) =
-        (struct command){.type = COMMAND_CLOSE, .time_ns = clock_wall_ns(lane->clock)};
+        (struct command){.type = COMMAND_CLOSE, .time_ns = time_ns};
     ring_commit(lane->commands, 1);
     lane->entry.timed_until_ns = 0; // no order is left
     if (lane->shard_bell)
         bell_ring(lane->shard_bell);
 }
 
-void lane_tick(struct lane *lane, uint64_t now_ns)
+void lane_tick(struct lane *lane, uint64_t now_ns, uint64_t time_ns)
 {
-    if (entry_clock(&lane->entry, clock_wall_ns(lane->clock)) && lane->shard_bell)
+    if (entry_clock(&lane->entry, time_ns) && lane->shard_bell)
         bell_ring(lane->shard_bell);
-    close_day(lane);
+    close_day(lane, time_ns);
     entry_tick(&lane->entry, now_ns);
     feed_tick(&lane->feed, now_ns);
 }
@@ -566,8 +570,6 @@ bool lane_drained(const struct lane *lane)
 
 void lane_close(struct lane *lane)
 {
-    if (lane->disk)
-        disk_close(lane->disk);
     bell_close(&lane->journal_bell);
     arena_close(&lane->memory);
     arena_close(&lane->book_memory);

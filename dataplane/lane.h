@@ -34,7 +34,6 @@ struct lane_snapshot {
 struct lane {
     const struct config *config;
     const struct config_shard *place;
-    const struct tsc_clock *clock;
     uint32_t index;
     bool offline; // no journal, no threads, and normal pages will do
     struct arena memory, book_memory;
@@ -50,8 +49,8 @@ struct lane {
 
     struct shard shard; // shard's thread
 
-    struct disk *disk; // journal's thread
-    struct journal *journal;
+    struct journal *journal; // journal's thread
+    const struct tsc_clock *clock;
     struct bell journal_bell;
     struct journal_progress
         last_progress; // what gate.progress points to once the journal is closed
@@ -73,11 +72,15 @@ uint16_t lane_instruments_max(const struct config *config, uint32_t index);
 // lane_memory_size: bytes of rings and streams of shard `index`; the book's come on top.
 size_t lane_memory_size(const struct config *config, uint32_t index);
 
-// lane_open: memory, and the journal recovered and replayed into book and streams. The port's part
-// (entry.port, entry.source and the feed's endpoints) is the caller's to fill in afterwards. 0, or
-// -1 with `error`; lane_close is due either way.
-int lane_open(struct lane *lane, uint32_t index, const struct config *config,
-              const struct tsc_clock *clock, struct error *error);
+// lane_disk: the folder of shard `index`'s journal, to be closed by the caller once the lane is.
+// NULL with `error`.
+struct disk *lane_disk(const struct config *config, uint32_t index, struct error *error);
+
+// lane_open: memory, and the journal on `disk` (the caller's) recovered and replayed into book and
+// streams. The port's part (entry.port, entry.source and the feed's endpoints) is the caller's to
+// fill in afterwards. 0, or -1 with `error`; lane_close is due either way.
+int lane_open(struct lane *lane, uint32_t index, const struct config *config, struct disk *disk,
+              struct error *error);
 
 // lane_open_offline: the same without a journal: everything counts as durable at once. For
 // captures.
@@ -94,15 +97,16 @@ int lane_prime(struct lane *lane, uint64_t time_ns, struct error *error);
 bool lane_pump(struct lane *lane, uint64_t now_ns);
 
 // lane_start: the threads that write the journal and keep its spare segments. The bells are set.
-int lane_start(struct lane *lane, struct error *error);
+int lane_start(struct lane *lane, const struct tsc_clock *clock, struct error *error);
 
 // lane_release: what the gate lets through goes to clients and the feed. Returns events released.
 // Port's thread.
 uint32_t lane_release(struct lane *lane, uint64_t now_ns);
 
-// lane_tick: heartbeats, time-outs, the book's clock, the end of the day. Ten times a second at
-// least: orders that nobody else wakes the book for expire so much late. Port's thread.
-void lane_tick(struct lane *lane, uint64_t now_ns);
+// lane_tick: heartbeats, time-outs, the book's clock, the end of the day; it is `now_ns` on the
+// monotonic clock, and `time_ns` since 1970. Ten times a second at least: orders that nobody else
+// wakes the book for expire so much late. Port's thread.
+void lane_tick(struct lane *lane, uint64_t now_ns, uint64_t time_ns);
 
 // lane_drained: everything taken so far is applied, durable and released. Exact once the port takes
 // no more. Any thread.

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -213,6 +214,22 @@ static int directory_remove(struct disk *disk, const char *name)
     return unlinkat(directory->fd, name, 0) < 0 ? -errno : 0;
 }
 
+static uint64_t directory_time_ns(struct disk *disk)
+{
+    (void)disk;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static uint32_t directory_draw(struct disk *disk)
+{
+    uint32_t bits;
+    if (getrandom(&bits, sizeof(bits), 0) != sizeof(bits))
+        bits = (uint32_t)directory_time_ns(disk);
+    return bits;
+}
+
 static const struct disk_operations directory_operations = {
     .open = directory_open,
     .create = directory_create,
@@ -224,6 +241,8 @@ static const struct disk_operations directory_operations = {
     .sync_directory = directory_sync,
     .list = directory_list,
     .remove = directory_remove,
+    .time_ns = directory_time_ns,
+    .draw = directory_draw,
 };
 
 static struct directory *directory_new(const char *path, struct error *error)

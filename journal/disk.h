@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// disk: the few operations a journal needs of a file system, as a table of functions, so that the
-// same journal runs over the real thing and over a simulated one. All offsets, lengths and buffers
-// are multiples of DISK_BLOCK_SIZE and aligned to it. Every function returns 0 or a count, or a
+// disk: the few operations a journal needs of a host, as a table of functions, so that the same
+// journal runs over the real thing and over a simulated one. All offsets, lengths and buffers are
+// multiples of DISK_BLOCK_SIZE and aligned to it. Every function returns 0 or a count, or a
 // negated errno; none retries a failed write.
 #ifndef SLUICE_JOURNAL_DISK_H
 #define SLUICE_JOURNAL_DISK_H
@@ -38,6 +38,9 @@ struct disk_operations {
     // files are not shown. 0 or -errno.
     int (*list)(struct disk *disk, void (*found)(void *context, const char *name), void *context);
     int (*remove)(struct disk *disk, const char *name);
+    // The wall clock, ns since 1970, and 32 bits that nobody can foresee.
+    uint64_t (*time_ns)(struct disk *disk);
+    uint32_t (*draw)(struct disk *disk);
 };
 
 struct disk {

@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include "journal/block.h"
@@ -38,13 +37,6 @@ struct journal {
     alignas(128) _Atomic uint64_t created; // number of the last file; written by the helper
     _Atomic int create_error;              // of the last attempt: 0 or -errno
 };
-
-static uint64_t wall_clock_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 // Spares
 
@@ -167,7 +159,7 @@ static void seal(struct journal *journal, uint32_t write_index, uint16_t flags,
     block->header = (struct block_header){
         .flags = flags,
         .durable_upto = durable_seq,
-        .time_ns = wall_clock_ns(),
+        .time_ns = journal->disk->operations->time_ns(journal->disk),
         .record_count = record_count,
         .write_index = (uint16_t)write_index,
     };
@@ -221,10 +213,7 @@ static int start_segment(struct journal *journal)
     atomic_store_explicit(&journal->segment, number, memory_order_release);
     publish_spares(journal);
 
-    uint32_t salt;
-    if (getrandom(&salt, sizeof(salt), 0) != sizeof(salt))
-        salt = (uint32_t)wall_clock_ns();
-    journal->chain.salt = salt;
+    journal->chain.salt = operations->draw(journal->disk);
     memset(journal->blocks[0].records, 0, sizeof(journal->blocks[0].records));
     journal->blocks[0].segment = (struct block_segment){.number = number, .bytes = (uint64_t)bytes};
     seal(journal, 0, BLOCK_SEGMENT, 0);
