@@ -1,12 +1,14 @@
 # make          build/sluice and build/libbook.a
 # make run      the main job, on a fresh Debian 12, as root
 # make test     every test, on a fresh Debian 12, as root
+# make sim      the house on simulated disks and networks: SEED=, COUNT=, SECONDS=
 # make bench    measure
 # make adapter  the book behind the C interface of github.com/flash1-dev/matching-engine-benchmark
 # make install  into $(DESTDIR)$(PREFIX)
 #
-# make SAN=address,undefined, make SAN=thread and make CC=clang build variants, each in a folder of its
-# own; make V=1 shows the commands.
+# make SAN=address,undefined, make SAN=thread, make CC=clang and make FAULTS=1 (mistakes that the
+# simulation can be told to make) build variants, each in a folder of its own; make V=1 shows the
+# commands.
 
 CC     ?= gcc
 ifeq ($(origin CC),default)
@@ -22,12 +24,15 @@ endif
 ifneq ($(notdir $(CC)),gcc)
 variant := $(variant)-$(notdir $(CC))
 endif
+ifneq ($(FAULTS),)
+variant := $(variant)-faults
+endif
 B ?= build$(variant)
 
 OPT       ?= -O2
 CFLAGS    := -std=gnu17 -Wall -Wextra -Werror -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
              $(OPT) -g -fno-omit-frame-pointer -D_GNU_SOURCE -I. -I$(B)/gen -pthread \
-             $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
+             $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all) $(if $(FAULTS),-DSLUICE_FAULTS)
 CXXFLAGS  := -std=c++17 -Wall -Wextra -Werror -Wshadow $(OPT) -g -fno-omit-frame-pointer -I. \
              $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
 LDFLAGS   := -pthread $(if $(SAN),-fsanitize=$(SAN))
@@ -45,7 +50,7 @@ bench     := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/benc
 headers   := $(wildcard $(rooms:%=%/*.h))
 formatted := $(wildcard $(rooms:%=%/*.[ch]) tests/*/*.[ch] tests/*/*.cc)
 
-.PHONY: all run test unit bench adapter install clean format format-check
+.PHONY: all run test unit sim bench adapter install clean format format-check
 .SECONDARY:
 all: $(B)/sluice $(B)/libbook.a
 
@@ -78,6 +83,9 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(shared)
 $(B)/tests/bench/%: $(B)/tests/bench/%.o $(shared)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
+$(B)/tests/sim/sim: $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/*.c)) $(shared)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
 # The peer that the book is measured against is C++.
 $(B)/%.o: %.cc Makefile
 	$(Q)mkdir -p $(@D)
@@ -104,6 +112,10 @@ run: packages
 test: packages
 	$(Q)$(MAKE) --no-print-directory -j2 all unit
 	$(Q)tests/run
+
+sim: packages
+	$(Q)$(MAKE) --no-print-directory -j2 $(B)/tests/sim/sim
+	$(Q)$(B)/tests/sim/sim $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(if $(SECONDS),--seconds $(SECONDS))
 
 bench: packages
 	$(Q)$(MAKE) --no-print-directory -j2 all $(bench)

@@ -179,6 +179,7 @@ static int read_limits(const struct reader *reader, const config_setting_t *root
     config->orders_max = (uint32_t)orders;
     config->history_count = (uint32_t)history;
     config->in_flight_count = (uint32_t)in_flight;
+    config->huge_pages = true;
     return 0;
 }
 

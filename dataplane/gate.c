@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "dataplane/gate.h"
 
+#include "numa/fault.h"
+
 #define BATCH 1024u
 
 static bool release(struct gate *gate, const struct event *event)
@@ -20,6 +22,7 @@ uint32_t gate_release(struct gate *gate)
         return 0;
     // Acquire pairs with the release in journal_write: what it counts is on disk.
     uint64_t durable = atomic_load_explicit(&gate->progress->durable_seq, memory_order_acquire);
+    durable = FAULT(ACK_BEFORE_DURABLE) ? UINT64_MAX : durable + FAULT(GATE_OFF_BY_ONE);
     uint32_t count = 0;
     for (; count < ready && count < BATCH; count++) {
         const struct event *event = ring_read_slot(gate->events, count);

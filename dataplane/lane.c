@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "numa/fault.h"
 #include "numa/invariant.h"
 #include "numa/thread.h"
 
@@ -50,7 +51,7 @@ static int lay_out(struct lane *lane, struct error *error)
 {
     const struct config *config = lane->config;
     if (arena_open(&lane->memory, "rings and streams", lane_memory_size(config, lane->index),
-                   ARENA_ANY_NODE, !lane->offline, error))
+                   ARENA_ANY_NODE, lane->config->huge_pages, error))
         return -1;
     lane->commands = take_ring(lane, LANE_COMMAND_RING_SLOTS);
     lane->to_journal = take_ring(lane, config->in_flight_count);
@@ -81,9 +82,11 @@ static void replay_more(struct event_sink *sink)
     struct event *first = sink->end - 64;
     for (const struct event *event = first; event < sink->next; event++) {
         if (event->session == FEED_SESSION) {
+            if (FAULT(FEED_NOT_REBUILT) && event + 1 == sink->next)
+                continue;
             stream_skip(&lane->feed.stream);
             feed_release(&lane->feed, event);
-        } else {
+        } else if (!FAULT(STREAM_NOT_REBUILT) || event->type != EVENT_EXECUTED) {
             INVARIANT(entry_release(&lane->entry, event));
         }
     }
@@ -100,7 +103,7 @@ static int open_book(struct lane *lane, const struct command *open, struct error
         warn("shard %u: the day was begun with limits.orders = %u; that holds until it ends",
              lane->index, limits->orders_max);
     if (arena_open(&lane->book_memory, "book", book_memory_size(limits), ARENA_ANY_NODE,
-                   !lane->offline, error))
+                   lane->config->huge_pages, error))
         return -1;
     lane->shard.book =
         book_open(arena_take(&lane->book_memory, book_memory_size(limits), 64), limits);
@@ -239,8 +242,7 @@ int lane_open(struct lane *lane, uint32_t index, const struct config *config, st
 int lane_open_offline(struct lane *lane, uint32_t index, const struct config *config,
                       struct error *error)
 {
-    *lane = (struct lane){
-        .config = config, .index = index, .place = &config->shards[index], .offline = true};
+    *lane = (struct lane){.config = config, .index = index, .place = &config->shards[index]};
     if (bell_open(&lane->journal_bell, error) || lay_out(lane, error))
         return -1;
     open_gate(lane, &lane->last_progress);
@@ -473,16 +475,21 @@ static void space_low(struct lane *lane, int made)
          lane->index, lane->config->journal_directory, strerror(-made));
 }
 
+bool lane_make_spare(struct lane *lane)
+{
+    int made = journal_make_spare(lane->journal);
+    if (made < 0)
+        space_low(lane, made);
+    else if (made == 1)
+        atomic_store_explicit(&lane->cancel_only, false, memory_order_relaxed);
+    return made == 1;
+}
+
 static void *spare_main(void *argument)
 {
     struct lane *lane = argument;
     while (!atomic_load_explicit(&lane->spare_stop, memory_order_relaxed)) {
-        int made = journal_make_spare(lane->journal);
-        if (made < 0)
-            space_low(lane, made);
-        else if (made == 1)
-            atomic_store_explicit(&lane->cancel_only, false, memory_order_relaxed);
-        if (made != 1)
+        if (!lane_make_spare(lane))
             nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     }
     return NULL;

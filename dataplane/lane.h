@@ -35,7 +35,6 @@ struct lane {
     const struct config *config;
     const struct config_shard *place;
     uint32_t index;
-    bool offline; // no journal, no threads, and normal pages will do
     struct arena memory, book_memory;
     struct ring *commands, *to_journal, *events;
 
@@ -98,6 +97,11 @@ bool lane_pump(struct lane *lane, uint64_t now_ns);
 
 // lane_start: the threads that write the journal and keep its spare segments. The bells are set.
 int lane_start(struct lane *lane, const struct tsc_clock *clock, struct error *error);
+
+// lane_make_spare: see to it that the journal has segments to go on in: whether one was made. When
+// none can be, the lane is cancel-only until one is. The thread that lane_start makes for it, or
+// without it the only one.
+bool lane_make_spare(struct lane *lane);
 
 // lane_release: what the gate lets through goes to clients and the feed. Returns events released.
 // Port's thread.

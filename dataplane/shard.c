@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "numa/fault.h"
 #include "numa/invariant.h"
 
 #define BATCH 64u
@@ -51,7 +52,7 @@ static void send_to_journal(struct shard *shard, struct command *batch, uint32_t
 {
     for (uint32_t i = 0; i < count; i++) {
         batch[i] = *(const struct command *)ring_read_slot(shard->commands, i);
-        if (batch[i].time_ns < shard->last_time_ns)
+        if (batch[i].time_ns < shard->last_time_ns && !FAULT(CLOCK_BACKWARDS))
             batch[i].time_ns = shard->last_time_ns;
         shard->last_time_ns = batch[i].time_ns;
         *(struct command *)ring_write_slot(shard->journal, i) = batch[i];

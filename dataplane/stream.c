@@ -3,6 +3,7 @@
 
 #include "dataplane/itch.h"
 #include "dataplane/ouch.h"
+#include "numa/fault.h"
 
 static_assert(OUCH_OUT_SIZE_MAX <= STREAM_MESSAGE_SIZE_MAX, "room for the longest message");
 static_assert(ITCH_OUT_SIZE_MAX <= STREAM_MESSAGE_SIZE_MAX, "room for the longest message");
@@ -12,6 +13,8 @@ uint16_t stream_pack(const struct stream *stream, uint64_t first, uint64_t count
                      size_t *size, size_t size_max)
 {
     uint16_t count = 0;
+    if (FAULT(RETRANSMIT_NEIGHBOUR) && first > 1 && first < stream->sent)
+        first--;
     while (count < count_max) {
         const struct event *event = stream_event(stream, first + count);
         if (!event)

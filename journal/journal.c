@@ -9,6 +9,7 @@
 
 #include "journal/block.h"
 #include "journal/scan.h"
+#include "numa/fault.h"
 
 #define WRITE_RECORDS_MAX  (JOURNAL_WRITE_BLOCKS_MAX * JOURNAL_BLOCK_RECORDS)
 
@@ -158,10 +159,10 @@ static void seal(struct journal *journal, uint32_t write_index, uint16_t flags,
         atomic_load_explicit(&journal->progress.durable_seq, memory_order_relaxed);
     block->header = (struct block_header){
         .flags = flags,
-        .durable_upto = durable_seq,
+        .durable_upto = FAULT(DURABLE_UPTO_AHEAD) ? journal->chain.next_seq - 1 : durable_seq,
         .time_ns = journal->disk->operations->time_ns(journal->disk),
         .record_count = record_count,
-        .write_index = (uint16_t)write_index,
+        .write_index = FAULT(WRITE_INDEX_LOST) ? 0 : (uint16_t)write_index,
     };
     block_seal(block, &journal->chain);
 }
@@ -175,7 +176,7 @@ static int write_blocks(struct journal *journal, uint32_t count)
     int result =
         journal->disk->operations->write(journal->disk, journal->handle, offset, journal->blocks,
                                          (size_t)count * JOURNAL_BLOCK_SIZE);
-    if (result < 0)
+    if (result < 0 && !FAULT(WRITE_ERROR_IGNORED))
         return fail_segment(journal, "write",
                             atomic_load_explicit(&journal->segment, memory_order_relaxed), offset,
                             result);
@@ -213,7 +214,8 @@ static int start_segment(struct journal *journal)
     atomic_store_explicit(&journal->segment, number, memory_order_release);
     publish_spares(journal);
 
-    journal->chain.salt = operations->draw(journal->disk);
+    if (!FAULT(SALT_REUSED))
+        journal->chain.salt = operations->draw(journal->disk);
     memset(journal->blocks[0].records, 0, sizeof(journal->blocks[0].records));
     journal->blocks[0].segment = (struct block_segment){.number = number, .bytes = (uint64_t)bytes};
     seal(journal, 0, BLOCK_SEGMENT, 0);
@@ -267,6 +269,8 @@ int journal_write(struct journal *journal, struct ring *ring)
         seal(journal, block_count++, 0, taken);
         done += taken;
     }
+    if (FAULT(PUBLISHED_EARLY))
+        atomic_store(&journal->progress.durable_seq, journal->chain.next_seq - 1);
     if (write_blocks(journal, block_count) < 0)
         return -1;
     ring_release(ring, count);
@@ -359,7 +363,7 @@ static int recover(struct journal *journal, journal_record_fn *each, void *conte
         return error_set(error, "journal %s: its reader stopped at record %" PRIu64,
                          journal->disk->path, result.stat.record_count);
     journal->chain = result.chain;
-    journal->chain.epoch++;
+    journal->chain.epoch += !FAULT(EPOCH_KEPT);
     atomic_init(&journal->segment, result.last_segment);
     atomic_init(&journal->created, result.last_segment + result.stat.spare_count);
     // All that was read: it was synced before.

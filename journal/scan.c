@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "numa/error.h"
+#include "numa/fault.h"
 
 #define READ_BYTES  (1u << 20)
 #define READ_BLOCKS (READ_BYTES / JOURNAL_BLOCK_SIZE)
@@ -315,6 +316,8 @@ static int damaged_cut(struct scan *scan, const char *proof)
             return 0;
         }
     }
+    if (FAULT(DAMAGE_CUT))
+        return 0;
     return damaged(scan, scan->at, scan->cut_index, result->chain.block_no, scan->cut_fault, proof);
 }
 
@@ -395,7 +398,7 @@ static int enter_segment(struct scan *scan, const struct segment *segment, bool 
 static int walk_segment(struct scan *scan, size_t i)
 {
     const struct segment *segment = &scan->segments[i];
-    uint64_t end = segment->bytes / JOURNAL_BLOCK_SIZE;
+    uint64_t end = segment->bytes / JOURNAL_BLOCK_SIZE - FAULT(TAIL_LOST);
     bool proven = i + 1 < scan->used_count;
     if (enter_segment(scan, segment, i == 0) < 0)
         return -1;

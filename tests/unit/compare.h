@@ -11,36 +11,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "tests/unit/random.h"
 #include "tests/unit/reference.h"
 
 __attribute__((noreturn, format(printf, 1, 2))) static void differs(const char *format, ...);
 
 #define AGREE(condition, ...) ((condition) ? (void)0 : differs(__VA_ARGS__))
-
-// Random numbers
-
-struct random {
-    uint64_t state;
-};
-
-// splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.
-static inline uint64_t random_bits(struct random *random)
-{
-    uint64_t z = random->state += 0x9E3779B97F4A7C15ull;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
-    return z ^ (z >> 31);
-}
-
-static inline uint32_t random_below(struct random *random, uint32_t bound)
-{
-    return (uint32_t)((random_bits(random) >> 32) * bound >> 32);
-}
-
-static inline bool random_percent(struct random *random, uint32_t percent)
-{
-    return random_below(random, 100) < percent;
-}
 
 // Printing
 

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT
+#include "tests/sim/disk.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "numa/invariant.h"
+
+#define STALL_NS 1500000000ull
+
+static struct sim_disk *disk_of(struct disk *disk)
+{
+    return (struct sim_disk *)disk;
+}
+
+struct sim_file *sim_disk_find(struct sim_disk *disk, const char *name)
+{
+    for (uint32_t i = 0; i < disk->file_count; i++)
+        if (strcmp(disk->files[i].name, name) == 0)
+            return &disk->files[i];
+    return NULL;
+}
+
+static void note_write(struct sim_disk *disk, uint32_t file, uint64_t offset, uint64_t length)
+{
+    if (disk->write_count == disk->write_capacity) {
+        disk->write_capacity = disk->write_capacity ? 2 * disk->write_capacity : 256;
+        disk->writes = realloc(disk->writes, disk->write_capacity * sizeof(*disk->writes));
+        if (!disk->writes)
+            abort();
+    }
+    disk->writes[disk->write_count++] =
+        (struct sim_write){.file = file, .offset = offset, .length = length};
+}
+
+// What a sector looks like after the power went while it was being written.
+static void tear_sector(struct sim_disk *disk, unsigned char *at, const unsigned char *fresh)
+{
+    uint32_t length = random_below(&disk->random, SIM_SECTOR_SIZE);
+    switch (random_below(&disk->random, 8)) {
+    case 0:
+        memcpy(at, fresh, length);
+        break;
+    case 1:
+        for (uint32_t i = 0; i < SIM_SECTOR_SIZE; i++)
+            at[i] = (unsigned char)random_bits(&disk->random);
+        break;
+    case 2:
+    case 3:
+    case 4:
+        break;
+    default:
+        memcpy(at, fresh, SIM_SECTOR_SIZE);
+    }
+}
+
+static void tear(struct sim_disk *disk, unsigned char *at, const unsigned char *fresh,
+                 size_t length)
+{
+    uint32_t way = random_below(&disk->random, 8);
+    if (way == 0) // not a sector arrived
+        return;
+    if (way == 1) { // all did, and nobody was told
+        memcpy(at, fresh, length);
+        return;
+    }
+    for (size_t offset = 0; offset < length; offset += SIM_SECTOR_SIZE)
+        tear_sector(disk, at + offset, fresh + offset);
+}
+
+static int sim_open(struct disk *disk, const char *name)
+{
+    struct sim_file *file = sim_disk_find(disk_of(disk), name);
+    return file ? (int)(file - disk_of(disk)->files) : -ENOENT;
+}
+
+static uint64_t bytes_in_use(const struct sim_disk *disk)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < disk->file_count; i++)
+        bytes += disk->files[i].name[0] ? disk->files[i].size : 0;
+    return bytes;
+}
+
+static struct sim_file *free_file(struct sim_disk *disk)
+{
+    for (uint32_t i = 0; i < disk->file_count; i++)
+        if (!disk->files[i].name[0])
+            return &disk->files[i];
+    INVARIANT(disk->file_count < SIM_FILES_MAX);
+    return &disk->files[disk->file_count++];
+}
+
+// Whether this operation is the one that the power goes at: then half of the time it has happened.
+static bool cut(struct sim_disk *disk, bool *happens)
+{
+    if (++disk->operation_count != disk->cut_at)
+        return false;
+    *happens = random_below(&disk->random, 2) == 0;
+    return true;
+}
+
+static int sim_create(struct disk *base, const char *name, uint64_t size, uint64_t bytes_per_ms)
+{
+    struct sim_disk *disk = disk_of(base);
+    bool happens = true;
+    (void)bytes_per_ms;
+    if (disk->off)
+        return -EIO;
+    if (sim_disk_find(disk, name))
+        return -EEXIST;
+    if (bytes_in_use(disk) + size > disk->bytes_max) {
+        disk->refused = true;
+        return -ENOSPC;
+    }
+    disk->off = cut(disk, &happens);
+    if (happens) {
+        struct sim_file *file = free_file(disk);
+        free(file->bytes);
+        snprintf(file->name, sizeof(file->name), "%s", name);
+        file->size = size;
+        file->bytes = calloc(1, size);
+        if (!file->bytes)
+            abort();
+    }
+    return disk->off ? -EIO : 0;
+}
+
+static void sim_close(struct disk *disk, int handle)
+{
+    (void)disk;
+    INVARIANT(handle >= 0);
+}
+
+static int64_t sim_size(struct disk *disk, int handle)
+{
+    return (int64_t)disk_of(disk)->files[handle].size;
+}
+
+static int64_t sim_read(struct disk *disk, int handle, uint64_t offset, void *buffer, size_t length)
+{
+    const struct sim_file *file = &disk_of(disk)->files[handle];
+    if (offset >= file->size)
+        return 0;
+    if (length > file->size - offset)
+        length = file->size - offset;
+    memcpy(buffer, file->bytes + offset, length);
+    return (int64_t)length;
+}
+
+static int sim_write(struct disk *base, int handle, uint64_t offset, const void *buffer,
+                     size_t length)
+{
+    struct sim_disk *disk = disk_of(base);
+    INVARIANT(offset % DISK_BLOCK_SIZE == 0 && length % DISK_BLOCK_SIZE == 0);
+    INVARIANT((uintptr_t)buffer % DISK_BLOCK_SIZE == 0);
+    if (disk->off)
+        return -EIO;
+    struct sim_file *file = &disk->files[handle];
+    INVARIANT(offset + length <= file->size);
+    uint64_t operation = ++disk->operation_count;
+    if (disk->meanwhile)
+        disk->meanwhile(disk->context, operation == disk->stall_at
+                                           ? STALL_NS
+                                           : 50000 + random_below(&disk->random, 200000));
+    if (operation == disk->cut_at || operation == disk->error_at) {
+        disk->off = operation == disk->cut_at;
+        disk->failed = !disk->off;
+        tear(disk, file->bytes + offset, buffer, length);
+        return -EIO;
+    }
+    memcpy(file->bytes + offset, buffer, length);
+    note_write(disk, (uint32_t)handle, offset, length);
+    return 0;
+}
+
+static int sim_sync(struct disk *disk, int handle)
+{
+    (void)handle;
+    return disk_of(disk)->off ? -EIO : 0;
+}
+
+static int sim_sync_directory(struct disk *disk)
+{
+    return disk_of(disk)->off ? -EIO : 0;
+}
+
+static int sim_list(struct disk *base, void (*found)(void *context, const char *name),
+                    void *context)
+{
+    struct sim_disk *disk = disk_of(base);
+    for (uint32_t i = disk->file_count; i-- > 0;)
+        if (disk->files[i].name[0])
+            found(context, disk->files[i].name);
+    return 0;
+}
+
+static int sim_remove(struct disk *base, const char *name)
+{
+    struct sim_disk *disk = disk_of(base);
+    struct sim_file *file = sim_disk_find(disk, name);
+    bool happens = true;
+    if (disk->off)
+        return -EIO;
+    if (!file)
+        return -ENOENT;
+    disk->off = cut(disk, &happens);
+    if (happens)
+        file->name[0] = 0;
+    return disk->off ? -EIO : 0;
+}
+
+static uint64_t sim_time_ns(struct disk *base)
+{
+    struct sim_disk *disk = disk_of(base);
+    return disk->now_ns ? disk->now_ns(disk->context) : 0;
+}
+
+static uint32_t sim_draw(struct disk *base)
+{
+    return (uint32_t)random_bits(&disk_of(base)->random);
+}
+
+static const struct disk_operations sim_operations = {
+    .open = sim_open,
+    .create = sim_create,
+    .close = sim_close,
+    .size = sim_size,
+    .read = sim_read,
+    .write = sim_write,
+    .sync = sim_sync,
+    .sync_directory = sim_sync_directory,
+    .list = sim_list,
+    .remove = sim_remove,
+    .time_ns = sim_time_ns,
+    .draw = sim_draw,
+};
+
+void sim_disk_init(struct sim_disk *disk, uint64_t seed, uint64_t bytes_max)
+{
+    *disk = (struct sim_disk){.disk = {.operations = &sim_operations, .path = "simulated"},
+                              .random = {seed},
+                              .bytes_max = bytes_max};
+}
+
+void sim_disk_free(struct sim_disk *disk)
+{
+    for (uint32_t i = 0; i < disk->file_count; i++)
+        free(disk->files[i].bytes);
+    free(disk->writes);
+    *disk = (struct sim_disk){0};
+}
+
+void sim_disk_copy(struct sim_disk *copy, const struct sim_disk *disk)
+{
+    sim_disk_init(copy, disk->random.state, UINT64_MAX);
+    copy->file_count = disk->file_count;
+    for (uint32_t i = 0; i < disk->file_count; i++) {
+        copy->files[i] = disk->files[i];
+        if (!disk->files[i].name[0]) {
+            copy->files[i].bytes = NULL;
+            continue;
+        }
+        copy->files[i].bytes = malloc(disk->files[i].size);
+        if (!copy->files[i].bytes)
+            abort();
+        memcpy(copy->files[i].bytes, disk->files[i].bytes, disk->files[i].size);
+    }
+}
