@@ -9,7 +9,7 @@
 #include "dataplane/ufo.h"
 #include "numa/invariant.h"
 
-#define RESEND_NS    20000000ull
+#define RESEND_NS    20000000u // at most
 #define HEARTBEAT_NS 1000000000ull
 #define SILENCE_NS   3000000000ull // of the house: log in again
 #define ASK_NS       10000000ull
@@ -30,6 +30,9 @@ void client_init(struct client *client, uint32_t index, uint64_t seed, struct ne
     client->user[4] = (char)('0' + index);
     memcpy(client->password, "SECRET    ", 10);
     client->heard.next = 1;
+    client->patience_ns = random_percent(&client->random, 50)
+                              ? RESEND_NS
+                              : 30000 + random_below(&client->random, RESEND_NS / 20);
     client->orders_capacity = 4096;
     client->orders = calloc(client->orders_capacity, sizeof(*client->orders));
     if (!client->orders)
@@ -291,7 +294,7 @@ static void trade(struct client *client, bool more)
         if (!more || client->ended)
             return;
         make_orders(client);
-    } else if (sim_now_ns - client->pending_sent_ns < RESEND_NS) {
+    } else if (sim_now_ns - client->pending_sent_ns < client->patience_ns) {
         return;
     }
     send_datagram(client, client->pending, client->pending_size);

@@ -24,6 +24,7 @@ struct client {
 
     bool logged_in;
     uint64_t sent_ns, heard_ns, asked_ns;
+    uint64_t patience_ns;   // until it sends its orders again
     uint64_t away_until_ns; // it has vanished
     struct heard heard;
     bool ended; // its end of day was heard

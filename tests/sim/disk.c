@@ -165,8 +165,9 @@ static int sim_write(struct disk *base, int handle, uint64_t offset, const void 
         disk->meanwhile(disk->context, operation == disk->stall_at
                                            ? STALL_NS
                                            : 50000 + random_below(&disk->random, 200000));
-    if (operation == disk->cut_at || operation == disk->error_at) {
-        disk->off = operation == disk->cut_at;
+    bool large = length > DISK_BLOCK_SIZE && random_percent(&disk->random, disk->cut_large_percent);
+    if (large || operation == disk->cut_at || operation == disk->error_at) {
+        disk->off = operation != disk->error_at;
         disk->failed = !disk->off;
         tear(disk, file->bytes + offset, buffer, length);
         return -EIO;

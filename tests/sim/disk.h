@@ -32,13 +32,14 @@ struct sim_disk {
     uint32_t file_count;
     uint64_t bytes_max; // of all files together; beyond it the disk is full
 
-    uint64_t operation_count; // writes, creates, renames and removes begun
-    uint64_t cut_at;          // the power goes during this one; 0: never
-    uint64_t error_at;        // this one fails with -EIO and does a part; 0: none
-    uint64_t stall_at;        // this one takes long; 0: none
-    bool off;                 // no power: every operation fails, and nothing is changed
-    bool failed;              // an error was reported
-    bool refused;             // it was full, and said so
+    uint64_t operation_count;   // writes, creates, renames and removes begun
+    uint64_t cut_at;            // the power goes during this one; 0: never
+    uint32_t cut_large_percent; // … or during one of those writes that carry several blocks
+    uint64_t error_at;          // this one fails with -EIO and does a part; 0: none
+    uint64_t stall_at;          // this one takes long; 0: none
+    bool off;                   // no power: every operation fails, and nothing is changed
+    bool failed;                // an error was reported
+    bool refused;               // it was full, and said so
 
     // Called while a write is on its way to the platter, with how long it takes.
     void (*meanwhile)(void *context, uint64_t duration_ns);

@@ -338,6 +338,7 @@ static void plan_disk(void)
     uint64_t next = disk->operation_count + 1;
     if (may(SIM_CUT) && random_percent(&sim.random, 70))
         disk->cut_at = next + random_below(&sim.random, 60);
+    disk->cut_large_percent = may(SIM_CUT) ? 30 : 0;
     if (may(SIM_ERROR) && random_percent(&sim.random, 20))
         disk->error_at = next + random_below(&sim.random, 60);
     if (may(SIM_STALL) && random_percent(&sim.random, 30))
