@@ -214,8 +214,7 @@ static int start_segment(struct journal *journal)
     atomic_store_explicit(&journal->segment, number, memory_order_release);
     publish_spares(journal);
 
-    if (!FAULT(SALT_REUSED))
-        journal->chain.salt = operations->draw(journal->disk);
+    journal->chain.salt = operations->draw(journal->disk);
     memset(journal->blocks[0].records, 0, sizeof(journal->blocks[0].records));
     journal->blocks[0].segment = (struct block_segment){.number = number, .bytes = (uint64_t)bytes};
     seal(journal, 0, BLOCK_SEGMENT, 0);

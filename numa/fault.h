@@ -17,7 +17,6 @@ enum fault {
     FAULT_DURABLE_UPTO_AHEAD,   // blocks claim to be durable themselves
     FAULT_WRITE_INDEX_LOST,     // blocks do not say which place they had in their write
     FAULT_EPOCH_KEPT,           // recovery goes on in the old epoch
-    FAULT_SALT_REUSED,          // a new segment has the salt of the one before
     FAULT_CRC_UNCHECKED,        // a block is taken whatever its checksum
     FAULT_CHAIN_UNCHECKED,      // a block is taken whatever stands before it
     FAULT_TAIL_LOST,            // recovery misses a segment's last block
@@ -32,8 +31,8 @@ enum fault {
 #define FAULT_NAMES                                                                                \
     {                                                                                              \
         "none", "ack-before-durable", "gate-off-by-one", "published-early", "write-error-ignored", \
-            "durable-upto-ahead", "write-index-lost", "epoch-kept", "salt-reused",                 \
-            "crc-unchecked", "chain-unchecked", "tail-lost", "damage-cut", "dedupe-forgotten",     \
+            "durable-upto-ahead", "write-index-lost", "epoch-kept", "crc-unchecked",               \
+            "chain-unchecked", "tail-lost", "damage-cut", "dedupe-forgotten",                      \
             "stream-not-rebuilt", "feed-not-rebuilt", "retransmit-neighbour", "clock-backwards"    \
     }
 
