@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <libconfig.h>
+#include <limits.h>
 #include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -149,17 +150,26 @@ static int read_core(const struct reader *reader, const config_setting_t *group,
 static int read_journal(const struct reader *reader, const config_setting_t *root,
                         struct config *config)
 {
-    static const char *const known[] = {"directory", "segment_mib", "spares", NULL};
+    static const char *const known[] = {"directory",     "segment_mib",    "spares",
+                                        "keep_segments", "snapshot_every", NULL};
     const config_setting_t *group = config_setting_get_member(root, "journal");
     if (!group)
         return complain(reader, root, "\"journal\" is missing: journal = { directory = \"…\"; };");
-    long long segment_mib = 64, spares = 4;
+    long long segment_mib = 64, spares = 4, keep = 0, every = 10000000;
     if (check_keys(reader, group, known) ||
         read_text(reader, group, "directory", config->journal_directory,
                   sizeof(config->journal_directory), 0) ||
         read_power(reader, group, "segment_mib", 1, 4096, &segment_mib) ||
-        read_number(reader, group, "spares", false, 2, JOURNAL_SPARES_MAX, &spares))
+        read_number(reader, group, "spares", false, 2, JOURNAL_SPARES_MAX, &spares) ||
+        read_number(reader, group, "keep_segments", false, 0, INT_MAX, &keep) ||
+        read_number(reader, group, "snapshot_every", false, 0, INT_MAX, &every))
         return -1;
+    if (keep > 0 && every == 0)
+        return complain(
+            reader, group,
+            "\"keep_segments\" needs snapshots: set \"snapshot_every\", or leave both out");
+    config->keep_segments = (uint64_t)keep;
+    config->snapshot_every = (uint64_t)every;
     config->segment_bytes = (uint64_t)segment_mib << 20;
     config->spare_count = (uint32_t)spares;
     return 0;

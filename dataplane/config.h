@@ -53,6 +53,8 @@ struct config {
     char journal_directory[256];
     uint64_t segment_bytes;
     uint32_t spare_count;
+    uint64_t keep_segments;   // closed segments that are never used again; 0: all
+    uint64_t snapshot_every;  // commands; 0: no snapshots are taken
     uint32_t orders_max;      // per shard
     uint32_t history_count;   // events kept per stream, a power of two
     uint32_t in_flight_count; // commands of a shard waiting for the disk, a power of two

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "numa/fault.h"
+#include "dataplane/recover.h"
 #include "numa/invariant.h"
 #include "numa/thread.h"
 
@@ -42,7 +42,7 @@ static struct ring *take_ring(struct lane *lane, uint32_t capacity)
     return ring_init(arena_take(&lane->memory, ring_memory_size(capacity), 128), capacity);
 }
 
-static void *take_stream(struct lane *lane)
+void *lane_take_stream(struct lane *lane)
 {
     return arena_take(&lane->memory, entry_stream_size(lane->config->history_count), 64);
 }
@@ -51,7 +51,7 @@ static int lay_out(struct lane *lane, struct error *error)
 {
     const struct config *config = lane->config;
     if (arena_open(&lane->memory, "rings and streams", lane_memory_size(config, lane->index),
-                   ARENA_ANY_NODE, lane->config->huge_pages, error))
+                   ARENA_ANY_NODE, lane->huge_pages, error))
         return -1;
     lane->commands = take_ring(lane, LANE_COMMAND_RING_SLOTS);
     lane->to_journal = take_ring(lane, config->in_flight_count);
@@ -64,7 +64,7 @@ static int lay_out(struct lane *lane, struct error *error)
                arena_take(&lane->memory, entry_memory_size(config->session_count), 64),
                config->session_count);
     lane->feed = (struct feed){.symbols = &lane->symbols};
-    stream_init(&lane->feed.stream, take_stream(lane), config->history_count);
+    stream_init(&lane->feed.stream, lane_take_stream(lane), config->history_count);
     lane->shard = (struct shard){.commands = lane->commands,
                                  .journal = lane->to_journal,
                                  .events = lane->events,
@@ -72,126 +72,13 @@ static int lay_out(struct lane *lane, struct error *error)
     return 0;
 }
 
-// --- Recovery
-
-// Events of recovered commands are durable and have been released before: they go straight to the
-// streams, as sent.
-static void replay_more(struct event_sink *sink)
-{
-    struct lane *lane = sink->context;
-    struct event *first = sink->end - 64;
-    for (const struct event *event = first; event < sink->next; event++) {
-        if (event->session == FEED_SESSION) {
-            if (FAULT(FEED_NOT_REBUILT) && event + 1 == sink->next)
-                continue;
-            stream_skip(&lane->feed.stream);
-            feed_release(&lane->feed, event);
-        } else if (!FAULT(STREAM_NOT_REBUILT) || event->type != EVENT_EXECUTED) {
-            INVARIANT(entry_release(&lane->entry, event));
-        }
-    }
-    sink->next = first;
-}
-
-static int open_book(struct lane *lane, const struct command *open, struct error *error)
-{
-    const struct book_limits *limits = &open->open.limits;
-    const char *problem = book_limits_check(limits);
-    if (problem)
-        return error_set(error, "the journal's first record asks for a book that %s", problem);
-    if (limits->orders_max != lane->config->orders_max)
-        warn("shard %u: the day was begun with limits.orders = %u; that holds until it ends",
-             lane->index, limits->orders_max);
-    if (arena_open(&lane->book_memory, "book", book_memory_size(limits), ARENA_ANY_NODE,
-                   lane->config->huge_pages, error))
-        return -1;
-    lane->shard.book =
-        book_open(arena_take(&lane->book_memory, book_memory_size(limits), 64), limits);
-    memcpy(lane->entry.session_id, open->open.session_id, sizeof(lane->entry.session_id));
-    memcpy(lane->feed.session, open->open.session_id, sizeof(lane->feed.session));
-    return 0;
-}
-
-static int add_session(struct lane *lane, const struct command *command, struct error *error)
-{
-    const struct config *config = lane->config;
-    for (uint32_t i = 0; i < config->session_count; i++) {
-        const struct config_session *who = &config->sessions[i];
-        if (memcmp(who->user, command->member.user_name, sizeof(who->user)) != 0)
-            continue;
-        entry_add_session(&lane->entry, who, take_stream(lane), config->history_count);
-        return 0;
-    }
-    return error_set(
-        error,
-        "the journal's day has the session \"%.6s\" and the configuration has not: put it "
-        "back until the day has ended",
-        command->member.user_name);
-}
-
-static int add_instrument(struct lane *lane, const struct command *command, struct error *error)
-{
-    const struct config *config = lane->config;
-    for (uint32_t i = 0; i < config->instrument_count; i++)
-        if (config->instruments[i].shard == lane->index &&
-            memcmp(config->instruments[i].symbol, command->listing.symbol, 8) == 0) {
-            symbols_add(&lane->symbols, command->listing.symbol);
-            return 0;
-        }
-    return error_set(
-        error,
-        "the journal's day has the instrument \"%.8s\" and this shard's configuration has "
-        "not: put it back until the day has ended",
-        command->listing.symbol);
-}
-
-// What a control command means to the port's side. Before the book applies it.
-static int follow_control(struct lane *lane, const struct command *command, struct error *error)
-{
-    if (command->type == COMMAND_OPEN && !lane->shard.book)
-        return open_book(lane, command, error);
-    if (!lane->shard.book)
-        return error_set(error, "the journal does not begin with the opening of a day");
-    if (command->type == COMMAND_SESSION)
-        return add_session(lane, command, error);
-    if (command->type == COMMAND_INSTRUMENT)
-        return add_instrument(lane, command, error);
-    return 0;
-}
-
-static bool recover(void *context, uint64_t seq, const void *record)
-{
-    struct lane *lane = context;
-    const struct command *command = record;
-    if (command->type < COMMAND_ENTER && follow_control(lane, command, lane->recovery_error))
-        return false;
-    struct event space[64];
-    struct event_sink sink = {space, space + 64, replay_more, lane};
-    book_apply(lane->shard.book, command, &sink);
-    sink.more(&sink);
-    lane->recovered_count = seq;
-    lane->shard.last_time_ns = command->time_ns;
-    return true;
-}
+// --- Opening
 
 static void open_gate(struct lane *lane, const struct journal_progress *progress)
 {
     lane->gate = (struct gate){
         .events = lane->events, .progress = progress, .entry = &lane->entry, .feed = &lane->feed};
     lane->entry.cancel_only = &lane->cancel_only;
-}
-
-// How long recovered orders have to live is the book's to know: a day at most.
-static void resume_clock(struct lane *lane)
-{
-    struct book_summary summary;
-    if (!lane->shard.book)
-        return;
-    book_summarise(lane->shard.book, &summary);
-    lane->entry.commanded_ns = summary.last_time_ns;
-    if (summary.timed_count > 0)
-        lane->entry.timed_until_ns =
-            summary.last_time_ns + (EXPIRE_SECONDS_MAX + 1ull) * 1000000000ull;
 }
 
 struct disk *lane_disk(const struct config *config, uint32_t index, struct error *error)
@@ -207,23 +94,10 @@ struct disk *lane_disk(const struct config *config, uint32_t index, struct error
     return disk_open_directory(directory, error);
 }
 
-static int open_journal(struct lane *lane, struct disk *disk, struct error *error)
+static int open_journal(struct lane *lane, struct error *error)
 {
-    const struct config *config = lane->config;
-    struct journal_options options = {.segment_bytes = config->segment_bytes,
-                                      .spares = config->spare_count,
-                                      .shard = (uint16_t)lane->index};
-    struct error inconsistent = {""};
-    lane->recovery_error = &inconsistent;
-    lane->journal = journal_open(disk, &options, recover, lane, error);
-    lane->recovery_error = NULL;
-    if (inconsistent.text[0])
-        return error_set(error, "%s: %s", disk->path, inconsistent.text);
-    if (!lane->journal)
+    if (recover_journal(lane, error) < 0)
         return -1;
-    lane->recovered_hash = lane->shard.book ? book_hash(lane->shard.book) : 0;
-    resume_clock(lane);
-    stream_skip(&lane->feed.stream);
     open_gate(lane, journal_progress(lane->journal));
     return 0;
 }
@@ -231,10 +105,14 @@ static int open_journal(struct lane *lane, struct disk *disk, struct error *erro
 int lane_open(struct lane *lane, uint32_t index, const struct config *config, struct disk *disk,
               struct error *error)
 {
-    *lane = (struct lane){.config = config, .index = index, .place = &config->shards[index]};
+    *lane = (struct lane){.config = config,
+                          .index = index,
+                          .place = &config->shards[index],
+                          .disk = disk,
+                          .huge_pages = config->huge_pages};
     lane->journal_spins = config->ports[lane->place->port].spin;
     return bell_open(&lane->journal_bell, error) || lay_out(lane, error) ||
-                   open_journal(lane, disk, error)
+                   open_journal(lane, error)
                ? -1
                : 0;
 }
@@ -281,7 +159,7 @@ static void pump_relieve(void *context)
 static int submit(struct lane *lane, const struct command *command, uint64_t time_ns,
                   struct error *error)
 {
-    if (follow_control(lane, command, error))
+    if (recover_control(lane, command, error))
         return -1;
     struct command *slot = ring_write_slot(lane->commands, 0);
     *slot = *command;
@@ -495,6 +373,26 @@ static void *spare_main(void *argument)
     return NULL;
 }
 
+static void *snapshot_main(void *argument)
+{
+    struct lane *lane = argument;
+    struct error error;
+    uint64_t next = lane->snapshot_seq + lane->config->snapshot_every;
+    while (!atomic_load_explicit(&lane->snapshot_stop, memory_order_relaxed)) {
+        uint64_t durable =
+            atomic_load_explicit(&lane->gate.progress->durable_seq, memory_order_relaxed);
+        if (durable < next) {
+            nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+            continue;
+        }
+        if (lane_take_snapshot(lane, &error) < 0 &&
+            !atomic_load_explicit(&lane->snapshot_stop, memory_order_relaxed))
+            warn("shard %u: no snapshot was made: %s", lane->index, error.text);
+        next = durable + lane->config->snapshot_every;
+    }
+    return NULL;
+}
+
 int lane_start(struct lane *lane, const struct tsc_clock *clock, struct error *error)
 {
     char name[16];
@@ -504,11 +402,21 @@ int lane_start(struct lane *lane, const struct tsc_clock *clock, struct error *e
                      error))
         return -1;
     snprintf(name, sizeof(name), "spares-%u", lane->index);
-    return thread_start(&lane->spare_thread, name, THREAD_ANY_CORE, spare_main, lane, error);
+    if (thread_start(&lane->spare_thread, name, THREAD_ANY_CORE, spare_main, lane, error))
+        return -1;
+    if (lane->config->snapshot_every == 0)
+        return 0;
+    snprintf(name, sizeof(name), "snapshot-%u", lane->index);
+    return thread_start(&lane->snapshot_thread, name, THREAD_ANY_CORE, snapshot_main, lane, error);
 }
 
 int lane_stop(struct lane *lane, struct error *error)
 {
+    if (lane->snapshot_thread) {
+        atomic_store_explicit(&lane->snapshot_stop, true, memory_order_relaxed);
+        pthread_join(lane->snapshot_thread, NULL);
+        lane->snapshot_thread = 0;
+    }
     if (lane->journal_thread) {
         atomic_store_explicit(&lane->spare_stop, true, memory_order_relaxed);
         pthread_join(lane->spare_thread, NULL);

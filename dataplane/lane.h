@@ -35,6 +35,7 @@ struct lane {
     const struct config *config;
     const struct config_shard *place;
     uint32_t index;
+    bool huge_pages;
     struct arena memory, book_memory;
     struct ring *commands, *to_journal, *events;
 
@@ -48,6 +49,7 @@ struct lane {
 
     struct shard shard; // shard's thread
 
+    struct disk *disk;       // the caller's
     struct journal *journal; // journal's thread
     const struct tsc_clock *clock;
     struct bell journal_bell;
@@ -60,9 +62,15 @@ struct lane {
 
     _Atomic bool close_day; // set by any thread, taken by the port's
 
-    uint64_t recovered_count; // commands found in the journal
+    pthread_t snapshot_thread;
+    _Atomic bool snapshot_stop;
+    uint64_t snapshot_seq; // of the newest snapshot; snapshot's thread
+
+    uint64_t recovered_count; // commands of the snapshot and of the journal behind it
     uint64_t recovered_hash;  // book_hash after them
     struct error *recovery_error;
+    uint64_t recover_until; // a shadow's: no more commands than these; 0: all
+    const _Atomic bool *abandon;
 };
 
 // lane_instruments_max: how many instruments shard `index` can list in a day begun with `config`.
@@ -95,7 +103,8 @@ int lane_prime(struct lane *lane, uint64_t time_ns, struct error *error);
 // False when the journal has failed. Before lane_start, or offline.
 bool lane_pump(struct lane *lane, uint64_t now_ns);
 
-// lane_start: the threads that write the journal and keep its spare segments. The bells are set.
+// lane_start: the threads that write the journal, keep its spare segments and take snapshots. The
+// bells are set.
 int lane_start(struct lane *lane, const struct tsc_clock *clock, struct error *error);
 
 // lane_make_spare: see to it that the journal has segments to go on in: whether one was made. When
@@ -111,6 +120,12 @@ uint32_t lane_release(struct lane *lane, uint64_t now_ns);
 // monotonic clock, and `time_ns` since 1970. Ten times a second at least: orders that nobody else
 // wakes the book for expire so much late. Port's thread.
 void lane_tick(struct lane *lane, uint64_t now_ns, uint64_t time_ns);
+
+// lane_take_snapshot: the state after all that is durable now, made from the snapshot before and
+// the journal, in memory of its own and beside everything else, as recovery would make it. What no
+// recovery needs any more may be used again by the journal then. 0, or -1 with `error`. The thread
+// that lane_start makes for it, or without it the only one.
+int lane_take_snapshot(struct lane *lane, struct error *error);
 
 // lane_drained: everything taken so far is applied, durable and released. Exact once the port takes
 // no more. Any thread.

@@ -101,7 +101,7 @@ int replay_journal(struct replay *replay, const char *directory)
     struct disk *disk = disk_open_read_only(directory, &replay->error);
     if (!disk)
         return -1;
-    int result = journal_scan(disk, apply_record, replay, &stat, &error);
+    int result = journal_scan(disk, 0, apply_record, replay, &stat, &error);
     disk_close(disk);
     replay_finish(replay);
     if (result && !replay->error.text[0])

@@ -138,7 +138,6 @@ int replay_capture(struct replay *replay, const char *path, const char *config_p
     if (!config)
         return -1;
     struct port port = {.operations = &dropping};
-    config->huge_pages = false; // nobody waits
     struct lane *lane = aligned_alloc(128, (sizeof(*lane) + 127) & ~(size_t)127);
     int result = lane ? lane_open_offline(lane, 0, config, &replay->error)
                       : error_set(&replay->error, "no memory");

@@ -162,7 +162,9 @@ static int read_journal(const char *action, const char *directory, bool json)
     struct journal_stat stat;
     bool dump = strcmp(action, "dump") == 0;
     struct disk *disk = disk_open_read_only(directory, &error);
-    int result = disk ? journal_scan(disk, dump ? dump_record : NULL, &json, &stat, &error) : -1;
+    int result =
+        disk ? journal_scan(disk, JOURNAL_OLDEST, dump ? dump_record : NULL, &json, &stat, &error)
+             : -1;
     if (disk)
         disk_close(disk);
     if (result) {

@@ -214,6 +214,16 @@ static int directory_remove(struct disk *disk, const char *name)
     return unlinkat(directory->fd, name, 0) < 0 ? -errno : 0;
 }
 
+static int directory_rename(struct disk *disk, const char *from, const char *to)
+{
+    struct directory *directory = directory_of(disk);
+    if (directory->lock_fd < 0)
+        return -EROFS;
+    if (renameat2(directory->fd, from, directory->fd, to, RENAME_NOREPLACE) < 0)
+        return -errno;
+    return directory_sync(disk);
+}
+
 static uint64_t directory_time_ns(struct disk *disk)
 {
     (void)disk;
@@ -241,6 +251,7 @@ static const struct disk_operations directory_operations = {
     .sync_directory = directory_sync,
     .list = directory_list,
     .remove = directory_remove,
+    .rename = directory_rename,
     .time_ns = directory_time_ns,
     .draw = directory_draw,
 };

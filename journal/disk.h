@@ -38,6 +38,8 @@ struct disk_operations {
     // files are not shown. 0 or -errno.
     int (*list)(struct disk *disk, void (*found)(void *context, const char *name), void *context);
     int (*remove)(struct disk *disk, const char *name);
+    // Give a file another name, which no file has. Durable when it returns.
+    int (*rename)(struct disk *disk, const char *from, const char *to);
     // The wall clock, ns since 1970, and 32 bits that nobody can foresee.
     uint64_t (*time_ns)(struct disk *disk);
     uint32_t (*draw)(struct disk *disk);
@@ -55,7 +57,8 @@ struct error;
 // left unfinished (*.tmp) is removed. Where the file system has no O_DIRECT, warns and goes through
 // the page cache, as durable and slower. disk_open_read_only opens without lock and without
 // creating anything; its write, create and remove answer -EROFS. NULL with `error` on failure.
-// disk_close unlocks and frees. `create` may run in one thread beside all else in another.
+// disk_close unlocks and frees. Different
+// files may be created, written and renamed by different threads.
 struct disk *disk_open_directory(const char *path, struct error *error);
 struct disk *disk_open_read_only(const char *path, struct error *error);
 void disk_close(struct disk *disk);

@@ -37,6 +37,9 @@ struct journal {
     // The helper that makes spares.
     alignas(128) _Atomic uint64_t created; // number of the last file; written by the helper
     _Atomic int create_error;              // of the last attempt: 0 or -errno
+    uint64_t first;                        // number of the oldest segment; the helper's
+    struct block *old;                     // JOURNAL_WRITE_BLOCKS_MAX, of a segment used again
+    _Atomic uint64_t recyclable;           // records up to this one are in two snapshots
 };
 
 // Spares
@@ -56,12 +59,83 @@ static void publish_spares(struct journal *journal)
                           memory_order_release);
 }
 
+// The header of a closed segment, and its size. 0 or -errno.
+static int read_header(struct journal *journal, uint64_t number, struct block_header *header,
+                       int64_t *bytes)
+{
+    const struct disk_operations *operations = journal->disk->operations;
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(name, number);
+    int handle = operations->open(journal->disk, name);
+    if (handle < 0)
+        return handle;
+    int64_t count = operations->read(journal->disk, handle, 0, journal->old, JOURNAL_BLOCK_SIZE);
+    *bytes = operations->size(journal->disk, handle);
+    operations->close(journal->disk, handle);
+    *header = journal->old[0].header;
+    return count == JOURNAL_BLOCK_SIZE && block_fault(&journal->old[0]) == NULL ? 0 : -EIO;
+}
+
+// Where recovery cut a segment, half of a write may be left behind the cut: it goes, so that a
+// spare holds whole blocks and zeros and nothing else.
+static int clear_tail(struct journal *journal, const char *name, uint64_t index, uint64_t end)
+{
+    const struct disk_operations *operations = journal->disk->operations;
+    uint64_t count = end - index;
+    if (count > JOURNAL_WRITE_BLOCKS_MAX)
+        count = JOURNAL_WRITE_BLOCKS_MAX;
+    if (count == 0)
+        return 0;
+    int handle = operations->open(journal->disk, name);
+    if (handle < 0)
+        return handle;
+    memset(journal->old, 0, count * JOURNAL_BLOCK_SIZE);
+    int result = operations->write(journal->disk, handle, index * JOURNAL_BLOCK_SIZE, journal->old,
+                                   count * JOURNAL_BLOCK_SIZE);
+    operations->close(journal->disk, handle);
+    return result;
+}
+
+// The oldest segment becomes the spare `name`, when it may: 1; 0 when it may not, or -errno.
+static int recycle(struct journal *journal, const char *name)
+{
+    uint64_t segment = atomic_load_explicit(&journal->segment, memory_order_acquire);
+    // Acquire pairs with the release in journal_recyclable: the snapshots are on disk.
+    uint64_t seq = atomic_load_explicit(&journal->recyclable, memory_order_acquire);
+    if (journal->options.keep_segments == 0 ||
+        segment <= journal->first + journal->options.keep_segments)
+        return 0;
+    struct block_header header, next;
+    int64_t bytes, next_bytes;
+    int result = read_header(journal, journal->first + 1, &next, &next_bytes);
+    if (result < 0 || next.first_seq > seq + 1)
+        return result;
+    result = read_header(journal, journal->first, &header, &bytes);
+    if (result < 0)
+        return result;
+    char old_name[SEGMENT_NAME_SIZE];
+    segment_name(old_name, journal->first);
+    bool fits = (uint64_t)bytes == journal->options.segment_bytes;
+    if (fits)
+        result = clear_tail(journal, old_name, next.block_no - header.block_no,
+                            (uint64_t)bytes / JOURNAL_BLOCK_SIZE);
+    if (result == 0)
+        result = fits ? journal->disk->operations->rename(journal->disk, old_name, name)
+                      : journal->disk->operations->remove(journal->disk, old_name);
+    if (result < 0)
+        return result;
+    journal->first++;
+    return fits;
+}
+
 static int create_spare(struct journal *journal, uint64_t bytes_per_ms)
 {
     char name[SEGMENT_NAME_SIZE];
     uint64_t number = atomic_load_explicit(&journal->created, memory_order_relaxed) + 1;
     segment_name(name, number);
-    int result = journal->disk->operations->create(journal->disk, name,
+    int result = recycle(journal, name);
+    if (result == 0)
+        result = journal->disk->operations->create(journal->disk, name,
                                                    journal->options.segment_bytes, bytes_per_ms);
     // Release pairs with the acquire in wait_for_spare.
     atomic_store_explicit(&journal->create_error, result < 0 ? result : 0, memory_order_release);
@@ -214,7 +288,8 @@ static int start_segment(struct journal *journal)
     atomic_store_explicit(&journal->segment, number, memory_order_release);
     publish_spares(journal);
 
-    journal->chain.salt = operations->draw(journal->disk);
+    if (!FAULT(SALT_REUSED))
+        journal->chain.salt = operations->draw(journal->disk);
     memset(journal->blocks[0].records, 0, sizeof(journal->blocks[0].records));
     journal->blocks[0].segment = (struct block_segment){.number = number, .bytes = (uint64_t)bytes};
     seal(journal, 0, BLOCK_SEGMENT, 0);
@@ -292,6 +367,12 @@ int journal_idle(struct journal *journal)
     return spares_left(journal) > 0 ? start_segment(journal) : 0;
 }
 
+void journal_recyclable(struct journal *journal, uint64_t seq)
+{
+    // Release pairs with the acquire in recycle.
+    atomic_store_explicit(&journal->recyclable, seq, memory_order_release);
+}
+
 struct journal_progress *journal_progress(struct journal *journal)
 {
     return &journal->progress;
@@ -325,6 +406,7 @@ static void journal_free(struct journal *journal)
     if (journal->handle >= 0)
         journal->disk->operations->close(journal->disk, journal->handle);
     free(journal->blocks);
+    free(journal->old);
     free(journal);
 }
 
@@ -334,17 +416,20 @@ static struct journal *journal_new(struct disk *disk, const struct journal_optio
     size_t blocks_size = (size_t)JOURNAL_WRITE_BLOCKS_MAX * JOURNAL_BLOCK_SIZE;
     struct journal *journal = aligned_alloc(alignof(struct journal), sizeof(*journal));
     struct block *blocks = aligned_alloc(DISK_BLOCK_SIZE, blocks_size);
-    if (!journal || !blocks) {
+    struct block *old = aligned_alloc(DISK_BLOCK_SIZE, blocks_size);
+    if (!journal || !blocks || !old) {
         free(journal);
         free(blocks);
+        free(old);
         error_set(error, "journal %s: no memory (%zu bytes)", disk->path,
-                  sizeof(*journal) + blocks_size);
+                  sizeof(*journal) + 2 * blocks_size);
         return NULL;
     }
     memset(journal, 0, sizeof(*journal));
     memset(blocks, 0, blocks_size); // touched, so that no write meets a page fault
     journal->disk = disk;
     journal->blocks = blocks;
+    journal->old = old;
     journal->handle = -1;
     journal->options = *options;
     return journal;
@@ -353,8 +438,11 @@ static struct journal *journal_new(struct disk *disk, const struct journal_optio
 static int recover(struct journal *journal, journal_record_fn *each, void *context,
                    struct error *error)
 {
-    struct scan_request request = {
-        .recovery = true, .shard = journal->options.shard, .each = each, .context = context};
+    struct scan_request request = {.recovery = true,
+                                   .from_seq = journal->options.from_seq,
+                                   .shard = journal->options.shard,
+                                   .each = each,
+                                   .context = context};
     struct scan_result result;
     if (scan_log(journal->disk, &request, &result, error) < 0)
         return -1;
@@ -363,6 +451,7 @@ static int recover(struct journal *journal, journal_record_fn *each, void *conte
                          journal->disk->path, result.stat.record_count);
     journal->chain = result.chain;
     journal->chain.epoch += !FAULT(EPOCH_KEPT);
+    journal->first = result.first_segment;
     atomic_init(&journal->segment, result.last_segment);
     atomic_init(&journal->created, result.last_segment + result.stat.spare_count);
     // All that was read: it was synced before.

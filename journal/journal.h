@@ -27,8 +27,9 @@
 // begin; the old tail is never read or touched again, because the new segment's header says where
 // the log was cut.
 //
-// Segments are numbered from 1 and stay; so do spares, the files behind the last one in use, which
-// hold zeros. A number that is missing is damage.
+// Segments are numbered from 1; spares are the files behind the last one in use, and hold zeros, or
+// what an old segment held that is used again: the salt tells. A number that is missing between two
+// is damage.
 //
 // Errors: after a failed or short write nothing is retried; the journal stays failed, durable_seq
 // stays where it was, and the process is to end. See fsyncgate, and PostgreSQL's data_sync_retry =
@@ -53,12 +54,16 @@
 #define JOURNAL_SEGMENT_BYTES_MIN (1ull << 20)
 #define JOURNAL_SEGMENT_BYTES_MAX (1ull << 32)
 #define JOURNAL_SPARES_MAX        64u
+#define JOURNAL_OLDEST            UINT64_MAX
 #define JOURNAL_SPARE_WAIT_MS     5000u // for a spare that is being made, before the journal fails
 
 struct journal_options {
     uint64_t segment_bytes; // a power of two; of segments still to be created
     uint32_t spares;        // segments kept ready ahead of the writer, 1 to JOURNAL_SPARES_MAX
     uint16_t shard;         // written into the headers; another shard's journal is refused
+    uint64_t from_seq;      // records up to this one are known from a snapshot; 0: none
+    uint64_t keep_segments; // closed ones that are kept for good, newest first; older ones are used
+                            // again once journal_recyclable allows it. 0: all are kept
 };
 
 // Read by everybody, written by the journal's thread. Its own 128 bytes. Stored with release: an
@@ -72,12 +77,13 @@ struct journal_progress {
 
 struct journal;
 
-// Called for each record of the log, in order. `record` is 64 bytes, valid during the call.
-// Returning false stops the scan; journal_open then fails.
+// Called for each record of the log that is asked for, in order. `record` is 64 bytes, valid during
+// the call. Returning false stops the scan; journal_open then fails.
 typedef bool journal_record_fn(void *context, uint64_t seq, const void *record);
 
-// journal_open: open or create the log on `disk` (which stays the caller's), verify it, give every
-// record to `each`, cut a torn tail, start a new segment and epoch, and make one spare. NULL with
+// journal_open: open or create the log on `disk` (which stays the caller's), verify it from the
+// first record after options->from_seq on, give these to `each`, cut a torn tail, start a new
+// segment and epoch, and make one spare. NULL with
 // `error`: the line names file, offset and block, and says what an operator can do; what `each` was
 // given is void then. Before threads start.
 struct journal *journal_open(struct disk *disk, const struct journal_options *options,
@@ -108,6 +114,10 @@ const char *journal_error(const struct journal *journal);
 // journal_write that needs one does not wait for it. One helper thread, beside the journal's own.
 int journal_make_spare(struct journal *journal);
 
+// journal_recyclable: every record up to `seq` stands in two snapshots that were verified: segments
+// that hold no others may be used again. Any thread.
+void journal_recyclable(struct journal *journal, uint64_t seq);
+
 // journal_close: after the last journal_write and journal_make_spare: a block that marks the log as
 // complete, then free. 0, or -1 with `error` when that block could not be written, or had failed
 // before; the log is sound either way.
@@ -118,7 +128,8 @@ struct journal_stat {
     uint64_t segment_count, spare_count;
     uint64_t block_count; // in the chain: headers, idle and close blocks included
     uint64_t idle_block_count;
-    uint64_t record_count; // which is the seq of the last record
+    uint64_t record_count; // the seq of the last record
+    uint64_t oldest_seq;   // of the first record of the oldest segment; 0: there is no segment
     uint64_t durable_upto; // D: proven durable
     uint64_t epoch_count;
     uint64_t torn_block_count; // at the end of the log, beyond D; earlier cuts are not looked at
@@ -127,11 +138,12 @@ struct journal_stat {
     uint16_t shard;            // 0 when there is no segment
 };
 
-// journal_scan: read and verify a log without changing it; `each` may be NULL. 0, or -1 with
+// journal_scan: read and verify a log without changing it, from the first record after `from_seq`
+// on (JOURNAL_OLDEST: from the oldest there is); `each` may be NULL. 0, or -1 with
 // `error` at the first damage. A log that is being written may be scanned: what follows the last
 // whole block is a torn tail, and what is written meanwhile may be seen or not. Any thread, with a
 // disk of its own.
-int journal_scan(struct disk *disk, journal_record_fn *each, void *context,
+int journal_scan(struct disk *disk, uint64_t from_seq, journal_record_fn *each, void *context,
                  struct journal_stat *stat, struct error *error);
 
 #endif

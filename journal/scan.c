@@ -14,7 +14,7 @@
 
 // What the first block of a file says the file is.
 enum segment_kind {
-    SEGMENT_SPARE,  // zeros
+    SEGMENT_SPARE,  // zeros, or a segment that was in use under a lower number
     SEGMENT_BROKEN, // something, but no segment header
     SEGMENT_USED,
 };
@@ -36,6 +36,8 @@ struct scan {
     size_t segment_count, segment_capacity;
     size_t used_count; // the first ones; what follows are spares
     bool list_failed;  // no memory
+
+    size_t start; // the first segment that is read: those before hold nothing that is asked for
 
     struct block *blocks;     // READ_BLOCKS, aligned for direct reads
     const struct segment *at; // the one in hand, and its file
@@ -118,10 +120,11 @@ static int list_segments(struct scan *scan)
                          scan->disk->path);
     if (scan->segment_count > 0)
         qsort(scan->segments, scan->segment_count, sizeof(*scan->segments), by_number);
-    for (size_t i = 0; i < scan->segment_count; i++) {
+    for (size_t i = 1; i < scan->segment_count; i++) {
         char name[SEGMENT_NAME_SIZE];
-        segment_name(name, i + 1);
-        if (scan->segments[i].number != i + 1)
+        uint64_t number = scan->segments[i - 1].number + 1;
+        segment_name(name, number);
+        if (scan->segments[i].number != number)
             return error_set(scan->error,
                              "journal %s: %s is missing, and there are later ones; restore the "
                              "folder from a copy",
@@ -188,7 +191,7 @@ static int check_header(struct scan *scan, const struct segment *segment, const 
 {
     char name[SEGMENT_NAME_SIZE];
     segment_name(name, segment->number);
-    if (block->segment.number != segment->number)
+    if (block->segment.number > segment->number)
         return error_set(scan->error,
                          "journal %s: %s says that it is segment %" PRIx64 ": it was renamed or "
                          "copied; restore the folder from a copy",
@@ -216,7 +219,7 @@ static int examine_header(struct scan *scan, struct segment *segment)
               BLOCK_SEGMENT)) // no write that was cut short leaves a whole one
             return damaged(scan, segment, 0, block->header.block_no,
                            "this block belongs in another place", NULL);
-        segment->kind = SEGMENT_USED;
+        segment->kind = block->segment.number < segment->number ? SEGMENT_SPARE : SEGMENT_USED;
         segment->header = block->header;
         return check_header(scan, segment, block);
     }
@@ -294,9 +297,11 @@ static void accept_block(struct scan *scan, const struct block *block)
     result->stat.idle_block_count += (header->flags & BLOCK_IDLE) != 0;
     result->stat.clean = (header->flags & BLOCK_CLOSE) != 0;
     count_durable(scan, block);
+    uint64_t from_seq = scan->request->from_seq;
     for (uint32_t i = 0; i < header->record_count && !result->stopped; i++) {
         result->stat.record_count = header->first_seq + i;
-        if (scan->request->each &&
+        bool known = from_seq != JOURNAL_OLDEST && header->first_seq + i <= from_seq;
+        if (!known && scan->request->each &&
             !scan->request->each(scan->request->context, header->first_seq + i, block->records[i]))
             result->stopped = true;
     }
@@ -321,18 +326,25 @@ static int damaged_cut(struct scan *scan, const char *proof)
     return damaged(scan, scan->at, scan->cut_index, result->chain.block_no, scan->cut_fault, proof);
 }
 
+// From an earlier use of the file: another segment's, and from before the place where the log ends.
+static bool is_stale(const struct scan *scan, const struct block *block)
+{
+    const struct chain *chain = &scan->result->chain;
+    return block->header.salt != chain->salt && block->header.block_no < chain->block_no;
+}
+
 // A block at or behind the place where the chain ended in the last segment: does it prove that the
 // bad one had been durable?
 static int walk_tail(struct scan *scan, uint64_t index, const struct block *block)
 {
     struct scan_result *result = scan->result;
-    if (block_is_zero(block))
+    bool whole = block_fault(block) == NULL;
+    if (block_is_zero(block) || (whole && is_stale(scan, block)))
         return 0;
     result->stat.torn_block_count++;
     if (index - scan->cut_index >= JOURNAL_WRITE_BLOCKS_MAX)
         return damaged_cut(scan, "there are bytes further behind it than one write reaches");
-    if (block_fault(block) != NULL || block->header.salt != result->chain.salt ||
-        block->header.epoch != result->chain.epoch)
+    if (!whole)
         return 0;
     count_durable(scan, block);
     // The first says it of records, the second of blocks without records too.
@@ -358,6 +370,9 @@ static int walk_block(struct scan *scan, bool proven, uint64_t index, const stru
         scan->cut = true;
         scan->cut_index = index;
         scan->cut_fault = fault;
+        if (scan->request->from_seq != JOURNAL_OLDEST &&
+            scan->result->chain.next_seq <= scan->request->from_seq)
+            return damaged_cut(scan, "a snapshot proves that it had been durable");
     }
     return walk_tail(scan, index, block);
 }
@@ -385,8 +400,14 @@ static int enter_segment(struct scan *scan, const struct segment *segment, bool 
 {
     struct chain *chain = &scan->result->chain;
     const struct block_header *header = &segment->header;
-    if (first) {
+    if (first && segment->number == 1) {
         *chain = (struct chain){.next_seq = 1, .epoch = header->epoch, .shard = header->shard};
+    } else if (first) {
+        *chain = (struct chain){.block_no = header->block_no,
+                                .next_seq = header->first_seq,
+                                .crc = header->prev_crc,
+                                .epoch = header->epoch,
+                                .shard = header->shard};
     } else if (header->epoch != chain->epoch && header->epoch != chain->epoch + 1) {
         return damaged(scan, segment, 0, header->block_no, "its epoch does not follow", NULL);
     }
@@ -400,7 +421,7 @@ static int walk_segment(struct scan *scan, size_t i)
     const struct segment *segment = &scan->segments[i];
     uint64_t end = segment->bytes / JOURNAL_BLOCK_SIZE - FAULT(TAIL_LOST);
     bool proven = i + 1 < scan->used_count;
-    if (enter_segment(scan, segment, i == 0) < 0)
+    if (enter_segment(scan, segment, i == scan->start) < 0)
         return -1;
     if (proven) {
         const struct segment *next = segment + 1;
@@ -425,7 +446,8 @@ static int spare_not_empty(struct scan *scan, const struct segment *segment, uin
     if (!scan->request->recovery) {
         if (read_blocks(scan, 0, 1) < 0)
             return -1;
-        scan->grew = block_fault(&scan->blocks[0]) == NULL; // it has come into use meanwhile
+        scan->grew = block_fault(&scan->blocks[0]) == NULL && // it has come into use meanwhile
+                     scan->blocks[0].segment.number == segment->number;
         if (scan->grew)
             return 0;
     }
@@ -443,15 +465,17 @@ static int check_spare_blocks(struct scan *scan, const struct segment *segment)
         if (read_blocks(scan, index, count) < 0)
             return -1;
         for (uint64_t i = 0; i < count; i++)
-            if (index + i > 0 && !block_is_zero(&scan->blocks[i]))
+            if (index + i > 0 && !block_is_zero(&scan->blocks[i]) &&
+                (block_fault(&scan->blocks[i]) || !is_stale(scan, &scan->blocks[i])))
                 return spare_not_empty(scan, segment, index + i);
         index += count;
     }
     return 0;
 }
 
-// A spare holds zeros. The first one may hold what is left of a header whose write was cut short:
-// nothing can have been written behind it, and the header is written again.
+// A spare holds zeros, or what it held when it was a segment in use. The first one may hold what is
+// left of a header whose write was cut short: nothing can have been written behind it, and the
+// header is written again.
 static int check_spares(struct scan *scan)
 {
     for (size_t i = scan->used_count; i < scan->segment_count && !scan->grew; i++) {
@@ -467,15 +491,39 @@ static int check_spares(struct scan *scan)
     return 0;
 }
 
+// Where the first record that is asked for stands.
+static int find_start(struct scan *scan)
+{
+    uint64_t from_seq = scan->request->from_seq;
+    const struct segment *segments = scan->segments;
+    if (from_seq == JOURNAL_OLDEST)
+        return 0;
+    while (scan->start + 1 < scan->used_count &&
+           segments[scan->start + 1].header.first_seq <= from_seq + 1)
+        scan->start++;
+    uint64_t first_seq = scan->used_count > 0 ? segments[scan->start].header.first_seq : 1;
+    bool begins_late = scan->used_count > 0 && first_seq > from_seq + 1;
+    if (!begins_late && (scan->used_count > 0 || from_seq == 0))
+        return 0;
+    return error_set(scan->error,
+                     "journal %s: records from %" PRIu64
+                     " on are missing: the segments that held them are gone, and no snapshot that "
+                     "can be used has them; restore the folder from a copy",
+                     scan->disk->path, from_seq + 1);
+}
+
 static int scan_files(struct scan *scan)
 {
     struct scan_result *result = scan->result;
-    if (list_segments(scan) < 0 || examine_files(scan) < 0)
+    if (list_segments(scan) < 0 || examine_files(scan) < 0 || find_start(scan) < 0)
         return -1;
     result->stat.segment_count = scan->used_count;
     result->stat.spare_count = scan->segment_count - scan->used_count;
-    result->last_segment = scan->used_count;
-    for (size_t i = 0; i < scan->used_count && !result->stopped && !scan->grew; i++)
+    result->first_segment = scan->segment_count > 0 ? scan->segments[0].number : 1;
+    result->last_segment = result->first_segment + scan->used_count - 1;
+    if (scan->used_count > 0)
+        result->stat.oldest_seq = scan->segments[0].header.first_seq;
+    for (size_t i = scan->start; i < scan->used_count && !result->stopped && !scan->grew; i++)
         if (walk_segment(scan, i) < 0)
             return -1;
     result->stat.epoch_count = result->chain.epoch;
@@ -501,10 +549,10 @@ int scan_log(struct disk *disk, const struct scan_request *request, struct scan_
     return status;
 }
 
-int journal_scan(struct disk *disk, journal_record_fn *each, void *context,
+int journal_scan(struct disk *disk, uint64_t from_seq, journal_record_fn *each, void *context,
                  struct journal_stat *stat, struct error *error)
 {
-    struct scan_request request = {.each = each, .context = context};
+    struct scan_request request = {.from_seq = from_seq, .each = each, .context = context};
     struct scan_result result;
     int status = scan_log(disk, &request, &result, error);
     *stat = result.stat;

@@ -11,6 +11,9 @@ struct scan_request {
     // reached the disk, and take what is bad at its word. Otherwise another process may be writing,
     // and a block that turned out bad is looked at once more before it is called damaged.
     bool recovery;
+    // Records up to this one are known from a snapshot: they are not given to `each`, and segments
+    // that hold no others are not read. JOURNAL_OLDEST: from wherever the log begins now.
+    uint64_t from_seq;
     uint16_t shard;          // recovery: another shard's log is refused
     journal_record_fn *each; // or NULL
     void *context;
@@ -18,9 +21,10 @@ struct scan_request {
 
 struct scan_result {
     struct journal_stat stat;
-    struct chain chain;    // where the log ends, in the epoch and with the salt of its last segment
-    uint64_t last_segment; // number of the last one in use, 0 when there is none
-    bool stopped;          // `each` returned false
+    struct chain chain; // where the log ends, in the epoch and with the salt of its last segment
+    uint64_t first_segment; // number of the oldest file, 1 when there is none
+    uint64_t last_segment;  // number of the last one in use, 0 when there is none
+    bool stopped;           // `each` returned false
 };
 
 // scan_log: 0, or -1 with `error` at the first damage, which is named with its file, byte offset

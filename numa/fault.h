@@ -26,6 +26,11 @@ enum fault {
     FAULT_FEED_NOT_REBUILT,     // recovery leaves the feed's last event out
     FAULT_RETRANSMIT_NEIGHBOUR, // an old message is told as the one before it
     FAULT_CLOCK_BACKWARDS,      // commands take the wall clock as it comes
+    FAULT_SALT_REUSED,          // a new segment has the salt of the one before
+    FAULT_RECYCLED_EARLY,       // segments are used again before snapshots have their records
+    FAULT_SNAPSHOT_LATE,        // a snapshot has one command more than it says
+    FAULT_SNAPSHOT_UNVERIFIED,  // a snapshot is taken whatever its checksum
+    FAULT_SNAPSHOT_STREAMS,     // a snapshot forgets the last message of each session
     FAULT_COUNT,
 };
 #define FAULT_NAMES                                                                                \
@@ -33,7 +38,9 @@ enum fault {
         "none", "ack-before-durable", "gate-off-by-one", "published-early", "write-error-ignored", \
             "durable-upto-ahead", "write-index-lost", "epoch-kept", "crc-unchecked",               \
             "chain-unchecked", "tail-lost", "damage-cut", "dedupe-forgotten",                      \
-            "stream-not-rebuilt", "feed-not-rebuilt", "retransmit-neighbour", "clock-backwards"    \
+            "stream-not-rebuilt", "feed-not-rebuilt", "retransmit-neighbour", "clock-backwards",   \
+            "salt-reused", "recycled-early", "snapshot-late", "snapshot-unverified",               \
+            "snapshot-streams"                                                                     \
     }
 
 #ifdef SLUICE_FAULTS

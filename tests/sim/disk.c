@@ -35,6 +35,16 @@ static void note_write(struct sim_disk *disk, uint32_t file, uint64_t offset, ui
         (struct sim_write){.file = file, .offset = offset, .length = length};
 }
 
+// What was written to it means nothing any more.
+static void forget_writes(struct sim_disk *disk, uint32_t file)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < disk->write_count; i++)
+        if (disk->writes[i].file != file)
+            disk->writes[kept++] = disk->writes[i];
+    disk->write_count = kept;
+}
+
 // What a sector looks like after the power went while it was being written.
 static void tear_sector(struct sim_disk *disk, unsigned char *at, const unsigned char *fresh)
 {
@@ -173,7 +183,9 @@ static int sim_write(struct disk *base, int handle, uint64_t offset, const void 
         return -EIO;
     }
     memcpy(file->bytes + offset, buffer, length);
-    note_write(disk, (uint32_t)handle, offset, length);
+    // Of the log's own blocks only: zeros are what a segment is cleared with.
+    if (strncmp(file->name, "segment-", 8) == 0 && *(const unsigned char *)buffer != 0)
+        note_write(disk, (uint32_t)handle, offset, length);
     return 0;
 }
 
@@ -208,8 +220,29 @@ static int sim_remove(struct disk *base, const char *name)
     if (!file)
         return -ENOENT;
     disk->off = cut(disk, &happens);
-    if (happens)
+    if (happens) {
         file->name[0] = 0;
+        forget_writes(disk, (uint32_t)(file - disk->files));
+    }
+    return disk->off ? -EIO : 0;
+}
+
+static int sim_rename(struct disk *base, const char *from, const char *to)
+{
+    struct sim_disk *disk = disk_of(base);
+    struct sim_file *file = sim_disk_find(disk, from);
+    bool happens = true;
+    if (disk->off)
+        return -EIO;
+    if (!file)
+        return -ENOENT;
+    if (sim_disk_find(disk, to))
+        return -EEXIST;
+    disk->off = cut(disk, &happens);
+    if (happens) {
+        snprintf(file->name, sizeof(file->name), "%s", to);
+        forget_writes(disk, (uint32_t)(file - disk->files));
+    }
     return disk->off ? -EIO : 0;
 }
 
@@ -235,6 +268,7 @@ static const struct disk_operations sim_operations = {
     .sync_directory = sim_sync_directory,
     .list = sim_list,
     .remove = sim_remove,
+    .rename = sim_rename,
     .time_ns = sim_time_ns,
     .draw = sim_draw,
 };

@@ -12,6 +12,7 @@
 #include "dataplane/mold.h"
 #include "dataplane/ouch.h"
 #include "journal/block.h"
+#include "journal/snapshot.h"
 #include "numa/invariant.h"
 #include "tests/sim/client.h"
 #include "tests/sim/oracle.h"
@@ -306,12 +307,26 @@ static bool same_record(void *context, uint64_t seq, const void *record)
     return true;
 }
 
-static void check_journal(struct sim_disk *disk)
+// The last record before the oldest segment that is still there.
+static uint64_t oldest_from(struct sim_disk *disk)
 {
-    struct compared compared = {0};
     struct journal_stat stat;
     struct error error;
-    if (journal_scan(&disk->disk, same_record, &compared, &stat, &error) != 0)
+    if (journal_scan(&disk->disk, JOURNAL_OLDEST, NULL, NULL, &stat, &error) != 0)
+        sim_fail("the journal cannot be read: %s", error.text);
+    return stat.oldest_seq > 0 ? stat.oldest_seq - 1 : 0;
+}
+
+static void check_journal(struct sim_disk *disk)
+{
+    uint64_t from = oldest_from(disk);
+    struct compared compared = {from};
+    struct journal_stat stat;
+    struct error error;
+    if (from > sim.house.lane.snapshot_seq)
+        sim_fail("records up to %" PRIu64 " are gone, and the snapshot has only %" PRIu64, from,
+                 sim.house.lane.snapshot_seq);
+    if (journal_scan(&disk->disk, from, same_record, &compared, &stat, &error) != 0)
         sim_fail("the journal cannot be read: %s", error.text);
     if (compared.count < sim.oracle.log_count)
         sim_fail("the journal has %" PRIu64 " records, and %" PRIu64 " are durable", compared.count,
@@ -338,7 +353,7 @@ static void plan_disk(void)
     uint64_t next = disk->operation_count + 1;
     if (may(SIM_CUT) && random_percent(&sim.random, 70))
         disk->cut_at = next + random_below(&sim.random, 60);
-    disk->cut_large_percent = may(SIM_CUT) ? 30 : 0;
+    disk->cut_large_percent = may(SIM_CUT) ? 80 : 0;
     if (may(SIM_ERROR) && random_percent(&sim.random, 20))
         disk->error_at = next + random_below(&sim.random, 60);
     if (may(SIM_STALL) && random_percent(&sim.random, 30))
@@ -442,12 +457,14 @@ static void rot(void)
     if (sim.disk.write_count < 3)
         return;
     struct sim_disk copy;
+    uint64_t from = oldest_from(&sim.disk);
     sim_disk_copy(&copy, &sim.disk);
     uint32_t which = random_below(&sim.random, sim.disk.write_count);
     const struct sim_write *write = &sim.disk.writes[which];
     const char *how = damage(&copy, write);
-    struct journal_options options = {.segment_bytes = SEGMENT_BYTES, .spares = 1};
-    struct compared compared = {0};
+    struct journal_options options = {
+        .segment_bytes = SEGMENT_BYTES, .spares = 1, .from_seq = from};
+    struct compared compared = {from};
     struct error error;
     struct journal *journal = journal_open(&copy.disk, &options, same_record, &compared, &error);
     bool last = which == sim.disk.write_count - 1;
@@ -458,6 +475,21 @@ static void rot(void)
         journal_close(journal, NULL);
     sim_disk_free(&copy);
     sim.report.rots++;
+}
+
+// A snapshot is damaged, and the one before it is there: nobody notices but the operator.
+static void rot_snapshot(void)
+{
+    uint64_t seqs[SNAPSHOTS_MAX];
+    char name[32];
+    if (snapshot_list(&sim.disk.disk, seqs, NULL) < 2)
+        return;
+    snprintf(name, sizeof(name), "snapshot-%016" PRIx64, seqs[0]);
+    struct sim_file *file = sim_disk_find(&sim.disk, name);
+    // Not in the zeros behind the trailer's hash, which mean nothing.
+    uint64_t bit = random_bits(&sim.random) % ((file->size - JOURNAL_BLOCK_SIZE + 40) * 8);
+    file->bytes[bit / 8] ^= (unsigned char)(1u << bit % 8);
+    sim_trace("%s is damaged", name);
 }
 
 // --- What happens
@@ -471,6 +503,8 @@ static void go_down(const char *why)
         sim.disk.off = sim.disk.failed = sim.disk.refused = false;
         if (may(SIM_ROT) && random_percent(&sim.random, 40))
             rot();
+        if (may(SIM_ROT) && random_percent(&sim.random, 10))
+            rot_snapshot();
         plan_disk();
         if (house_start(durable))
             return;
@@ -490,6 +524,18 @@ static void journal_round(void)
             sim_fail("the journal fails: %s", journal_error(lane->journal));
         go_down(sim.disk.off ? "the power goes" : "the disk fails");
     }
+}
+
+// Beside everything else: what it writes, others write in between.
+static void snapshot_round(void)
+{
+    struct error error;
+    struct lane *lane = &sim.house.lane;
+    if (lane_take_snapshot(lane, &error) == 0)
+        sim_trace("a snapshot of %" PRIu64 " commands", lane->snapshot_seq);
+    else if (!excused())
+        sim_fail("no snapshot is made: %s", error.text);
+    sim.report.snapshots++;
 }
 
 static void some_client(void)
@@ -524,7 +570,9 @@ static void step(void)
         sim.wall_offset_ns = random_bits(&sim.random) % (3 * SECOND_NS);
     else if (what == 991 && may(SIM_CUT))
         go_down("the power goes between two writes");
-    if (sim.disk.off) // during the making of a spare
+    else if (what >= 993 && what < 996)
+        snapshot_round();
+    if (sim.disk.off) // during the making of a spare, or of a snapshot
         go_down("the power goes");
 }
 
@@ -600,6 +648,7 @@ static void set_up(void)
     struct config *config = &sim.config;
     *config = (struct config){.segment_bytes = SEGMENT_BYTES,
                               .spare_count = 1,
+                              .keep_segments = 1 + random_below(&sim.random, 3),
                               .orders_max = ORDERS_MAX,
                               .history_count = HISTORY,
                               .in_flight_count = 1024,

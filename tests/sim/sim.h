@@ -47,7 +47,7 @@ struct sim_plan {
 };
 
 struct sim_report {
-    uint64_t steps, commands, messages, recoveries, rots;
+    uint64_t steps, commands, messages, recoveries, rots, snapshots;
 };
 
 // sim_run: play one seed. Ends the process with status 1 and a line on stderr when a promise is

@@ -160,6 +160,20 @@ static inline int memory_remove(struct disk *disk, const char *name)
     return 0;
 }
 
+static inline int memory_rename(struct disk *disk, const char *from, const char *to)
+{
+    struct memory_disk *memory = (struct memory_disk *)disk;
+    struct memory_file *file = memory_find(memory, from);
+    if (memory->off)
+        return -EIO;
+    if (!file)
+        return -ENOENT;
+    if (memory_find(memory, to))
+        return -EEXIST;
+    snprintf(file->name, sizeof(file->name), "%s", to);
+    return 0;
+}
+
 static inline uint64_t memory_time_ns(struct disk *disk)
 {
     return ((struct memory_disk *)disk)->write_count;
@@ -184,6 +198,7 @@ static const struct disk_operations memory_operations = {
     .sync_directory = memory_sync_directory,
     .list = memory_list,
     .remove = memory_remove,
+    .rename = memory_rename,
     .time_ns = memory_time_ns,
     .draw = memory_draw,
 };

@@ -223,7 +223,7 @@ static void *scan_again_and_again(void *argument)
         struct error scan_error;
         struct disk *disk = disk_open_read_only(folder, &scan_error);
         uint64_t durable_before = durable_seq(helper->journal);
-        if (!disk || journal_scan(disk, reader_each, &reader, &stat, &scan_error) < 0) {
+        if (!disk || journal_scan(disk, 0, reader_each, &reader, &stat, &scan_error) < 0) {
             fprintf(stderr, "%s\n", scan_error.text);
             failed_count++;
         }
@@ -268,7 +268,7 @@ Test(journal, a_log_goes_on_over_many_segments_and_can_be_scanned_meanwhile)
 
     struct journal_stat stat;
     reader = (struct reader){0};
-    cr_assert_eq(journal_scan(disk, reader_each, &reader, &stat, &error), 0, "%s", error.text);
+    cr_assert_eq(journal_scan(disk, 0, reader_each, &reader, &stat, &error), 0, "%s", error.text);
     cr_assert_eq(reader.wrong, 0);
     cr_assert_eq(stat.record_count, total);
     cr_assert_geq(stat.segment_count, 12);
