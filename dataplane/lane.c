@@ -363,11 +363,21 @@ bool lane_make_spare(struct lane *lane)
     return made == 1;
 }
 
+bool lane_seal(struct lane *lane)
+{
+    int sealed = journal_seal(lane->journal);
+    if (sealed < 0 && sealed != lane->seal_failure)
+        warn("shard %u: a closed segment cannot be sealed: %s; it is tried again", lane->index,
+             strerror(-sealed));
+    lane->seal_failure = sealed;
+    return sealed == 1;
+}
+
 static void *spare_main(void *argument)
 {
     struct lane *lane = argument;
     while (!atomic_load_explicit(&lane->spare_stop, memory_order_relaxed)) {
-        if (!lane_make_spare(lane))
+        if (!lane_make_spare(lane) && !lane_seal(lane))
             nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     }
     return NULL;

@@ -57,6 +57,7 @@ struct lane {
         last_progress; // what gate.progress points to once the journal is closed
     pthread_t journal_thread, spare_thread;
     bool journal_spins;
+    int seal_failure; // spares' thread
     _Atomic bool journal_stop, spare_stop;
     _Atomic bool cancel_only; // no segment can be made and fewer than two are left
 
@@ -111,6 +112,9 @@ int lane_start(struct lane *lane, const struct tsc_clock *clock, struct error *e
 // none can be, the lane is cancel-only until one is. The thread that lane_start makes for it, or
 // without it the only one.
 bool lane_make_spare(struct lane *lane);
+
+// lane_seal: seal a closed segment of the journal: whether there was one. The same thread.
+bool lane_seal(struct lane *lane);
 
 // lane_release: what the gate lets through goes to clients and the feed. Returns events released.
 // Port's thread.

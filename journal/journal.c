@@ -9,6 +9,7 @@
 
 #include "journal/block.h"
 #include "journal/scan.h"
+#include "journal/seal.h"
 #include "numa/fault.h"
 
 #define WRITE_RECORDS_MAX  (JOURNAL_WRITE_BLOCKS_MAX * JOURNAL_BLOCK_RECORDS)
@@ -38,6 +39,8 @@ struct journal {
     alignas(128) _Atomic uint64_t created; // number of the last file; written by the helper
     _Atomic int create_error;              // of the last attempt: 0 or -errno
     uint64_t first;                        // number of the oldest segment; the helper's
+    uint64_t sealed;                       // number of the last segment with a seal, and
+    uint8_t seal[JOURNAL_SEAL_SIZE];       // that seal; the helper's
     struct block *old;                     // JOURNAL_WRITE_BLOCKS_MAX, of a segment used again
     _Atomic uint64_t recyclable;           // records up to this one are in two snapshots
 };
@@ -102,7 +105,7 @@ static int recycle(struct journal *journal, const char *name)
     uint64_t segment = atomic_load_explicit(&journal->segment, memory_order_acquire);
     // Acquire pairs with the release in journal_recyclable: the snapshots are on disk.
     uint64_t seq = atomic_load_explicit(&journal->recyclable, memory_order_acquire);
-    if (journal->options.keep_segments == 0 ||
+    if (journal->options.keep_segments == 0 || journal->first > journal->sealed ||
         segment <= journal->first + journal->options.keep_segments)
         return 0;
     struct block_header header, next;
@@ -126,6 +129,37 @@ static int recycle(struct journal *journal, const char *name)
         return result;
     journal->first++;
     return fits;
+}
+
+int journal_seal(struct journal *journal)
+{
+    uint64_t number = journal->sealed + 1;
+    // Acquire pairs with the release in start_segment: the segment before is complete.
+    if (number >= atomic_load_explicit(&journal->segment, memory_order_acquire))
+        return 0;
+    struct block_header header, next;
+    int64_t bytes;
+    int result = read_header(journal, number, &header, &bytes);
+    if (result == 0)
+        result = read_header(journal, number + 1, &next, &bytes);
+    if (result < 0)
+        return result;
+    struct seal seal = {.shard = journal->options.shard,
+                        .number = number,
+                        .block_no = header.block_no,
+                        .block_count = next.block_no - header.block_no,
+                        .first_seq = header.first_seq,
+                        .next_seq = next.first_seq};
+    memcpy(seal.previous, journal->seal, sizeof(seal.previous));
+    result = seal_make(journal->disk, &seal, journal->old,
+                       (size_t)JOURNAL_WRITE_BLOCKS_MAX * JOURNAL_BLOCK_SIZE);
+    if (result == 0)
+        result = seal_write(journal->disk, &seal);
+    if (result < 0)
+        return result;
+    memcpy(journal->seal, seal.hash, sizeof(seal.hash));
+    journal->sealed = number;
+    return 1;
 }
 
 static int create_spare(struct journal *journal, uint64_t bytes_per_ms)
@@ -449,6 +483,16 @@ static int recover(struct journal *journal, journal_record_fn *each, void *conte
     if (result.stopped)
         return error_set(error, "journal %s: its reader stopped at record %" PRIu64,
                          journal->disk->path, result.stat.record_count);
+    struct seal seal;
+    int64_t sealed = seal_newest(journal->disk, &seal);
+    if (sealed < 0)
+        return error_set(error, "journal %s: cannot read its seals: %s", journal->disk->path,
+                         strerror((int)-sealed));
+    journal->sealed = result.first_segment - 1;
+    if (sealed >= (int64_t)result.first_segment - 1 && sealed > 0) {
+        journal->sealed = (uint64_t)sealed;
+        memcpy(journal->seal, seal.hash, sizeof(seal.hash));
+    }
     journal->chain = result.chain;
     journal->chain.epoch += !FAULT(EPOCH_KEPT);
     journal->first = result.first_segment;

@@ -54,6 +54,7 @@
 #define JOURNAL_SEGMENT_BYTES_MIN (1ull << 20)
 #define JOURNAL_SEGMENT_BYTES_MAX (1ull << 32)
 #define JOURNAL_SPARES_MAX        64u
+#define JOURNAL_SEAL_SIZE         32u // bytes of a segment's seal: see seal.h
 #define JOURNAL_OLDEST            UINT64_MAX
 #define JOURNAL_SPARE_WAIT_MS     5000u // for a spare that is being made, before the journal fails
 
@@ -113,6 +114,10 @@ const char *journal_error(const struct journal *journal);
 // there are enough, -errno when it could not (-ENOSPC: the disk is full), after which a
 // journal_write that needs one does not wait for it. One helper thread, beside the journal's own.
 int journal_make_spare(struct journal *journal);
+
+// journal_seal: seal the oldest closed segment that has no seal yet (seal.h). 1 when it sealed one,
+// 0 when there is none, or -errno. The helper thread of journal_make_spare.
+int journal_seal(struct journal *journal);
 
 // journal_recyclable: every record up to `seq` stands in two snapshots that were verified: segments
 // that hold no others may be used again. Any thread.

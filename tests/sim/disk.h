@@ -10,7 +10,7 @@
 #include "journal/disk.h"
 #include "tests/unit/random.h"
 
-#define SIM_FILES_MAX   256
+#define SIM_FILES_MAX   1024
 #define SIM_SECTOR_SIZE 512u
 
 struct sim_file {

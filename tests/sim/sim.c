@@ -538,6 +538,12 @@ static void snapshot_round(void)
     sim.report.snapshots++;
 }
 
+static void spare_round(void)
+{
+    if (!lane_make_spare(&sim.house.lane))
+        lane_seal(&sim.house.lane);
+}
+
 static void some_client(void)
 {
     struct client *client = &sim.clients[random_below(&sim.random, sim.plan.clients)];
@@ -563,7 +569,7 @@ static void step(void)
     else if (what < 970)
         release_round();
     else if (what < 990)
-        lane_make_spare(&sim.house.lane);
+        spare_round();
     else if (what == 990 && may(SIM_KILL))
         go_down("the process is killed");
     else if (what == 992 && may(SIM_CLOCK))
