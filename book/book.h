@@ -309,9 +309,10 @@ struct book *book_open(void *memory, const struct book_limits *limits);
 // book_apply: give the next command; its events are in the sink when this returns. Every command
 // counts, also one that has no effect: book_seq goes up by one. The command's fields come from the
 // journal or from a port and need not make sense: what is out of range is answered or ignored as
-// the protocol says. Events per command are bounded by three for each order it touches, and by the
-// number of sessions and instruments for START and CLOSE. Orders whose time is over by the
-// command's time are cancelled before it is applied. One thread at a time.
+// the protocol says. Events per command are bounded by four for each trade and for
+// each order that it touches, and by the number of sessions and instruments for START and CLOSE.
+// Orders whose time is over by the command's time are cancelled before it is applied. One thread at
+// a time.
 void book_apply(struct book *book, const struct command *command, struct event_sink *sink);
 
 // book_prefetch: these `count` commands (16 or so) will be applied next: ask for the memory that

@@ -488,7 +488,7 @@ Test(book_rules, close_cancels_by_instrument_side_price_display_and_time)
 
 Test(book_rules, clients_that_were_not_admitted_are_ignored)
 {
-    for (uint8_t type = COMMAND_ENTER; type <= COMMAND_QUERY; type++) {
+    for (uint8_t type = COMMAND_ENTER; type <= COMMAND_MASS_CANCEL; type++) {
         struct command command = command_enter(CAROL + 1, 1, SIDE_BUY, 100, PRICE);
         command.type = type;
         apply(command);
@@ -503,7 +503,7 @@ Test(book_rules, unknown_commands_count_and_do_nothing)
 {
     apply((struct command){.type = 0});
     expect_nothing();
-    uint64_t seq = apply((struct command){.type = COMMAND_QUERY + 1});
+    uint64_t seq = apply((struct command){.type = COMMAND_CLOCK + 1});
     expect_nothing();
     cr_assert_eq(book_seq(book), seq);
 }
@@ -641,7 +641,7 @@ Test(book_rules, an_unknown_display_is_rejected)
     expect_rejected(command, REJECT_INVALID_DISPLAY);
 }
 
-Test(book_rules, only_day_and_immediate_orders_are_taken)
+Test(book_rules, other_times_in_force_and_gtt_without_seconds_are_rejected)
 {
     struct command command = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
     for (unsigned time_in_force = TIF_GTX; time_in_force < 8; time_in_force++) {
@@ -2266,6 +2266,21 @@ Test(book_rules, without_two_displayed_sides_midpoint_orders_wait)
     expect_no_fill();
     skip_events();
     cr_assert(rests(ALICE, 1) && rests(CAROL, 1), "a hidden purchase makes no market");
+}
+
+Test(book_rules, a_waiting_midpoint_order_does_not_take_even_the_best_price_there_can_be)
+{
+    enter(BOB, 1, SIDE_BUY, 100, PRICE_MAX);
+    apply(command_midpoint(ALICE, 1, SIDE_SELL, 100, 1));
+    expect_no_fill();
+    skip_events();
+    struct command command = on_second_instrument(command_enter(BOB, 2, SIDE_SELL, 100, 1));
+    apply_quietly(command);
+    command = on_second_instrument(command_midpoint(ALICE, 2, SIDE_BUY, 100, PRICE_MAX));
+    apply(command);
+    expect_no_fill();
+    skip_events();
+    cr_assert(rests(ALICE, 1) && rests(ALICE, 2));
 }
 
 Test(book_rules, a_midpoint_order_that_may_not_wait_is_canceled)
