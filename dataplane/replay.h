@@ -12,15 +12,22 @@
 #include "numa/error.h"
 
 #define REPLAY_SPACE 1024u
+#define REPLAY_BATCH 64u
 
 struct replay {
     struct arena memory;
     struct book *book; // NULL until the opening of a day
     struct event_sink sink;
     struct event space[REPLAY_SPACE];
-    bool print_events; // a line each on stdout
+    struct command batch[REPLAY_BATCH]; // to be applied together
+    uint32_t batch_count;
+    bool print_events;      // a line each on stdout
+    uint64_t until_seq;     // journals: the last record to be applied; 0: all
+    uint64_t until_time_ns; // … that came no later than so long after midnight; 0: all
+    uint64_t midnight_ns;   // of the journal's day
     uint64_t event_count;
     uint64_t event_hash; // of every byte of every event, in order
+    uint64_t lanes[4];   // what it is made of
     uint64_t
         other_count; // packets of a capture that were not for a shard, or not fit to be looked at
     struct error error;
@@ -31,13 +38,14 @@ struct replay {
 void replay_init(struct replay *replay, bool print_events);
 void replay_close(struct replay *replay);
 
-// replay_command: apply one; the first opens the day. False with replay->error when it does not.
+// replay_command: apply one, soon; the first opens the day. False with replay->error when it does
+// not.
 bool replay_command(struct replay *replay, const struct command *command);
 
 // replay_event: take one into account that was applied elsewhere.
 void replay_event(struct replay *replay, const struct event *event);
 
-// replay_finish: the last events are taken; call before the counts are read.
+// replay_finish: all is applied and the last events are taken; call before the counts are read.
 void replay_finish(struct replay *replay);
 
 // replay_journal: every record of the journal in the folder `directory`. 0, or -1 with

@@ -35,14 +35,19 @@ static void print_result(const struct replay *replay, double seconds, bool json)
 
 struct replay_options {
     const char *input, *config, *symbol;
+    uint64_t until_seq, until_time_ns;
     bool json, events;
 };
 
 static int apply(struct replay *replay, const struct replay_options *options)
 {
     struct stat found;
+    replay->until_seq = options->until_seq;
+    replay->until_time_ns = options->until_time_ns;
     if (stat(options->input, &found) == 0 && S_ISDIR(found.st_mode))
         return replay_journal(replay, options->input);
+    if (options->until_seq > 0 || options->until_time_ns > 0)
+        return error_set(&replay->error, "--until and --at are for journals");
     if (options->config)
         return replay_capture(replay, options->input, options->config);
     return replay_tape(replay, options->input, options->symbol);
@@ -69,14 +74,35 @@ static int run(const struct replay_options *options)
     return result ? 1 : 0;
 }
 
+// HH:MM:SS, with up to nine decimals, as ns since midnight; false when it is none.
+static bool parse_time(const char *text, uint64_t *time_ns)
+{
+    unsigned hours, minutes, seconds;
+    int length = 0;
+    if (sscanf(text, "%2u:%2u:%2u%n", &hours, &minutes, &seconds, &length) != 3 || length != 8 ||
+        hours > 23 || minutes > 59 || seconds > 59)
+        return false;
+    *time_ns = (hours * 3600ull + minutes * 60 + seconds) * 1000000000ull;
+    if (text[8] == 0)
+        return true;
+    uint64_t unit = 100000000;
+    const char *digit = text + 9;
+    for (; *digit >= '0' && *digit <= '9' && unit > 0; digit++, unit /= 10)
+        *time_ns += (uint64_t)(*digit - '0') * unit;
+    return text[8] == '.' && digit > text + 9 && *digit == 0;
+}
+
 int verb_replay(int argc, char **argv)
 {
     static const struct option known[] = {{"json", no_argument, NULL, 'j'},
                                           {"events", no_argument, NULL, 'e'},
                                           {"config", required_argument, NULL, 'c'},
                                           {"symbol", required_argument, NULL, 's'},
+                                          {"until", required_argument, NULL, 'u'},
+                                          {"at", required_argument, NULL, 'a'},
                                           {0}};
     struct replay_options options = {0};
+    char *end;
     int option;
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
         switch (option) {
@@ -92,14 +118,30 @@ int verb_replay(int argc, char **argv)
         case 's':
             options.symbol = optarg;
             break;
+        case 'u':
+            options.until_seq = strtoull(optarg, &end, 10);
+            if (*end != 0 || options.until_seq == 0) {
+                fprintf(stderr, "sluice: replay: --until %s: give the number of a record\n",
+                        optarg);
+                return 2;
+            }
+            break;
+        case 'a':
+            if (!parse_time(optarg, &options.until_time_ns)) {
+                fprintf(stderr,
+                        "sluice: replay: --at %s: give a time of day, HH:MM:SS[.fraction]\n",
+                        optarg);
+                return 2;
+            }
+            break;
         default:
             return 2;
         }
     }
     if (optind + 1 != argc) {
         fprintf(stderr,
-                "sluice: usage: sluice replay [--json] [--events] JOURNAL-FOLDER | [--symbol NAME] "
-                "TAPE | --config FILE CAPTURE.pcap\n");
+                "sluice: usage: sluice replay [--json] [--events] [--until SEQ] [--at HH:MM:SS] "
+                "JOURNAL-FOLDER | [--symbol NAME] TAPE | --config FILE CAPTURE.pcap\n");
         return 2;
     }
     options.input = argv[optind];

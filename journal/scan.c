@@ -535,6 +535,38 @@ static int scan_files(struct scan *scan)
     return check_spares(scan);
 }
 
+static int copy_headers(const struct scan *scan, struct scan_headers *headers)
+{
+    headers->first_number = scan->segment_count > 0 ? scan->segments[0].number : 1;
+    headers->count = scan->used_count;
+    headers->headers = calloc(scan->used_count + 1, sizeof(*headers->headers));
+    if (!headers->headers)
+        return error_set(scan->error, "journal %s: no memory for the list of its segments",
+                         scan->disk->path);
+    for (size_t i = 0; i < scan->used_count; i++)
+        headers->headers[i] = scan->segments[i].header;
+    return 0;
+}
+
+int scan_headers(struct disk *disk, struct scan_headers *headers, struct error *error)
+{
+    struct scan_request request = {.from_seq = JOURNAL_OLDEST};
+    struct scan_result result = {0};
+    struct scan scan = {.disk = disk, .request = &request, .result = &result, .error = error};
+    *headers = (struct scan_headers){0};
+    scan.blocks = aligned_alloc(DISK_BLOCK_SIZE, READ_BYTES);
+    if (!scan.blocks)
+        return error_set(error, "journal %s: no memory (%u bytes)", disk->path, READ_BYTES);
+    int status = list_segments(&scan);
+    if (status == 0)
+        status = examine_files(&scan);
+    if (status == 0)
+        status = copy_headers(&scan, headers);
+    free(scan.blocks);
+    free(scan.segments);
+    return status;
+}
+
 int scan_log(struct disk *disk, const struct scan_request *request, struct scan_result *result,
              struct error *error)
 {

@@ -27,6 +27,16 @@ struct scan_result {
     bool stopped;           // `each` returned false
 };
 
+// The headers of the segments in use, oldest first.
+struct scan_headers {
+    uint64_t first_number;
+    size_t count;
+    struct block_header *headers; // free()
+};
+
+// scan_headers: reads no more than each file's first block. 0, or -1 with `error`.
+int scan_headers(struct disk *disk, struct scan_headers *headers, struct error *error);
+
 // scan_log: 0, or -1 with `error` at the first damage, which is named with its file, byte offset
 // and block. Allocates while it runs.
 int scan_log(struct disk *disk, const struct scan_request *request, struct scan_result *result,
