@@ -70,6 +70,8 @@ struct lane {
     uint64_t recovered_count; // commands of the snapshot and of the journal behind it
     uint64_t recovered_hash;  // book_hash after them
     struct error *recovery_error;
+    struct command *recovering; // to be applied together
+    uint32_t recovering_count;
     uint64_t recover_until; // a shadow's: no more commands than these; 0: all
     const _Atomic bool *abandon;
 };

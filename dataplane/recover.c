@@ -96,6 +96,19 @@ int recover_control(struct lane *lane, const struct command *command, struct err
     return 0;
 }
 
+#define BATCH 64u
+
+static void apply_batch(struct lane *lane)
+{
+    struct event space[64];
+    struct event_sink sink = {space, space + 64, replay_more, lane};
+    if (lane->recovering_count == 0)
+        return;
+    book_apply_batch(lane->shard.book, lane->recovering, lane->recovering_count, &sink);
+    sink.more(&sink);
+    lane->recovering_count = 0;
+}
+
 static bool recover_record(void *context, uint64_t seq, const void *record)
 {
     struct lane *lane = context;
@@ -103,12 +116,14 @@ static bool recover_record(void *context, uint64_t seq, const void *record)
     if (lane->recover_until > 0 &&
         (seq > lane->recover_until || atomic_load_explicit(lane->abandon, memory_order_relaxed)))
         return false;
-    if (command->type < COMMAND_ENTER && recover_control(lane, command, lane->recovery_error))
-        return false;
-    struct event space[64];
-    struct event_sink sink = {space, space + 64, replay_more, lane};
-    book_apply(lane->shard.book, command, &sink);
-    sink.more(&sink);
+    if (command->type < COMMAND_ENTER) {
+        apply_batch(lane);
+        if (recover_control(lane, command, lane->recovery_error))
+            return false;
+    }
+    lane->recovering[lane->recovering_count++] = *command;
+    if (lane->recovering_count == BATCH)
+        apply_batch(lane);
     lane->recovered_count = seq;
     lane->shard.last_time_ns = command->time_ns;
     return true;
@@ -335,10 +350,14 @@ int recover_journal(struct lane *lane, struct error *error)
                                       .keep_segments = config->keep_segments,
                                       .from_seq = lane->recovered_count,
                                       .shard = (uint16_t)lane->index};
+    struct command batch[BATCH];
     struct error inconsistent = {""};
+    lane->recovering = batch;
     lane->recovery_error = &inconsistent;
     lane->journal = journal_open(lane->disk, &options, recover_record, lane, error);
     lane->recovery_error = NULL;
+    apply_batch(lane);
+    lane->recovering = NULL;
     if (inconsistent.text[0])
         return error_set(error, "%s: %s", lane->disk->path, inconsistent.text);
     if (!lane->journal)
@@ -354,15 +373,19 @@ int recover_journal(struct lane *lane, struct error *error)
 static int advance(struct lane *shadow, uint64_t seq, struct error *error)
 {
     struct journal_stat stat;
+    struct command batch[BATCH];
     struct error inconsistent = {""};
     if (load_snapshot(shadow, error) < 0)
         return -1;
+    shadow->recovering = batch;
     shadow->recover_until = seq;
     shadow->recovery_error = &inconsistent;
     if (shadow->recovered_count < seq &&
         journal_scan(shadow->disk, shadow->recovered_count, recover_record, shadow, &stat, error))
         return -1;
     shadow->recovery_error = NULL;
+    apply_batch(shadow);
+    shadow->recovering = NULL;
     if (inconsistent.text[0])
         return error_set(error, "%s: %s", shadow->disk->path, inconsistent.text);
     if (shadow->recovered_count != seq)
