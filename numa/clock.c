@@ -96,7 +96,7 @@ static void calibrate_rate(struct tsc_clock *clock, unsigned duration_ms)
 {
     const struct timespec duration = {.tv_sec = duration_ms / 1000,
                                       .tv_nsec = (long)(duration_ms % 1000) * 1000000};
-    uint64_t end_ticks, end_ns;
+    uint64_t end_ticks = 0, end_ns = 0;
     read_pair(&clock->base_ticks, &clock->base_ns);
     nanosleep(&duration, NULL);
     do // once, unless a signal has cut the sleep short

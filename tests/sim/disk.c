@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "numa/invariant.h"
 
@@ -303,4 +304,25 @@ void sim_disk_copy(struct sim_disk *copy, const struct sim_disk *disk)
             abort();
         memcpy(copy->files[i].bytes, disk->files[i].bytes, disk->files[i].size);
     }
+}
+
+static int save_file(const struct sim_file *file, const char *folder)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%s/%s", folder, file->name);
+    FILE *out = fopen(path, "wb");
+    if (!out)
+        return -1;
+    size_t written = fwrite(file->bytes, 1, file->size, out);
+    return fclose(out) == 0 && written == file->size ? 0 : -1;
+}
+
+int sim_disk_save(const struct sim_disk *disk, const char *folder)
+{
+    if (mkdir(folder, 0750) && errno != EEXIST)
+        return -1;
+    for (uint32_t i = 0; i < disk->file_count; i++)
+        if (disk->files[i].name[0] && save_file(&disk->files[i], folder) < 0)
+            return -1;
+    return 0;
 }

@@ -57,6 +57,9 @@ void sim_disk_free(struct sim_disk *disk);
 // sim_disk_copy: an independent disk with the same files, on which nothing fails.
 void sim_disk_copy(struct sim_disk *copy, const struct sim_disk *disk);
 
+// sim_disk_save: write the files into a folder of the real disk, made when missing. 0, or -1.
+int sim_disk_save(const struct sim_disk *disk, const char *folder);
+
 // sim_disk_find: the file, or NULL.
 struct sim_file *sim_disk_find(struct sim_disk *disk, const char *name);
 

@@ -3,13 +3,13 @@
 // sim: the house on simulated disks and networks, seed after seed (see sim.h). Usage:
 //
 //     sim [--seed N] [--count N] [--seconds N] [--steps N] [--clients N] [--faults NAME,…|all|none]
-//         [--trace] [--plant NAME]
+//         [--trace] [--plant NAME] [--save FOLDER]
 //
 // Each seed is played in a process of its own. Where one breaks a promise the same seed is played
 // again and again with less, and the least that still breaks it is printed, with what happens in
 // it. Ends with one line of counts; the status is 1 when a promise was broken. --plant, in builds
 // with FAULTS=1, plants one of the faults of numa/fault.h; the first seed that finds it is the
-// last.
+// last. --save writes what is on the disk in the end into a folder.
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -273,15 +273,12 @@ static void plant(const char *name)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"seed", required_argument, NULL, 's'},
-                                            {"count", required_argument, NULL, 'c'},
-                                            {"seconds", required_argument, NULL, 't'},
-                                            {"steps", required_argument, NULL, 'n'},
-                                            {"clients", required_argument, NULL, 'k'},
-                                            {"faults", required_argument, NULL, 'f'},
-                                            {"trace", no_argument, NULL, 'v'},
-                                            {"plant", required_argument, NULL, 'p'},
-                                            {0}};
+    static const struct option options[] = {
+        {"seed", required_argument, NULL, 's'},    {"count", required_argument, NULL, 'c'},
+        {"seconds", required_argument, NULL, 't'}, {"steps", required_argument, NULL, 'n'},
+        {"clients", required_argument, NULL, 'k'}, {"faults", required_argument, NULL, 'f'},
+        {"trace", no_argument, NULL, 'v'},         {"plant", required_argument, NULL, 'p'},
+        {"save", required_argument, NULL, 'w'},    {0}};
     struct campaign campaign = {.plan = {.seed = 1, .faults = SIM_FAULTS_ALL}, .count = 1};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (option == 's')
@@ -301,6 +298,8 @@ int main(int argc, char **argv)
             campaign.plan.trace = true;
         else if (option == 'p')
             plant(optarg);
+        else if (option == 'w')
+            campaign.plan.save = optarg;
         else
             return 2;
     }

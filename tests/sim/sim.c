@@ -716,6 +716,8 @@ void sim_run(const struct sim_plan *plan, struct sim_report *report)
         step();
     calm_down();
     stop_and_start();
+    if (plan->save && sim_disk_save(&sim.disk, plan->save) != 0)
+        sim_fail("cannot write the disk's files into %s", plan->save);
     sim.report.steps = plan->steps;
     for (uint32_t i = 0; i < plan->clients; i++) {
         sim.report.messages += sim.clients[i].heard.next - 1;

@@ -44,6 +44,7 @@ struct sim_plan {
     uint32_t clients; // 1 to SIM_CLIENTS_MAX
     uint32_t faults;  // bits
     bool trace;       // print what happens
+    const char *save; // a folder that the disk's files are written to at the end, or NULL
 };
 
 struct sim_report {
