@@ -8,10 +8,12 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "book/book.h"
 #include "dataplane/report.h"
 #include "journal/journal.h"
+#include "journal/verify.h"
 
 static const char *const command_names[] = {
     [COMMAND_OPEN] = "open",
@@ -138,15 +140,19 @@ static bool dump_record(void *context, uint64_t seq, const void *record)
     return true;
 }
 
-static void print_stat(const struct journal_stat *stat, bool json)
+static json_t *stat_json(const struct journal_stat *stat)
 {
-    json_t *object = json_pack(
+    return json_pack(
         "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:i}", "segments",
         (json_int_t)stat->segment_count, "spares", (json_int_t)stat->spare_count, "blocks",
         (json_int_t)stat->block_count, "idle_blocks", (json_int_t)stat->idle_block_count, "records",
         (json_int_t)stat->record_count, "durable_upto", (json_int_t)stat->durable_upto, "epochs",
         (json_int_t)stat->epoch_count, "torn_blocks", (json_int_t)stat->torn_block_count, "bytes",
         (json_int_t)stat->bytes, "clean", stat->clean, "shard", (int)stat->shard);
+}
+
+static void print_object(json_t *object, bool json)
+{
     if (json) {
         json_dumpf(object, stdout, JSON_COMPACT);
         printf("\n");
@@ -156,26 +162,67 @@ static void print_stat(const struct journal_stat *stat, bool json)
     json_decref(object);
 }
 
+static int scan(struct disk *disk, bool dump, bool json, struct error *error)
+{
+    struct journal_stat stat;
+    if (journal_scan(disk, JOURNAL_OLDEST, dump ? dump_record : NULL, &json, &stat, error) < 0)
+        return -1;
+    if (!dump)
+        print_object(stat_json(&stat), json);
+    return 0;
+}
+
+// A bar on a terminal, at most every hundredth.
+static void show_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
+{
+    int *shown = context;
+    int percent = (int)(done_bytes * 100 / total_bytes);
+    if (percent == *shown)
+        return;
+    *shown = percent;
+    fprintf(stderr, "\r[%-50.*s] %3d %% of %" PRIu64 " MB", percent / 2,
+            "##################################################", percent, total_bytes / 1000000);
+    if (percent == 100)
+        fprintf(stderr, "\n");
+}
+
+static int verify(struct disk *disk, bool json, struct error *error)
+{
+    struct journal_verification result;
+    int shown = -1;
+    if (journal_verify(disk, 0, isatty(STDERR_FILENO) ? show_progress : NULL, &shown, &result,
+                       error) < 0)
+        return -1;
+    char seal[2 * JOURNAL_SEAL_SIZE + 1] = "";
+    for (size_t i = 0; result.sealed > 0 && i < JOURNAL_SEAL_SIZE; i++)
+        snprintf(seal + 2 * i, 3, "%02x", result.seal[i]);
+    if (!json)
+        printf("every block is sound\n");
+    json_t *object = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "segments", (json_int_t)result.segment_count,
+        "sealed", (json_int_t)result.sealed_count, "unsealed", (json_int_t)result.unsealed_count,
+        "records", (json_int_t)result.stat.record_count, "torn_blocks",
+        (json_int_t)result.stat.torn_block_count, "newest_seal_of_segment",
+        (json_int_t)result.sealed, "newest_seal", seal);
+    json_object_set_new(object, "clean", json_boolean(result.stat.clean));
+    print_object(object, json);
+    return 0;
+}
+
 static int read_journal(const char *action, const char *directory, bool json)
 {
     struct error error;
-    struct journal_stat stat;
-    bool dump = strcmp(action, "dump") == 0;
     struct disk *disk = disk_open_read_only(directory, &error);
-    int result =
-        disk ? journal_scan(disk, JOURNAL_OLDEST, dump ? dump_record : NULL, &json, &stat, &error)
-             : -1;
+    int result = -1;
+    if (disk)
+        result = strcmp(action, "verify") == 0
+                     ? verify(disk, json, &error)
+                     : scan(disk, strcmp(action, "dump") == 0, json, &error);
     if (disk)
         disk_close(disk);
-    if (result) {
+    if (result)
         fprintf(stderr, "sluice: %s\n", error.text);
-        return 1;
-    }
-    if (strcmp(action, "verify") == 0 && !json)
-        printf("every block is sound\n");
-    if (!dump)
-        print_stat(&stat, json);
-    return 0;
+    return result ? 1 : 0;
 }
 
 int verb_journal(int argc, char **argv)

@@ -411,6 +411,8 @@ static int enter_segment(struct scan *scan, const struct segment *segment, bool 
     } else if (header->epoch != chain->epoch && header->epoch != chain->epoch + 1) {
         return damaged(scan, segment, 0, header->block_no, "its epoch does not follow", NULL);
     }
+    if (first)
+        scan->result->stat.record_count = chain->next_seq - 1;
     chain->epoch = header->epoch;
     chain->salt = header->salt;
     return 0;
@@ -532,6 +534,12 @@ static int scan_files(struct scan *scan)
         return 0;
     if (scan->grew)
         result->stat.torn_block_count = 0;
+    uint64_t from_seq = scan->request->from_seq;
+    if (from_seq != JOURNAL_OLDEST && !scan->grew && result->chain.next_seq <= from_seq)
+        return error_set(scan->error,
+                         "journal %s: it ends with record %" PRIu64 ", and a snapshot has %" PRIu64
+                         "; restore the folder from a copy",
+                         scan->disk->path, result->chain.next_seq - 1, from_seq);
     return check_spares(scan);
 }
 
