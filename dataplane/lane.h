@@ -68,6 +68,7 @@ struct lane {
     uint64_t snapshot_seq; // of the newest snapshot; snapshot's thread
 
     uint64_t recovered_count; // commands of the snapshot and of the journal behind it
+    uint64_t recovered_from;  // of them, in the snapshot
     uint64_t recovered_hash;  // book_hash after them
     struct error *recovery_error;
     struct command *recovering; // to be applied together

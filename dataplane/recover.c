@@ -332,7 +332,7 @@ static int load_snapshot(struct lane *lane, struct error *error)
         struct book_summary summary;
         book_summarise(lane->shard.book, &summary);
         lane->shard.last_time_ns = summary.last_time_ns;
-        lane->recovered_count = lane->snapshot_seq = seqs[i];
+        lane->recovered_count = lane->recovered_from = lane->snapshot_seq = seqs[i];
         return 0;
     }
     return 0;

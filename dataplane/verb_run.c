@@ -32,8 +32,9 @@ static json_t *ready_message(struct gateway *gateway, uint64_t started_ns)
     for (uint32_t i = 0; i < gateway->config->shard_count; i++) {
         const struct lane *lane = &gateway->lanes[i];
         json_array_append_new(shards,
-                              json_pack("{s:i, s:I, s:o, s:s#, s:I}", "shard", (int)i, "recovered",
-                                        (json_int_t)lane->recovered_count, "recovered_hash",
+                              json_pack("{s:i, s:I, s:I, s:o, s:s#, s:I}", "shard", (int)i,
+                                        "recovered", (json_int_t)lane->recovered_count, "snapshot",
+                                        (json_int_t)lane->recovered_from, "recovered_hash",
                                         report_hash(lane->recovered_hash), "session",
                                         lane->entry.session_id, (int)sizeof(lane->entry.session_id),
                                         "udp_port", (json_int_t)lane->place->udp_port));
