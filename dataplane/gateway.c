@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "numa/invariant.h"
+#include "numa/pool.h"
 #include "numa/thread.h"
 
 #define TICK_NS       50000000ull // heartbeats and time-outs are looked at this often
@@ -288,6 +289,49 @@ static int open_port(struct gateway *gateway, uint32_t index, struct error *erro
     return house->port ? 0 : -1;
 }
 
+struct opening {
+    struct gateway *gateway;
+    uint32_t index;
+    int result;
+    struct error error;
+};
+
+static void open_lane(struct pool *pool, void *argument)
+{
+    (void)pool;
+    struct opening *opening = argument;
+    struct gateway *gateway = opening->gateway;
+    uint32_t i = opening->index;
+    opening->result =
+        lane_open(&gateway->lanes[i], i, gateway->config, gateway->disks[i], &opening->error);
+}
+
+// Each shard recovers by itself: as many at once as there are cores.
+static int open_lanes(struct gateway *gateway, struct error *error)
+{
+    struct opening openings[CONFIG_SHARDS_MAX];
+    uint32_t count = gateway->config->shard_count;
+    for (uint32_t i = 0; i < count; i++) {
+        gateway->disks[i] = lane_disk(gateway->config, i, error);
+        if (!gateway->disks[i])
+            return -1;
+    }
+    struct pool *pool = pool_open(count == 1 ? 1 : 0, error);
+    if (!pool)
+        return -1;
+    gateway->lanes_opened = count;
+    for (uint32_t i = 0; i < count; i++) {
+        openings[i] = (struct opening){.gateway = gateway, .index = i};
+        pool_submit(pool, open_lane, &openings[i]);
+    }
+    pool_run(pool);
+    pool_close(pool);
+    for (uint32_t i = 0; i < count; i++)
+        if (openings[i].result != 0)
+            return error_set(error, "%s", openings[i].error.text);
+    return 0;
+}
+
 static int open_all(struct gateway *gateway, struct error *error)
 {
     const struct config *config = gateway->config;
@@ -302,14 +346,8 @@ static int open_all(struct gateway *gateway, struct error *error)
     for (uint32_t i = 0; i < config->port_count; i++)
         if (open_port(gateway, i, error))
             return -1;
-    for (uint32_t i = 0; i < config->shard_count; i++) {
-        gateway->disks[i] = lane_disk(config, i, error);
-        if (!gateway->disks[i])
-            return -1;
-        gateway->lanes_opened = i + 1;
-        if (lane_open(&gateway->lanes[i], i, config, gateway->disks[i], error))
-            return -1;
-    }
+    if (open_lanes(gateway, error))
+        return -1;
     for (uint32_t i = 0; i < config->port_count; i++) {
         struct house_port *house = &gateway->ports[i];
         uint32_t count = house->lane_count;

@@ -6,9 +6,9 @@
 //   seal-0000000000000001: one block
 //
 // CRCs find what a disk did; whoever rewrites records can write matching CRCs. He would have to
-// rewrite all later seals too: a copy of any of them, kept elsewhere (they are printed by `sluice
-// journal stat`), shows whether anything before it was changed. Seals stay when their segments are
-// used again. Private to journal/.
+// rewrite all later seals too: a copy of any of them, kept elsewhere (`sluice journal verify`
+// prints the newest), shows whether anything before it was changed. Seals stay when their segments
+// are used again. Private to journal/.
 #ifndef SLUICE_JOURNAL_SEAL_H
 #define SLUICE_JOURNAL_SEAL_H
 
