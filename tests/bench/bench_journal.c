@@ -56,6 +56,10 @@ int main(int argc, char **argv)
     struct error error = {"usage: bench_journal FOLDER COUNT"};
     struct journal_options options = {.segment_bytes = 64ull << 20, .spares = 4};
     flow.count = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
+    // All segments are made beforehand.
+    while (flow.count * 70 / options.segment_bytes >= JOURNAL_SPARES_MAX)
+        options.segment_bytes *= 2;
+    options.spares = (uint32_t)(flow.count * 70 / options.segment_bytes + 1);
     struct disk *disk = flow.count > 0 ? disk_open_directory(argv[1], &error) : NULL;
     if (disk && load_flow_generate(&flow, &day, &error) == 0)
         journal = journal_open(disk, &options, nothing, NULL, &error);
