@@ -7,7 +7,7 @@
 # make install  into $(DESTDIR)$(PREFIX)
 #
 # make SAN=address,undefined, make SAN=thread, make CC=clang and make FAULTS=1 (mistakes that the
-# simulation can be told to make) build variants, each in a folder of its own; make V=1 shows the
+# simulation can be told to make, and places to die at) build variants, each in a folder of its own; make V=1 shows the
 # commands.
 
 CC     ?= gcc

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "dataplane/entry.h"
 
+#include "numa/crash.h"
 #include "numa/invariant.h"
 
 #define HEARTBEAT_NS 1000000000ull  // UFO leaves the interval open: one second
@@ -138,8 +139,10 @@ static uint16_t send_messages(struct entry *entry, const struct entry_session *s
     header->type = UFO_SEQUENCED;
     header->sequence = be32_of((uint32_t)first);
     header->count = be16_of(count);
+    CRASH_POINT(packet_unsent);
     entry->port->operations->send(
         entry->port, packet_write_headers(frame, &entry->source, &session->client, size));
+    CRASH_POINT(packet_sent);
     entry->counters.sent_packets++;
     entry->counters.sent_messages += count;
     return count;

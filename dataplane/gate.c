@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "dataplane/gate.h"
 
+#include "numa/crash.h"
 #include "numa/fault.h"
 
 #define BATCH 1024u
 
 static bool release(struct gate *gate, const struct event *event)
 {
+    CRASH_POINT(event_unreleased);
     if (event->session != FEED_SESSION)
         return entry_release(gate->entry, event);
     if (stream_full(&gate->feed->stream))
@@ -30,6 +32,8 @@ uint32_t gate_release(struct gate *gate)
             break;
     }
     ring_release(gate->events, count);
+    if (count > 0)
+        CRASH_POINT(events_released);
     gate->released += count;
     return count;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "dataplane/recover.h"
+#include "numa/crash.h"
 #include "numa/invariant.h"
 #include "numa/thread.h"
 
@@ -168,6 +169,7 @@ static int submit(struct lane *lane, const struct command *command, uint64_t tim
     while (ring_writable(lane->commands, LANE_COMMAND_RING_SLOTS) < LANE_COMMAND_RING_SLOTS)
         if (!lane_pump(lane, 0))
             return error_set(error, "%s", journal_error(lane->journal));
+    CRASH_POINT(prime_submitted);
     return 0;
 }
 
@@ -287,6 +289,7 @@ int lane_prime(struct lane *lane, uint64_t time_ns, struct error *error)
     }
     if (list_instruments(lane, time_ns, error) || admit_sessions(lane, time_ns, error))
         return -1;
+    CRASH_POINT(prime_unstarted);
     struct command start = {.type = COMMAND_START};
     return summary.state == BOOK_TRADING ? 0 : submit(lane, &start, time_ns, error);
 }
@@ -435,6 +438,7 @@ int lane_stop(struct lane *lane, struct error *error)
         pthread_join(lane->journal_thread, NULL);
         lane->journal_thread = 0;
     }
+    CRASH_POINT(stop_unmarked);
     struct journal *journal = lane->journal;
     if (!journal)
         return 0;

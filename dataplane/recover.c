@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "journal/snapshot.h"
+#include "numa/crash.h"
 #include "numa/fault.h"
 #include "numa/invariant.h"
 
@@ -122,6 +123,7 @@ static bool recover_record(void *context, uint64_t seq, const void *record)
             return false;
     }
     lane->recovering[lane->recovering_count++] = *command;
+    CRASH_POINT(recover_record);
     if (lane->recovering_count == BATCH)
         apply_batch(lane);
     lane->recovered_count = seq;
@@ -345,6 +347,7 @@ int recover_journal(struct lane *lane, struct error *error)
     const struct config *config = lane->config;
     if (load_snapshot(lane, error) < 0)
         return -1;
+    CRASH_POINT(recover_loaded);
     struct journal_options options = {.segment_bytes = config->segment_bytes,
                                       .spares = config->spare_count,
                                       .keep_segments = config->keep_segments,
@@ -362,6 +365,7 @@ int recover_journal(struct lane *lane, struct error *error)
         return error_set(error, "%s: %s", lane->disk->path, inconsistent.text);
     if (!lane->journal)
         return -1;
+    CRASH_POINT(recover_done);
     lane->recovered_hash = lane->shard.book ? book_hash(lane->shard.book) : 0;
     resume_clock(lane);
     stream_skip(&lane->feed.stream);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "numa/crash.h"
 #include "numa/fault.h"
 #include "numa/invariant.h"
 
@@ -76,12 +77,14 @@ uint32_t shard_poll(struct shard *shard)
     }
     struct command batch[BATCH];
     send_to_journal(shard, batch, count);
+    CRASH_POINT(commands_unapplied);
 
     struct ring_sink ring_sink = {.sink = {.more = more}, .shard = shard};
     ring_sink.sink.context = &ring_sink;
     open_window(&ring_sink);
     book_apply_batch(shard->book, batch, count, &ring_sink.sink);
     close_window(&ring_sink);
+    CRASH_POINT(commands_applied);
     ring_release(shard->commands, count);
     if (shard->port_bell)
         bell_ring(shard->port_bell);

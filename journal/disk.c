@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "numa/crash.h"
 #include "numa/error.h"
 #include "numa/invariant.h"
 
@@ -98,6 +99,7 @@ static int create_synced(struct directory *directory, const char *name, uint64_t
     // allocated takes 1.4 to 1.8 times as long (the extent has to be converted). File systems
     // without fallocate allocate as the zeros arrive.
     int result = fallocate(fd, 0, 0, (off_t)size) < 0 && errno != EOPNOTSUPP ? -errno : 0;
+    CRASH_POINT(create_allocated);
     if (result == 0)
         result = write_zeros(fd, size, bytes_per_ms);
     if (close(fd) < 0 && result == 0)
@@ -117,12 +119,14 @@ static int directory_create(struct disk *disk, const char *name, uint64_t size,
     if (faccessat(directory->fd, name, F_OK, 0) == 0)
         return -EEXIST;
     int result = create_synced(directory, unfinished, size, bytes_per_ms);
+    CRASH_POINT(create_unnamed);
     if (result == 0 && renameat(directory->fd, unfinished, directory->fd, name) < 0)
         result = -errno;
     if (result < 0) {
         unlinkat(directory->fd, unfinished, 0);
         return result;
     }
+    CRASH_POINT(create_unsynced);
     result = directory_sync(disk);
     if (result < 0)
         unlinkat(directory->fd, name, 0);
@@ -221,6 +225,7 @@ static int directory_rename(struct disk *disk, const char *from, const char *to)
         return -EROFS;
     if (renameat2(directory->fd, from, directory->fd, to, RENAME_NOREPLACE) < 0)
         return -errno;
+    CRASH_POINT(rename_unsynced);
     return directory_sync(disk);
 }
 

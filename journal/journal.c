@@ -10,6 +10,7 @@
 #include "journal/block.h"
 #include "journal/scan.h"
 #include "journal/seal.h"
+#include "numa/crash.h"
 #include "numa/fault.h"
 
 #define WRITE_RECORDS_MAX  (JOURNAL_WRITE_BLOCKS_MAX * JOURNAL_BLOCK_RECORDS)
@@ -95,6 +96,7 @@ static int clear_tail(struct journal *journal, const char *name, uint64_t index,
     memset(journal->old, 0, count * JOURNAL_BLOCK_SIZE);
     int result = operations->write(journal->disk, handle, index * JOURNAL_BLOCK_SIZE, journal->old,
                                    count * JOURNAL_BLOCK_SIZE);
+    CRASH_POINT(recycle_cleared);
     operations->close(journal->disk, handle);
     return result;
 }
@@ -122,11 +124,13 @@ static int recycle(struct journal *journal, const char *name)
     if (fits)
         result = clear_tail(journal, old_name, next.block_no - header.block_no,
                             (uint64_t)bytes / JOURNAL_BLOCK_SIZE);
+    CRASH_POINT(recycle_unrenamed);
     if (result == 0)
         result = fits ? journal->disk->operations->rename(journal->disk, old_name, name)
                       : journal->disk->operations->remove(journal->disk, old_name);
     if (result < 0)
         return result;
+    CRASH_POINT(recycle_renamed);
     journal->first++;
     return fits;
 }
@@ -167,6 +171,7 @@ static int create_spare(struct journal *journal, uint64_t bytes_per_ms)
     char name[SEGMENT_NAME_SIZE];
     uint64_t number = atomic_load_explicit(&journal->created, memory_order_relaxed) + 1;
     segment_name(name, number);
+    CRASH_POINT(spare_unmade);
     int result = recycle(journal, name);
     if (result == 0)
         result = journal->disk->operations->create(journal->disk, name,
@@ -175,6 +180,7 @@ static int create_spare(struct journal *journal, uint64_t bytes_per_ms)
     atomic_store_explicit(&journal->create_error, result < 0 ? result : 0, memory_order_release);
     if (result < 0)
         return result;
+    CRASH_POINT(spare_made);
     // Release pairs with the acquire in spares_left.
     atomic_store_explicit(&journal->created, number, memory_order_release);
     return 1;
@@ -298,6 +304,7 @@ static int write_mark(struct journal *journal, uint16_t flags)
 {
     memset(journal->blocks[0].records, 0, sizeof(journal->blocks[0].records));
     seal(journal, 0, flags, 0);
+    CRASH_POINT(mark_unwritten);
     return write_blocks(journal, 1);
 }
 
@@ -327,7 +334,11 @@ static int start_segment(struct journal *journal)
     memset(journal->blocks[0].records, 0, sizeof(journal->blocks[0].records));
     journal->blocks[0].segment = (struct block_segment){.number = number, .bytes = (uint64_t)bytes};
     seal(journal, 0, BLOCK_SEGMENT, 0);
-    return write_blocks(journal, 1);
+    CRASH_POINT(segment_unwritten);
+    if (write_blocks(journal, 1) < 0)
+        return -1;
+    CRASH_POINT(segment_started);
+    return 0;
 }
 
 static bool segment_full(const struct journal *journal)
@@ -379,12 +390,16 @@ int journal_write(struct journal *journal, struct ring *ring)
     }
     if (FAULT(PUBLISHED_EARLY))
         atomic_store(&journal->progress.durable_seq, journal->chain.next_seq - 1);
+    CRASH_POINT(batch_unwritten);
     if (write_blocks(journal, block_count) < 0)
         return -1;
+    CRASH_POINT(batch_written);
     ring_release(ring, count);
+    CRASH_POINT(batch_unpublished);
     // Release pairs with the acquire of the release gate: what is published as durable is.
     atomic_store_explicit(&journal->progress.durable_seq, journal->chain.next_seq - 1,
                           memory_order_release);
+    CRASH_POINT(batch_published);
     return (int)count;
 }
 
@@ -543,6 +558,7 @@ int journal_close(struct journal *journal, struct error *error)
     }
     if (result == 0)
         result = write_mark(journal, BLOCK_CLOSE);
+    CRASH_POINT(close_marked);
     if (result < 0)
         error_set(error, "%s", journal->error.text);
     journal_free(journal);

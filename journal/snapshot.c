@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "numa/crash.h"
 #include "numa/fault.h"
 #include "numa/invariant.h"
 
@@ -86,6 +87,8 @@ static bool flush(struct writer *writer)
 {
     if (writer->used == 0)
         return true;
+    if (writer->offset > 0)
+        CRASH_POINT(snapshot_unfinished);
     writer->result = writer->disk->operations->write(writer->disk, writer->handle, writer->offset,
                                                      writer->buffer, writer->used);
     writer->offset += writer->used;
@@ -147,10 +150,13 @@ static int write_file(struct disk *disk, const char *name, const struct snapshot
         free(writer.buffer);
         return cannot(error, disk, "create", name, writer.handle);
     }
+    CRASH_POINT(snapshot_created);
     crypto_generichash_init(&writer.hash, NULL, 0, HASH_SIZE);
     bool whole = put_all(&writer, header, state_fn, state);
+    CRASH_POINT(snapshot_unsynced);
     if (whole && (writer.result = disk->operations->sync(disk, writer.handle)) < 0)
         whole = false;
+    CRASH_POINT(snapshot_unverified);
     disk->operations->close(disk, writer.handle);
     free(writer.buffer);
     if (whole)
@@ -351,6 +357,7 @@ int snapshot_write(struct disk *disk, uint16_t shard, uint64_t seq, uint64_t bas
     if (write_file(disk, unfinished, &header, state_fn, state, error) < 0 ||
         verify_file(disk, unfinished, shard, seq, error) < 0)
         return -1;
+    CRASH_POINT(snapshot_unnamed);
     int result = disk->operations->rename(disk, unfinished, name);
     if (result == -EEXIST) { // and not usable: nobody makes one that is there already
         disk->operations->remove(disk, name);
@@ -358,6 +365,8 @@ int snapshot_write(struct disk *disk, uint16_t shard, uint64_t seq, uint64_t bas
     }
     if (result < 0)
         return cannot(error, disk, "name", name, result);
+    CRASH_POINT(snapshot_named);
     remove_others(disk, seq, base_seq);
+    CRASH_POINT(snapshot_done);
     return 0;
 }
