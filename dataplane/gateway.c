@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "dataplane/plan.h"
 #include "numa/invariant.h"
 #include "numa/pool.h"
 #include "numa/thread.h"
@@ -335,8 +336,11 @@ static int open_lanes(struct gateway *gateway, struct error *error)
 static int open_all(struct gateway *gateway, struct error *error)
 {
     const struct config *config = gateway->config;
-    if (config_check_host(config, error))
+    static struct topology topology; // too large for a stack
+    static struct plan plan;
+    if (config_check_host(config, error) || topology_load(&topology, NULL, error))
         return -1;
+    plan_cores(gateway->config, &topology, true, &plan);
     gateway->lanes = calloc(config->shard_count, sizeof(*gateway->lanes));
     if (!gateway->lanes)
         return error_set(error, "no memory for %u shards", config->shard_count);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "dataplane/gateway.h"
+#include "dataplane/plan.h"
 #include "dataplane/report.h"
 #include "numa/thread.h"
 
@@ -214,7 +215,40 @@ static json_t *limits_json(const struct config *config)
         (int)(JOURNAL_WRITE_BLOCKS_MAX * JOURNAL_BLOCK_SIZE));
 }
 
-static json_t *examine(const struct config *config, struct findings *findings)
+// Where every thread is to stand, and what is wrong with it.
+struct machine {
+    struct topology topology;
+    struct plan plan;
+};
+
+static void check_plan(struct config *config, struct machine *machine, struct findings *findings)
+{
+    struct error error;
+    if (topology_load(&machine->topology, NULL, &error)) {
+        add(findings->errors, "%s", error.text);
+        return;
+    }
+    plan_cores(config, &machine->topology, true, &machine->plan);
+    for (uint32_t i = 0; i < machine->plan.count; i++)
+        if (machine->plan.threads[i].remark[0])
+            add(findings->warnings, "%s: %s", machine->plan.threads[i].name,
+                machine->plan.threads[i].remark);
+}
+
+static json_t *plan_json(const struct plan *plan)
+{
+    json_t *threads = json_array();
+    for (uint32_t i = 0; i < plan->count; i++) {
+        const struct plan_thread *thread = &plan->threads[i];
+        json_array_append_new(threads,
+                              json_pack("{s:s, s:i, s:i, s:i, s:b}", "thread", thread->name, "core",
+                                        thread->core, "node", thread->node, "interface_node",
+                                        thread->near, "chosen", thread->planned));
+    }
+    return threads;
+}
+
+static json_t *examine(struct config *config, struct machine *machine, struct findings *findings)
 {
     json_t *ports = json_array(), *cores = json_array();
     for (uint32_t i = 0; i < config->port_count; i++)
@@ -225,12 +259,13 @@ static json_t *examine(const struct config *config, struct findings *findings)
                 cores, json_pack("{s:i, s:i}", "core", core, "node", thread_core_node(core)));
     check_capabilities(findings);
     check_cores(config, findings);
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "ports", ports, "cores", cores, "memory",
-                     check_memory(config, findings), "journal", check_journal(config, findings),
-                     "limits", limits_json(config));
+    check_plan(config, machine, findings);
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "ports", ports, "cores", cores, "threads",
+                     plan_json(&machine->plan), "memory", check_memory(config, findings), "journal",
+                     check_journal(config, findings), "limits", limits_json(config));
 }
 
-static void print_text(const json_t *result)
+static void print_text(const json_t *result, const struct machine *machine)
 {
     static const char *const sections[] = {"ports", "memory", "journal", "limits"};
     size_t index;
@@ -244,6 +279,7 @@ static void print_text(const json_t *result)
         printf("%s\n", sections[i]);
         report_print(json_object_get(result, sections[i]), stdout);
     }
+    plan_print(&machine->plan, &machine->topology, stdout);
     json_array_foreach(json_object_get(result, "warnings"), index, item)
         printf("warning: %s\n", json_string_value(item));
     json_array_foreach(json_object_get(result, "errors"), index, item)
@@ -259,7 +295,8 @@ static int check(const char *path, bool json)
         return 1;
     }
     struct findings findings = {json_array(), json_array()};
-    json_t *result = examine(config, &findings);
+    static struct machine machine; // too large for a stack
+    json_t *result = examine(config, &machine, &findings);
     size_t error_count = json_array_size(findings.errors);
     json_object_set_new(result, "warnings", findings.warnings);
     json_object_set_new(result, "errors", findings.errors);
@@ -267,7 +304,7 @@ static int check(const char *path, bool json)
         json_dumpf(result, stdout, JSON_INDENT(2));
         printf("\n");
     } else {
-        print_text(result);
+        print_text(result, &machine);
     }
     if (error_count > 0)
         fprintf(stderr, "sluice: %zu problem%s would keep the gateway from starting\n", error_count,
