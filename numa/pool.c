@@ -292,6 +292,9 @@ struct pool *pool_open(uint32_t workers, struct error *error)
             give_up(pool, i, 0);
             return NULL;
         }
+    // Not pinned: a worker with a task must be able to leave a core on which a spinning thread goes
+    // first (thread_go_first). Where other work keeps all cores busy, the kernel may for some
+    // milliseconds leave a woken worker on the core of the one that woke it.
     for (uint32_t i = 1; i < pool->worker_count; i++) {
         struct worker *worker = &pool->workers[i];
         char name[16];
