@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "journal/journal.h"
+#include "numa/arena.h"
 #include "numa/thread.h"
 
 // Where we are in the file, for messages.
@@ -201,6 +202,7 @@ static int read_port(const struct reader *reader, const config_setting_t *group,
     if (config->port_count == CONFIG_PORTS_MAX)
         return complain(reader, group, "more than %u ports", CONFIG_PORTS_MAX);
     struct config_port *port = &config->ports[config->port_count];
+    port->node = ARENA_ANY_NODE;
     long long queue = 0, frames = 8192;
     if (check_keys(reader, group, known) ||
         read_text(reader, group, "interface", port->interface, sizeof(port->interface), 0) ||
@@ -232,6 +234,7 @@ static int read_shard(const struct reader *reader, const config_setting_t *group
     if (config->shard_count == CONFIG_SHARDS_MAX)
         return complain(reader, group, "more than %u shards", CONFIG_SHARDS_MAX);
     struct config_shard *shard = &config->shards[config->shard_count];
+    shard->node = ARENA_ANY_NODE;
     long long port = 0, udp_port = 0, feed_port = 0, request_port = 0;
     if (check_keys(reader, group, known) ||
         read_number(reader, group, "port", true, 0, config->port_count - 1ll, &port) ||

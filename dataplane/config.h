@@ -22,7 +22,8 @@ struct config_port {
     bool zerocopy;
     uint32_t address;     // network byte order
     uint32_t frame_count; // UMEM frames of 2 KiB, a power of two
-    int core;             // THREAD_ANY_CORE when not given
+    int core;             // THREAD_ANY_CORE when not given, until it is planned
+    int node;             // NUMA node of its memory, once planned; ARENA_ANY_NODE
     bool spin;            // idle policy: spin, else adaptive
 };
 
@@ -32,8 +33,9 @@ struct config_shard {
     uint32_t feed_group; // network byte order
     uint16_t feed_port;
     uint16_t request_port; // MoldUDP64 retransmission requests; 0: none are served
-    int core;              // THREAD_ANY_CORE when not given
+    int core;              // THREAD_ANY_CORE when not given, until it is planned
     int journal_core;
+    int node; // NUMA node of its memory, once planned; ARENA_ANY_NODE
 };
 
 struct config_instrument {

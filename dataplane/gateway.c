@@ -280,7 +280,7 @@ static int open_port(struct gateway *gateway, uint32_t index, struct error *erro
                          house->place->interface);
     if (attach_program(house, error) ||
         arena_open(&house->memory, "packet frames", port_xdp_memory_size(house->place->frame_count),
-                   ARENA_ANY_NODE, true, error))
+                   house->place->node, true, error))
         return -1;
     struct port_xdp_options options = {.interface = house->place->interface,
                                        .queue = house->place->queue,

@@ -52,7 +52,7 @@ static int lay_out(struct lane *lane, struct error *error)
 {
     const struct config *config = lane->config;
     if (arena_open(&lane->memory, "rings and streams", lane_memory_size(config, lane->index),
-                   ARENA_ANY_NODE, lane->huge_pages, error))
+                   lane->place->node, lane->huge_pages, error))
         return -1;
     lane->commands = take_ring(lane, LANE_COMMAND_RING_SLOTS);
     lane->to_journal = take_ring(lane, config->in_flight_count);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "numa/arena.h"
 #include "numa/thread.h"
 
 #define CORES_MAX TOPOLOGY_CPUS_MAX
@@ -174,6 +175,13 @@ static void find_crossings(struct planning *planning)
     }
 }
 
+// With one node there is nothing to bind to.
+static int memory_node(const struct topology *topology, int core)
+{
+    const struct topology_cpu *cpu = topology_cpu(topology, core);
+    return topology->node_count > 1 && cpu ? cpu->node : ARENA_ANY_NODE;
+}
+
 void plan_cores(struct config *config, const struct topology *topology, bool here,
                 struct plan *plan)
 {
@@ -208,6 +216,10 @@ void plan_cores(struct config *config, const struct topology *topology, bool her
     }
     find_crossings(&planning);
     find_neighbours(&planning);
+    for (uint32_t i = 0; i < config->port_count; i++)
+        config->ports[i].node = memory_node(topology, config->ports[i].core);
+    for (uint32_t i = 0; i < config->shard_count; i++)
+        config->shards[i].node = memory_node(topology, config->shards[i].core);
 }
 
 static void print_core(const struct plan *plan, const struct topology *topology, uint32_t first,

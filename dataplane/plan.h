@@ -27,7 +27,8 @@ struct plan {
     struct plan_thread threads[PLAN_THREADS_MAX];
 };
 
-// plan_cores: place every thread of `config`, and write the cores that were chosen into it. Only
+// plan_cores: place every thread of `config`, and write the cores that were chosen into it, and the
+// nodes that ports and shards have their memory on: their thread's, where it has a core. Only
 // cores that this process may use are taken where `topology` is this host's (`here`).
 void plan_cores(struct config *config, const struct topology *topology, bool here,
                 struct plan *plan);

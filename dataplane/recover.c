@@ -40,7 +40,7 @@ static int open_book(struct lane *lane, const struct command *open, struct error
     if (limits->orders_max != lane->config->orders_max)
         warn("shard %u: the day was begun with limits.orders = %u; that holds until it ends",
              lane->index, limits->orders_max);
-    if (arena_open(&lane->book_memory, "book", book_memory_size(limits), ARENA_ANY_NODE,
+    if (arena_open(&lane->book_memory, "book", book_memory_size(limits), lane->place->node,
                    lane->huge_pages, error))
         return -1;
     lane->shard.book =

@@ -18,6 +18,7 @@
 #include "dataplane/gateway.h"
 #include "dataplane/plan.h"
 #include "dataplane/report.h"
+#include "numa/arena.h"
 #include "numa/thread.h"
 
 #define HUGE_PAGE_BYTES (2ull << 20)
@@ -146,36 +147,59 @@ static void check_cores(const struct config *config, struct findings *findings)
     }
 }
 
-static uint64_t memory_needed(const struct config *config)
+// Huge pages that ports and shards of a node (ARENA_ANY_NODE: of none) take. Each arena is rounded
+// up to whole pages: one a port, two a shard.
+static uint64_t pages_wanted(const struct config *config, int node)
 {
-    uint64_t bytes = 0;
+    uint64_t pages = 0;
     for (uint32_t i = 0; i < config->port_count; i++)
-        bytes += port_xdp_memory_size(config->ports[i].frame_count);
+        if (config->ports[i].node == node)
+            pages += port_xdp_memory_size(config->ports[i].frame_count) / HUGE_PAGE_BYTES + 1;
     for (uint32_t i = 0; i < config->shard_count; i++) {
         struct book_limits limits = {.orders_max = config->orders_max,
                                      .instruments_max = lane_instruments_max(config, i),
                                      .sessions_max = CONFIG_SESSIONS_MAX};
-        bytes += book_memory_size(&limits) + lane_memory_size(config, i);
+        if (config->shards[i].node == node)
+            pages += book_memory_size(&limits) / HUGE_PAGE_BYTES +
+                     lane_memory_size(config, i) / HUGE_PAGE_BYTES + 2;
     }
-    return bytes;
+    return pages;
 }
 
-static json_t *check_memory(const struct config *config, struct findings *findings)
+static json_t *check_pool(const struct config *config, int node, struct findings *findings)
 {
-    uint64_t bytes = memory_needed(config);
-    // Each arena is rounded up to whole pages: one a port, two a shard.
-    uint64_t arenas = config->port_count + 2ull * config->shard_count;
-    uint64_t pages = bytes / HUGE_PAGE_BYTES + arenas;
-    long long free_pages =
-        read_number("/sys/kernel/mm/hugepages/%s/free_hugepages", "hugepages-2048kB");
+    char name[64] = "/sys/kernel/mm/hugepages", where[32] = "";
+    if (node != ARENA_ANY_NODE) {
+        snprintf(name, sizeof(name), "/sys/devices/system/node/node%d/hugepages", node);
+        snprintf(where, sizeof(where), " on node %d", node);
+    }
+    uint64_t pages = pages_wanted(config, node);
+    long long free_pages = read_number("%s/hugepages-2048kB/free_hugepages", name);
     if (free_pages < (long long)pages)
         add(findings->warnings,
-            "%llu huge pages of 2 MiB are wanted and %lld are free: normal pages are used for the "
-            "rest; "
-            "`echo %llu > /proc/sys/vm/nr_hugepages`",
-            (unsigned long long)pages, free_pages < 0 ? 0 : free_pages, (unsigned long long)pages);
-    return json_pack("{s:I, s:I, s:I}", "bytes", (json_int_t)bytes, "huge_pages_wanted",
-                     (json_int_t)pages, "huge_pages_free", (json_int_t)free_pages);
+            "%llu huge pages of 2 MiB are wanted%s and %lld are free: normal pages are used for "
+            "the "
+            "rest; `scripts/hugepages %s %llu`, or echo as much into "
+            "%s/hugepages-2048kB/nr_hugepages",
+            (unsigned long long)pages, where, free_pages < 0 ? 0 : free_pages,
+            node == ARENA_ANY_NODE ? "any" : where + 9, (unsigned long long)pages, name);
+    return json_pack("{s:i, s:I, s:I}", "node", node, "huge_pages_wanted", (json_int_t)pages,
+                     "huge_pages_free", (json_int_t)free_pages);
+}
+
+static json_t *check_memory(const struct config *config, const struct topology *topology,
+                            struct findings *findings)
+{
+    json_t *pools = json_array();
+    uint64_t pages = 0;
+    for (int node = ARENA_ANY_NODE; node < (int)topology->node_count; node++) {
+        uint64_t wanted = pages_wanted(config, node);
+        if (wanted > 0)
+            json_array_append_new(pools, check_pool(config, node, findings));
+        pages += wanted;
+    }
+    return json_pack("{s:I, s:I, s:o}", "bytes", (json_int_t)(pages * HUGE_PAGE_BYTES),
+                     "huge_pages_wanted", (json_int_t)pages, "pools", pools);
 }
 
 // The folder itself, or the nearest one above it that exists.
@@ -261,7 +285,8 @@ static json_t *examine(struct config *config, struct machine *machine, struct fi
     check_cores(config, findings);
     check_plan(config, machine, findings);
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "ports", ports, "cores", cores, "threads",
-                     plan_json(&machine->plan), "memory", check_memory(config, findings), "journal",
+                     plan_json(&machine->plan), "memory",
+                     check_memory(config, &machine->topology, findings), "journal",
                      check_journal(config, findings), "limits", limits_json(config));
 }
 
