@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
 //
 // sluice replay: recorded input applied to an empty book, offline: the same events, the same state
-// hash.
+// hash. Or put back on the wire.
 #include "dataplane/verbs.h"
 
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "dataplane/replay.h"
+#include "dataplane/replay_wire.h"
 #include "dataplane/report.h"
 #include "numa/clock.h"
 
@@ -36,6 +38,7 @@ static void print_result(const struct replay *replay, double seconds, bool json)
 struct replay_options {
     const char *input, *config, *symbol;
     uint64_t until_seq, until_time_ns;
+    struct replay_wire_options wire;
     bool json, events;
 };
 
@@ -51,6 +54,36 @@ static int apply(struct replay *replay, const struct replay_options *options)
     if (options->config)
         return replay_capture(replay, options->input, options->config);
     return replay_tape(replay, options->input, options->symbol);
+}
+
+static int run_on_wire(const struct replay_options *options)
+{
+    static struct replay_wire_report report; // too large for a stack
+    struct error error;
+    if (replay_wire(options->input, &options->wire, &report, &error)) {
+        fprintf(stderr, "sluice: replay: %s: %s\n", options->input, error.text);
+        return 1;
+    }
+    const struct histogram *late = &report.lateness;
+    json_t *result =
+        json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:s}", "packets", (json_int_t)report.packets,
+                  "bytes", (json_int_t)report.bytes, "skipped", (json_int_t)report.skipped,
+                  "seconds", report.seconds, "seconds_asked", report.asked, "packets_per_second",
+                  (double)report.packets / report.seconds, "mode", report.mode);
+    if (options->wire.pace > 0)
+        json_object_set_new(
+            result, "lateness_ns",
+            json_pack("{s:I, s:I, s:I, s:I}", "p50", (json_int_t)histogram_percentile(late, 50),
+                      "p99", (json_int_t)histogram_percentile(late, 99), "p99.9",
+                      (json_int_t)histogram_percentile(late, 99.9), "max", (json_int_t)late->max));
+    if (options->json) {
+        json_dumpf(result, stdout, JSON_COMPACT);
+        printf("\n");
+    } else {
+        report_print(result, stdout);
+    }
+    json_decref(result);
+    return 0;
 }
 
 static int run(const struct replay_options *options)
@@ -100,8 +133,11 @@ int verb_replay(int argc, char **argv)
                                           {"symbol", required_argument, NULL, 's'},
                                           {"until", required_argument, NULL, 'u'},
                                           {"at", required_argument, NULL, 'a'},
+                                          {"interface", required_argument, NULL, 'i'},
+                                          {"pace", required_argument, NULL, 'p'},
+                                          {"loops", required_argument, NULL, 'l'},
                                           {0}};
-    struct replay_options options = {0};
+    struct replay_options options = {.wire = {.pace = 1, .loops = 1}};
     char *end;
     int option;
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -134,6 +170,24 @@ int verb_replay(int argc, char **argv)
                 return 2;
             }
             break;
+        case 'i':
+            options.wire.interface = optarg;
+            break;
+        case 'p':
+            options.wire.pace = strcmp(optarg, "full") == 0 ? 0 : strtod(optarg, &end);
+            if (options.wire.pace < 0 ||
+                (strcmp(optarg, "full") != 0 && (*end != 0 || options.wire.pace == 0))) {
+                fprintf(stderr, "sluice: replay: --pace %s: give a factor, or full\n", optarg);
+                return 2;
+            }
+            break;
+        case 'l':
+            options.wire.loops = (uint32_t)strtoul(optarg, &end, 10);
+            if (*end != 0 || options.wire.loops == 0) {
+                fprintf(stderr, "sluice: replay: --loops %s: give a number above 0\n", optarg);
+                return 2;
+            }
+            break;
         default:
             return 2;
         }
@@ -141,9 +195,10 @@ int verb_replay(int argc, char **argv)
     if (optind + 1 != argc) {
         fprintf(stderr,
                 "sluice: usage: sluice replay [--json] [--events] [--until SEQ] [--at HH:MM:SS] "
-                "JOURNAL-FOLDER | [--symbol NAME] TAPE | --config FILE CAPTURE.pcap\n");
+                "JOURNAL-FOLDER | [--symbol NAME] TAPE | --config FILE CAPTURE.pcap |\n"
+                "       --interface NAME [--pace FACTOR|full] [--loops N] CAPTURE.pcap\n");
         return 2;
     }
     options.input = argv[optind];
-    return run(&options);
+    return options.wire.interface ? run_on_wire(&options) : run(&options);
 }
