@@ -7,12 +7,11 @@
 
 #include "dataplane/port.h"
 #include "numa/clock.h"
-#include "numa/thread.h"
 
 #define FRAMES   4096u
 #define BATCH    32u   // sent with one flush while they are late anyway
 #define SEND_NS  2000u // the next one is flushed with this one when it is due so soon
-#define DRAIN_NS 1000000000ull
+#define DRAIN_NS 50000000u
 
 struct recorded {
     uint64_t offset_ns; // since the first
@@ -140,7 +139,7 @@ static void send_all(const struct recording *recording, const struct replay_wire
 // The last frames leave before the socket is closed.
 static void drain(struct port *port, const struct tsc_clock *clock)
 {
-    uint64_t until_ns = clock_ns(clock) + DRAIN_NS / 20;
+    uint64_t until_ns = clock_ns(clock) + DRAIN_NS;
     while (clock_ns(clock) < until_ns)
         port->operations->flush(port);
 }
