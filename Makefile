@@ -95,10 +95,14 @@ $(B)/tests/bench/bench_book: $(B)/tests/bench/book_tape.o $(B)/tests/bench/peer_
 $(B)/tests/bench/bench_book: LDLIBS += -lstdc++
 
 # The fuzzer is clang's; the book under it is built with the same sanitizers, so from source.
-$(B)/tests/fuzz/%: tests/fuzz/%.c tests/unit/compare.h tests/unit/reference.h $(wildcard book/*.[ch]) numa/invariant.h Makefile
+$(B)/tests/fuzz/fuzz_book: $(wildcard book/*.[ch])
+$(B)/tests/fuzz/fuzz_wire: $(addprefix dataplane/,packet.c ufo.c ouch.c itch.c stream.c symbols.c entry.c feed.c)
+$(B)/tests/fuzz/fuzz_journal: $(wildcard journal/*.[ch]) $(addprefix numa/,pool.c bell.c thread.c error.c fault.c crash.c)
+$(B)/tests/fuzz/fuzz_journal: FUZZ_LIBS := -lisal -lsodium
+$(B)/tests/fuzz/%: tests/fuzz/%.c $(wildcard tests/unit/*.h) numa/invariant.h Makefile
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(CFLAGS)) -fsanitize=fuzzer,address,undefined \
-	    -fno-sanitize-recover=all $(filter %.c,$^) -o $@
+	    -fno-sanitize-recover=all $(filter %.c,$^) $(FUZZ_LIBS) -o $@
 
 unit: $(unit)
 
