@@ -2,7 +2,7 @@
 # Two shards on one queue: two AF_XDP sockets share its frames, each shard has threads, journal and feed of its own.
 # The same under ThreadSanitizer and AddressSanitizer, which see no fault.
 . "$(dirname "$0")/lib.sh"
-export HISTORY=65536
+export HISTORY=65536 SNAPSHOT_EVERY=5000 # taken meanwhile
 lab_up
 # The first "} );" closes the ports: only the shards' is to be changed.
 python3 - "$work/lab.conf" "$work/two.conf" "$(($(nproc) - 1))" <<'PYTHON'
