@@ -122,20 +122,26 @@ static int read_address(const struct reader *reader, const config_setting_t *gro
     return 0;
 }
 
-// One of two words.
-static int read_choice(const struct reader *reader, const config_setting_t *group, const char *key,
-                       const char *no, const char *yes, bool *value)
+// One of `count` words; absent: `*value` stays as it is, else the index of the word.
+static int read_word(const struct reader *reader, const config_setting_t *group, const char *key,
+                     const char *const *words, size_t count, uint32_t *value)
 {
-    char text[16];
+    char text[16], list[64] = "";
     if (!config_setting_get_member(group, key))
         return 0;
     if (read_text(reader, group, key, text, sizeof(text), 0))
         return -1;
-    if (strcmp(text, no) != 0 && strcmp(text, yes) != 0)
-        return complain(reader, config_setting_get_member(group, key),
-                        "\"%s\" is \"%s\"; it must be \"%s\" or \"%s\"", key, text, no, yes);
-    *value = strcmp(text, yes) == 0;
-    return 0;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *value = (uint32_t)i;
+            return 0;
+        }
+        size_t used = strlen(list);
+        const char *between = i == 0 ? "" : i + 1 == count ? " or " : ", ";
+        snprintf(list + used, sizeof(list) - used, "%s\"%s\"", between, words[i]);
+    }
+    return complain(reader, config_setting_get_member(group, key),
+                    "\"%s\" is \"%s\"; it must be %s", key, text, list);
 }
 
 static int read_core(const struct reader *reader, const config_setting_t *group, const char *key,
@@ -194,34 +200,91 @@ static int read_limits(const struct reader *reader, const config_setting_t *root
     return 0;
 }
 
+static bool has_queue(const struct config_port *port, uint32_t queue)
+{
+    for (uint32_t i = 0; i < port->queue_count; i++)
+        if (port->queues[i] == queue)
+            return true;
+    return false;
+}
+
+static int read_queues(const struct reader *reader, const config_setting_t *group,
+                       struct config_port *port)
+{
+    const config_setting_t *member = config_setting_get_member(group, "queues");
+    int count = member && config_setting_is_array(member) ? config_setting_length(member) : 0;
+    if (!member) {
+        port->queue_count = 1; // queue 0
+        return 0;
+    }
+    if (count < 1 || count > (int)CONFIG_QUEUES_MAX)
+        return complain(
+            reader, member,
+            "\"queues\" must be a list of 1 to %u queues of the interface: queues = [ 0 ];",
+            CONFIG_QUEUES_MAX);
+    for (int i = 0; i < count; i++) {
+        const config_setting_t *element = config_setting_get_elem(member, (unsigned)i);
+        long long queue = config_setting_get_int64(element);
+        if (config_setting_type(element) != CONFIG_TYPE_INT || queue < 0 ||
+            queue >= STEER_QUEUES_MAX)
+            return complain(reader, member, "\"queues\" must hold whole numbers from 0 to %d",
+                            STEER_QUEUES_MAX - 1);
+        if (has_queue(port, (uint32_t)queue))
+            return complain(reader, member, "\"queues\" has queue %lld twice", queue);
+        port->queues[port->queue_count++] = (uint32_t)queue;
+    }
+    return 0;
+}
+
+// Several ports may share an interface, as long as each has queues of its own.
+static int check_shared(const struct reader *reader, const config_setting_t *group,
+                        const struct config *config, const struct config_port *port)
+{
+    for (uint32_t i = 0; i < config->port_count; i++) {
+        const struct config_port *other = &config->ports[i];
+        if (strcmp(other->interface, port->interface) != 0)
+            continue;
+        if (other->type != port->type)
+            return complain(reader, group, "ports %u and %u take interface %s in different ways", i,
+                            config->port_count, port->interface);
+        for (uint32_t q = 0; q < port->queue_count; q++)
+            if (has_queue(other, port->queues[q]))
+                return complain(reader, group, "ports %u and %u both take queue %u of %s", i,
+                                config->port_count, port->queues[q], port->interface);
+    }
+    return 0;
+}
+
 static int read_port(const struct reader *reader, const config_setting_t *group,
                      struct config *config)
 {
-    static const char *const known[] = {"interface", "queue", "mode", "address",
-                                        "frames",    "core",  "idle", NULL};
+    static const char *const known[] = {"type",    "interface", "queues", "mode", "poll",
+                                        "address", "frames",    "core",   "idle", NULL};
     if (config->port_count == CONFIG_PORTS_MAX)
         return complain(reader, group, "more than %u ports", CONFIG_PORTS_MAX);
     struct config_port *port = &config->ports[config->port_count];
     port->node = ARENA_ANY_NODE;
-    long long queue = 0, frames = 8192;
-    if (check_keys(reader, group, known) ||
+    static const char *const types[] = {"xdp", "udp"}, *const modes[] = {"auto", "copy",
+                                                                         "zerocopy"};
+    static const char *const polls[] = {"interrupt", "busy"}, *const idles[] = {"adaptive", "spin"};
+    long long frames = 8192;
+    uint32_t type = CONFIG_PORT_XDP, mode = CONFIG_MODE_AUTO, busy_poll = 0, spin = 0;
+    if (check_keys(reader, group, known) || read_word(reader, group, "type", types, 2, &type) ||
         read_text(reader, group, "interface", port->interface, sizeof(port->interface), 0) ||
-        read_number(reader, group, "queue", true, 0, STEER_QUEUES_MAX - 1, &queue) ||
-        read_choice(reader, group, "mode", "copy", "zerocopy", &port->zerocopy) ||
+        read_queues(reader, group, port) || read_word(reader, group, "mode", modes, 3, &mode) ||
+        read_word(reader, group, "poll", polls, 2, &busy_poll) ||
         read_address(reader, group, "address", &port->address) ||
         read_power(reader, group, "frames", 1024, 65536, &frames) ||
         read_core(reader, group, "core", &port->core) ||
-        read_choice(reader, group, "idle", "adaptive", "spin", &port->spin))
+        read_word(reader, group, "idle", idles, 2, &spin))
         return -1;
-    port->queue = (uint32_t)queue;
+    port->type = (enum config_port_type)type;
+    port->mode = (enum config_port_mode)mode;
+    port->busy_poll = busy_poll;
+    port->spin = spin;
     port->frame_count = (uint32_t)frames;
-    for (uint32_t i = 0; i < config->port_count; i++)
-        if (strcmp(config->ports[i].interface, port->interface) == 0) {
-            // One program and one map a device: several queues of a device come with multi-queue
-            // ports.
-            return complain(reader, group, "ports %u and %u both take interface %s", i,
-                            config->port_count, port->interface);
-        }
+    if (check_shared(reader, group, config, port))
+        return -1;
     config->port_count++;
     return 0;
 }

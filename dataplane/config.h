@@ -13,13 +13,28 @@
 #include "xdp/steer.h"
 
 #define CONFIG_PORTS_MAX    16u
+#define CONFIG_QUEUES_MAX   16u // of one port
 #define CONFIG_SHARDS_MAX   STEER_SHARDS_MAX
 #define CONFIG_SESSIONS_MAX BOOK_SESSIONS_MAX
 
+enum config_port_type {
+    CONFIG_PORT_XDP, // AF_XDP sockets, the packets steered by our program
+    CONFIG_PORT_UDP, // UDP sockets of the kernel's stack
+};
+
+enum config_port_mode {
+    CONFIG_MODE_AUTO, // zero-copy where nic_zerocopy knows it to work, else copy
+    CONFIG_MODE_COPY,
+    CONFIG_MODE_ZEROCOPY,
+};
+
 struct config_port {
+    enum config_port_type type;
     char interface[16];
-    uint32_t queue;
-    bool zerocopy;
+    uint32_t queues[CONFIG_QUEUES_MAX];
+    uint32_t queue_count;
+    enum config_port_mode mode;
+    bool busy_poll;       // the port's thread drives the NIC's queue, else its interrupt does
     uint32_t address;     // network byte order
     uint32_t frame_count; // UMEM frames of 2 KiB, a power of two
     int core;             // THREAD_ANY_CORE when not given, until it is planned

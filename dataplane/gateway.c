@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "dataplane/nic.h"
 #include "dataplane/plan.h"
 #include "numa/invariant.h"
 #include "numa/pool.h"
@@ -248,46 +249,108 @@ static void place_lane(struct house_port *house, struct lane *lane)
     house->lanes[house->lane_count++] = lane;
 }
 
-static int attach_program(struct house_port *house, struct error *error)
+static struct house_interface *interface_of(struct gateway *gateway, const char *name)
 {
-    house->steer = steer_load(house->place->queue + 1, house->lane_count, error);
-    if (!house->steer || steer_attach(house->steer, house->place->interface, true, error))
-        return -1;
-    for (uint32_t i = 0; i < house->lane_count; i++) {
-        const struct config_shard *place = house->lanes[i]->place;
-        if (steer_add_destination(house->steer, house->place->address, htons(place->udp_port), i,
-                                  error))
-            return -1;
-        if (place->request_port && steer_add_destination(house->steer, house->place->address,
-                                                         htons(place->request_port), i, error))
-            return -1;
-    }
-    return 0;
+    for (uint32_t i = 0; i < gateway->interface_count; i++)
+        if (strcmp(gateway->interfaces[i].name, name) == 0)
+            return &gateway->interfaces[i];
+    struct house_interface *interface = &gateway->interfaces[gateway->interface_count++];
+    interface->name = name;
+    return interface;
 }
 
-// The program is attached first: that fails at once when another instance is there.
-static int open_port(struct gateway *gateway, uint32_t index, struct error *error)
+static int assign_port(struct gateway *gateway, uint32_t index, struct error *error)
 {
     struct house_port *house = &gateway->ports[index];
     const struct config *config = gateway->config;
     house->gateway = gateway;
     house->place = &config->ports[index];
-    for (uint32_t i = 0; i < config->shard_count; i++)
-        if (config->shards[i].port == index)
-            house->lanes[house->lane_count++] = &gateway->lanes[i];
+    if (house->place->type == CONFIG_PORT_XDP)
+        house->interface = interface_of(gateway, house->place->interface);
+    for (uint32_t i = 0; i < config->shard_count; i++) {
+        if (config->shards[i].port != index)
+            continue;
+        house->lanes[house->lane_count++] = &gateway->lanes[i];
+        if (house->interface)
+            house->interface->lanes[house->interface->lane_count++] = &gateway->lanes[i];
+    }
+    for (uint32_t i = 0; house->interface && i < house->place->queue_count; i++)
+        if (house->interface->row_count <= house->place->queues[i])
+            house->interface->row_count = house->place->queues[i] + 1;
     if (house->lane_count == 0)
         return error_set(error, "port %u (%s) serves no shard: give it one or remove it", index,
                          house->place->interface);
-    if (attach_program(house, error) ||
-        arena_open(&house->memory, "packet frames", port_xdp_memory_size(house->place->frame_count),
-                   house->place->node, true, error))
+    return 0;
+}
+
+// The program knows the lanes of an interface by their places in its list.
+static int attach_program(struct gateway *gateway, struct house_interface *interface,
+                          struct error *error)
+{
+    interface->steer = steer_load(interface->row_count, interface->lane_count, error);
+    if (!interface->steer || steer_attach(interface->steer, interface->name, true, error))
         return -1;
-    struct port_xdp_options options = {.interface = house->place->interface,
-                                       .queue = house->place->queue,
-                                       .zerocopy = house->place->zerocopy,
-                                       .frame_count = house->place->frame_count};
+    for (uint32_t i = 0; i < interface->lane_count; i++) {
+        const struct config_shard *place = interface->lanes[i]->place;
+        uint32_t address = gateway->config->ports[place->port].address;
+        if (steer_add_destination(interface->steer, address, htons(place->udp_port), i, error))
+            return -1;
+        if (place->request_port &&
+            steer_add_destination(interface->steer, address, htons(place->request_port), i, error))
+            return -1;
+    }
+    return 0;
+}
+
+static int open_port_xdp(struct house_port *house, struct error *error)
+{
+    const struct config_port *place = house->place;
+    if (arena_open(&house->memory, "packet frames", port_xdp_memory_size(place->frame_count),
+                   place->node, true, error))
+        return -1;
+    struct port_xdp_options options = {.interface = place->interface,
+                                       .queues = place->queues,
+                                       .queue_count = place->queue_count,
+                                       .zerocopy = place->mode == CONFIG_MODE_ZEROCOPY,
+                                       .busy_poll = place->busy_poll,
+                                       .frame_count = place->frame_count};
+    if (place->mode == CONFIG_MODE_AUTO)
+        options.zerocopy = nic_zerocopy_here(place->interface);
     house->port = port_xdp_open(&options, house->lane_count, &house->memory, error);
     return house->port ? 0 : -1;
+}
+
+static int open_port_udp(struct house_port *house, struct error *error)
+{
+    struct port_udp_destination destinations[PORT_UDP_DESTINATIONS_MAX];
+    struct port_udp_options options = {.interface = house->place->interface,
+                                       .destinations = destinations};
+    for (uint32_t i = 0; i < house->lane_count; i++) {
+        const struct config_shard *place = house->lanes[i]->place;
+        const uint16_t ports[2] = {place->udp_port, place->request_port};
+        for (uint32_t j = 0; j < 2 && ports[j]; j++)
+            destinations[options.destination_count++] =
+                (struct port_udp_destination){house->place->address, htons(ports[j]), i};
+    }
+    house->port = port_udp_open(&options, error);
+    return house->port ? 0 : -1;
+}
+
+// The programs are attached first: that fails at once when another instance is there.
+static int open_ports(struct gateway *gateway, struct error *error)
+{
+    for (uint32_t i = 0; i < gateway->config->port_count; i++)
+        if (assign_port(gateway, i, error))
+            return -1;
+    for (uint32_t i = 0; i < gateway->interface_count; i++)
+        if (attach_program(gateway, &gateway->interfaces[i], error))
+            return -1;
+    for (uint32_t i = 0; i < gateway->config->port_count; i++) {
+        struct house_port *house = &gateway->ports[i];
+        if (house->interface ? open_port_xdp(house, error) : open_port_udp(house, error))
+            return -1;
+    }
+    return 0;
 }
 
 struct opening {
@@ -347,10 +410,7 @@ static int open_all(struct gateway *gateway, struct error *error)
     for (uint32_t i = 0; i < config->shard_count; i++)
         gateway->lanes[i].place = &config->shards[i];
     clock_calibrate(&gateway->clock, 50);
-    for (uint32_t i = 0; i < config->port_count; i++)
-        if (open_port(gateway, i, error))
-            return -1;
-    if (open_lanes(gateway, error))
+    if (open_ports(gateway, error) || open_lanes(gateway, error))
         return -1;
     for (uint32_t i = 0; i < config->port_count; i++) {
         struct house_port *house = &gateway->ports[i];
@@ -403,18 +463,79 @@ static int start_threads(struct gateway *gateway, struct error *error)
     return 0;
 }
 
+static uint32_t place_on(const struct house_interface *interface, const struct lane *lane)
+{
+    uint32_t i = 0;
+    while (interface->lanes[i] != lane)
+        i++;
+    return i;
+}
+
+static int let_in(struct house_port *house, struct error *error)
+{
+    struct house_interface *interface = house->interface;
+    for (uint32_t i = 0; interface && i < house->place->queue_count; i++)
+        for (uint32_t j = 0; j < house->lane_count; j++)
+            if (steer_add_socket(interface->steer, house->place->queues[i],
+                                 place_on(interface, house->lanes[j]),
+                                 port_xdp_socket(house->port, i, j), error))
+                return -1;
+    return 0;
+}
+
 int gateway_start(struct gateway *gateway, struct error *error)
 {
     if (start_threads(gateway, error))
         return -1;
-    for (uint32_t i = 0; i < gateway->config->port_count; i++) {
-        struct house_port *house = &gateway->ports[i];
-        for (uint32_t j = 0; j < house->lane_count; j++)
-            if (steer_add_socket(house->steer, house->place->queue, j,
-                                 port_xdp_socket(house->port, j), error))
-                return -1;
+    for (uint32_t i = 0; i < gateway->config->port_count; i++)
+        if (let_in(&gateway->ports[i], error))
+            return -1;
+    for (uint32_t i = 0; i < gateway->interface_count; i++) {
+        struct house_interface *interface = &gateway->interfaces[i];
+        interface->up = nic_up(interface->name);
+        interface->rx_queues = nic_rx_queues(interface->name);
     }
     return 0;
+}
+
+static void watch_interface(struct house_interface *interface)
+{
+    uint64_t steered[STEER_VERDICT_COUNT];
+    struct error error;
+    bool up = nic_up(interface->name);
+    uint32_t rx_queues = nic_rx_queues(interface->name);
+    if (up != interface->up)
+        warn("%s: the link is %s", interface->name,
+             up ? "up again" : "down: what is to be sent waits");
+    if (rx_queues != interface->rx_queues)
+        warn("%s has %u receive queues now, and had %u: orders on queues that no port takes are "
+             "dropped; `ethtool -L %s combined %u` puts them back",
+             interface->name, rx_queues, interface->rx_queues, interface->name,
+             interface->rx_queues);
+    interface->up = up;
+    interface->rx_queues = rx_queues;
+    if (steer_counters(interface->steer, steered, &error))
+        return;
+    if (steered[STEER_DROP_QUEUE] > interface->strays)
+        warn("%s: %llu packets for a shard were dropped in the last second, as they arrived on "
+             "queues that its port does not take; `sluice configure init` steers them",
+             interface->name, (unsigned long long)(steered[STEER_DROP_QUEUE] - interface->strays));
+    interface->strays = steered[STEER_DROP_QUEUE];
+}
+
+bool gateway_watch(struct gateway *gateway)
+{
+    bool all_there = true;
+    for (uint32_t i = 0; i < gateway->interface_count; i++)
+        watch_interface(&gateway->interfaces[i]);
+    for (uint32_t i = 0; i < gateway->config->port_count; i++) {
+        const struct house_port *house = &gateway->ports[i];
+        int lost = atomic_load_explicit(&house->port->lost, memory_order_relaxed);
+        if (lost)
+            warn("%s is gone: %s", house->place->interface, strerror(lost));
+        all_there &= !lost;
+    }
+    return all_there;
 }
 
 static bool loops_running(const struct gateway *gateway)
@@ -468,8 +589,8 @@ static bool quiet(struct gateway *gateway)
 
 static bool drain(struct gateway *gateway)
 {
-    for (uint32_t i = 0; i < gateway->config->port_count; i++)
-        steer_remove_sockets(gateway->ports[i].steer);
+    for (uint32_t i = 0; i < gateway->interface_count; i++)
+        steer_remove_sockets(gateway->interfaces[i].steer);
     for (int waited_ms = 0; waited_ms < DRAIN_MS; waited_ms += 5) {
         nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
         if (waited_ms >= 3 * LOOP_SLEEP_MS && quiet(gateway))
@@ -503,9 +624,10 @@ void gateway_free(struct gateway *gateway)
 {
     if (!gateway)
         return;
+    for (uint32_t i = 0; i < gateway->interface_count; i++)
+        steer_close(gateway->interfaces[i].steer);
     for (uint32_t i = 0; i < gateway->config->port_count; i++) {
         struct house_port *house = &gateway->ports[i];
-        steer_close(house->steer);
         if (house->port)
             house->port->operations->close(house->port);
         arena_close(&house->memory);

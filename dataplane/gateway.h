@@ -10,13 +10,25 @@
 
 struct gateway;
 
-// A port with its XDP program and the lanes it serves.
+// An interface with its XDP program, and all the lanes that are served on it, by whichever port.
+struct house_interface {
+    const char *name;
+    struct steer *steer;
+    struct lane *lanes[CONFIG_SHARDS_MAX];
+    uint32_t lane_count;
+    uint32_t row_count; // the program's: one for each queue up to the last that a port has
+    bool up;            // when it was last looked at, as are these
+    uint32_t rx_queues;
+    uint64_t strays; // packets that arrived on a queue of no port of the shard's
+};
+
+// A port and the lanes it serves.
 struct house_port {
     const struct config_port *place;
     struct gateway *gateway;
+    struct house_interface *interface; // NULL: it needs no program
     struct arena memory;
     struct port *port;
-    struct steer *steer;
     struct lane *lanes[CONFIG_SHARDS_MAX];
     uint32_t lane_count;
     uint64_t ticked_ns;
@@ -47,6 +59,8 @@ struct gateway {
     struct config *config;
     struct tsc_clock clock;
     struct house_port ports[CONFIG_PORTS_MAX];
+    struct house_interface interfaces[CONFIG_PORTS_MAX];
+    uint32_t interface_count;
     struct lane *lanes;
     uint32_t lanes_opened;
     struct disk *disks[CONFIG_SHARDS_MAX]; // of the lanes' journals
@@ -62,6 +76,11 @@ struct gateway *gateway_open(struct config *config, struct error *error);
 
 // gateway_start: start the threads and let packets in. 0, or -1 with `error`.
 int gateway_start(struct gateway *gateway, struct error *error);
+
+// gateway_watch: look at the interfaces, and say on stderr what has changed: a link that went down
+// or came up, a queue count that changed underneath, orders that arrive where nobody takes them.
+// False when one of them is gone for good. Once a second or so, one thread at a time.
+bool gateway_watch(struct gateway *gateway);
 
 // gateway_close_day: have each shard end its trading day, in order with what came before. Any
 // thread.

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 //
-// port: one NIC queue and what it takes to receive from it and send to it. The thread that polls a
-// port owns it: none of these functions may be called by another. Frames are the port's memory,
-// lent out: every one of them is at all times free, lent to the kernel for receiving, held between
-// receive and release, or on its way out, and the sum is checked as it runs.
+// port: one or more queues of an interface and what it takes to receive from them and send. The
+// thread that polls a port owns it: none of these functions may be called by another, but for
+// `lost`. Frames are the port's memory, lent out: every one of them is at all times free, lent to
+// the kernel for receiving, held between receive and release, or on its way out, and the sum is
+// checked as it runs.
 #ifndef SLUICE_DATAPLANE_PORT_H
 #define SLUICE_DATAPLANE_PORT_H
 
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,7 +18,8 @@
 #include "numa/error.h"
 
 #define PORT_BATCH        64u
-#define PORT_POLL_FDS_MAX STEER_SHARDS_MAX
+#define PORT_QUEUES_MAX   16u
+#define PORT_POLL_FDS_MAX (PORT_QUEUES_MAX * STEER_SHARDS_MAX)
 #define PORT_FRAME_SIZE   2048u
 
 struct frame {
@@ -31,7 +34,7 @@ struct port_counters {
     uint64_t no_frame;   // a frame to send was wanted and none was free: tried again later
     uint64_t kicks;      // system calls to make the kernel send
     uint64_t kick_busy;  // … that it could not serve at once
-    uint64_t rx_dropped; // by the kernel, no room in the RX ring (XDP_STATISTICS)
+    uint64_t rx_dropped; // by the kernel: no room in the RX ring (XDP_STATISTICS), or the buffer
     uint64_t rx_ring_full, rx_fill_empty, rx_invalid, tx_invalid; // XDP_STATISTICS
 };
 
@@ -59,25 +62,47 @@ struct port {
     const struct port_operations *operations;
     uint8_t mac[6];
     const char *mode; // in words: what was really bound
+    _Atomic int lost; // errno of why nothing can be sent or received any more; 0: all is well
     struct port_counters counters;
 };
 
 struct port_xdp_options {
     const char *interface;
-    uint32_t queue;
+    const uint32_t *queues;
+    uint32_t queue_count; // 1 to PORT_QUEUES_MAX; all are received from, the first one transmits
     bool zerocopy;        // ask for it; refused by a driver that cannot
+    bool busy_poll;       // receive and flush run the NIC's poll function, else its interrupt does
     uint32_t frame_count; // a power of two
 };
 
 // port_xdp_memory_size: bytes that port_xdp_open takes from its arena.
 size_t port_xdp_memory_size(uint32_t frame_count);
 
-// port_xdp_open: the AF_XDP port: a UMEM from `arena`, and for each of `shard_count` shards a
-// socket on the queue, all sharing the UMEM; the first one also transmits. The program that steers
-// packets to the sockets is the caller's: port_xdp_socket gives each one's descriptor for its map.
-// NULL with `error`.
+// port_xdp_open: the AF_XDP port: a UMEM from `arena`, and on each queue a socket for each of
+// `shard_count` shards, all sharing the UMEM; the very first one also transmits. The program that
+// steers packets to the sockets is the caller's: port_xdp_socket gives the descriptor of `shard`'s
+// on the `queue`th of the options' queues, for its map. NULL with `error`.
 struct port *port_xdp_open(const struct port_xdp_options *options, uint32_t shard_count,
                            struct arena *arena, struct error *error);
-int port_xdp_socket(const struct port *port, uint32_t shard);
+int port_xdp_socket(const struct port *port, uint32_t queue, uint32_t shard);
+
+#define PORT_UDP_DESTINATIONS_MAX (2 * STEER_SHARDS_MAX)
+
+struct port_udp_destination {
+    uint32_t address; // network byte order, as is `port`
+    uint16_t port;
+    uint32_t shard;
+};
+
+struct port_udp_options {
+    const char *interface;
+    const struct port_udp_destination *destinations;
+    uint32_t destination_count; // 1 to PORT_UDP_DESTINATIONS_MAX
+};
+
+// port_udp_open: a port over sockets of the kernel's stack, for hosts without XDP and to compare
+// with: what comes to the destinations is received, and what is sent is routed by the kernel, which
+// finds the Ethernet addresses itself. NULL with `error`.
+struct port *port_udp_open(const struct port_udp_options *options, struct error *error);
 
 #endif

@@ -1,47 +1,63 @@
 // SPDX-License-Identifier: MIT
 //
 // The AF_XDP port, through libxdp's xsk.h. Half of the frames are lent to the kernel for receiving,
-// and FILL and RX have a slot for each of them, so that no packet is dropped for want of a slot
-// before the frames run out: how long a stall of this thread may last without loss is the choice of
-// `frames`. TX bounds what is being sent; COMPLETION equals it, as the kernel reserves its slot
-// before it sends.
+// a part of them to each queue, and FILL and RX have a slot for each, so that no packet is dropped
+// for want of a slot before the frames run out: how long a stall of this thread may last without
+// loss is the choice of `frames`. TX bounds what is being sent; COMPLETION equals it, as the kernel
+// reserves its slot before it sends. One socket transmits: with more of them on a queue the kernel
+// leaves its batched path.
 #include "dataplane/port.h"
 
 #include <errno.h>
-#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 #include <xdp/xsk.h>
 
+#include "dataplane/nic.h"
 #include "numa/invariant.h"
 
-#define TX_SIZE 2048u
-#define BIND_TRIES                                                                                 \
-    200 // of 10 ms: a closed socket frees its queue asynchronously (21 ms seen on veth)
-#define KICKS_A_FLUSH 4 // copy mode sends at most 32 frames a call
+#define TX_SIZE                 2048u
+// Of 10 ms: a closed socket frees its queue asynchronously (21 ms seen on veth).
+#define BIND_TRIES              200
+#define KICKS_A_FLUSH           4 // copy mode sends at most 32 frames a call
 
-#define NO_FRAME      UINT64_MAX
+// Busy polling, as the kernel's documentation of AF_XDP has it: how long the kernel may look, how
+// many packets a look takes, and that interrupts stay off while somebody looks. Debian 12's libc
+// has no names for two of them.
+#define BUSY_POLL_US            20
+#define BUSY_POLL_BUDGET        64
+#define OPTION_PREFER_BUSY_POLL 69
+#define OPTION_BUSY_POLL_BUDGET 70
+
+#define NO_FRAME                UINT64_MAX
+
+// A queue of the interface: its own FILL and COMPLETION rings, and a socket for each shard.
+struct queue {
+    uint32_t number; // the interface's
+    struct xsk_ring_prod fill;
+    struct xsk_ring_cons completion;
+    struct xsk_socket *sockets[STEER_SHARDS_MAX];
+    struct xsk_ring_cons rx[STEER_SHARDS_MAX];
+    uint32_t lent_count; // frames in its FILL ring or being received into
+};
 
 struct port_xdp {
     struct port port;
     uint8_t *umem_area;
     struct xsk_umem *umem;
-    struct xsk_ring_prod fill;
-    struct xsk_ring_cons completion;
-    struct xsk_socket *sockets[STEER_SHARDS_MAX];
-    struct xsk_ring_cons rx[STEER_SHARDS_MAX];
+    struct queue queues[PORT_QUEUES_MAX];
     struct xsk_ring_prod tx;
-    uint32_t socket_count;
-    uint32_t next_socket; // where receive goes on, so that no shard starves another
-    uint32_t fill_size;
+    uint32_t queue_count, shard_count;
+    uint32_t next_socket; // where receive goes on, so that no shard or queue starves another
+    uint32_t lent_max;    // frames a queue
+    bool busy_poll;
     // The ledger: where each frame is. The four add up to frame_count at all times.
     uint32_t frame_count;
     uint32_t free_count;
-    uint32_t kernel_count; // in the FILL ring or being received into
+    uint32_t kernel_count; // lent for receiving, on all queues
     uint32_t held_count;   // received, not yet released; or claimed, not yet sent
     uint32_t tx_count;     // sent, completion not yet seen
     uint64_t *free_frames; // a stack
@@ -66,27 +82,37 @@ static void put_free(struct port_xdp *xdp, uint64_t address)
     xdp->free_frames[xdp->free_count++] = address & ~(uint64_t)(PORT_FRAME_SIZE - 1);
 }
 
-static void refill(struct port_xdp *xdp)
+static void refill_queue(struct port_xdp *xdp, struct queue *queue)
 {
-    uint32_t room = xsk_prod_nb_free(&xdp->fill, PORT_BATCH);
+    uint32_t room = xsk_prod_nb_free(&queue->fill, PORT_BATCH);
+    uint32_t wanted = xdp->lent_max - queue->lent_count;
+    uint32_t count = room < wanted ? room : wanted, index;
     // Half of the frames stay with us, for sending.
     uint32_t spare =
         xdp->free_count > xdp->frame_count / 2 ? xdp->free_count - xdp->frame_count / 2 : 0;
-    uint32_t count = room < spare ? room : spare, index;
-    if (count == 0 || xsk_ring_prod__reserve(&xdp->fill, count, &index) != count)
+    count = count < spare ? count : spare;
+    if (count == 0 || xsk_ring_prod__reserve(&queue->fill, count, &index) != count)
         return;
     for (uint32_t i = 0; i < count; i++)
-        *xsk_ring_prod__fill_addr(&xdp->fill, index + i) = xdp->free_frames[--xdp->free_count];
+        *xsk_ring_prod__fill_addr(&queue->fill, index + i) = xdp->free_frames[--xdp->free_count];
+    queue->lent_count += count;
     xdp->kernel_count += count;
-    xsk_ring_prod__submit(&xdp->fill, count);
+    xsk_ring_prod__submit(&queue->fill, count);
 }
 
-static uint32_t receive_from(struct port_xdp *xdp, uint32_t socket, struct frame *frames,
-                             uint32_t max)
+static void refill(struct port_xdp *xdp)
 {
-    uint32_t index, count = xsk_ring_cons__peek(&xdp->rx[socket], max, &index);
+    for (uint32_t i = 0; i < xdp->queue_count; i++)
+        refill_queue(xdp, &xdp->queues[i]);
+}
+
+static uint32_t receive_from(struct port_xdp *xdp, struct queue *queue, uint32_t shard,
+                             struct frame *frames, uint32_t max)
+{
+    struct xsk_ring_cons *rx = &queue->rx[shard];
+    uint32_t index, count = xsk_ring_cons__peek(rx, max, &index);
     for (uint32_t i = 0; i < count; i++) {
-        const struct xdp_desc *descriptor = xsk_ring_cons__rx_desc(&xdp->rx[socket], index + i);
+        const struct xdp_desc *descriptor = xsk_ring_cons__rx_desc(rx, index + i);
         frames[i] = (struct frame){
             .data = xsk_umem__get_data(xdp->umem_area, descriptor->addr),
             .size = descriptor->len,
@@ -95,8 +121,9 @@ static uint32_t receive_from(struct port_xdp *xdp, uint32_t socket, struct frame
         xdp->port.counters.received_bytes += descriptor->len;
     }
     if (count > 0) {
-        xsk_ring_cons__release(&xdp->rx[socket], count);
-        INVARIANT(xdp->kernel_count >= count);
+        xsk_ring_cons__release(rx, count);
+        INVARIANT(queue->lent_count >= count && xdp->kernel_count >= count);
+        queue->lent_count -= count;
         xdp->kernel_count -= count;
         xdp->held_count += count;
         xdp->port.counters.received_packets += count;
@@ -104,14 +131,40 @@ static uint32_t receive_from(struct port_xdp *xdp, uint32_t socket, struct frame
     return count;
 }
 
+// The kernel's transient refusals. After any other the socket will never work again: its interface
+// is gone.
+static bool transient(int error)
+{
+    return error == EAGAIN || error == EBUSY || error == ENOBUFS || error == ENETDOWN ||
+           error == EINTR;
+}
+
+static void note_failure(struct port_xdp *xdp, int why)
+{
+    if (!transient(why))
+        atomic_store_explicit(&xdp->port.lost, why, memory_order_relaxed);
+}
+
+// Have the kernel receive on a queue: it takes what is in the FILL ring again, and when busy
+// polling it takes packets from the NIC now.
+static void wake_receiver(struct port_xdp *xdp, const struct queue *queue)
+{
+    if (recvfrom(xsk_socket__fd(queue->sockets[0]), NULL, 0, MSG_DONTWAIT, NULL, NULL) < 0)
+        note_failure(xdp, errno);
+}
+
 static uint32_t xdp_receive(struct port *port, uint64_t shards, struct frame *frames, uint32_t max)
 {
     struct port_xdp *xdp = xdp_of(port);
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < xdp->socket_count && count < max; i++) {
-        if (shards >> xdp->next_socket & 1)
-            count += receive_from(xdp, xdp->next_socket, frames + count, max - count);
-        xdp->next_socket = (xdp->next_socket + 1) % xdp->socket_count;
+    uint32_t count = 0, socket_count = xdp->queue_count * xdp->shard_count;
+    for (uint32_t i = 0; xdp->busy_poll && i < xdp->queue_count; i++)
+        wake_receiver(xdp, &xdp->queues[i]);
+    for (uint32_t i = 0; i < socket_count && count < max; i++) {
+        struct queue *queue = &xdp->queues[xdp->next_socket / xdp->shard_count];
+        uint32_t shard = xdp->next_socket % xdp->shard_count;
+        if (shards >> shard & 1)
+            count += receive_from(xdp, queue, shard, frames + count, max - count);
+        xdp->next_socket = (xdp->next_socket + 1) % socket_count;
     }
     return count;
 }
@@ -128,13 +181,14 @@ static void xdp_release(struct port *port, const struct frame *frames, uint32_t 
 
 static void reap(struct port_xdp *xdp)
 {
+    struct xsk_ring_cons *completion = &xdp->queues[0].completion;
     uint32_t index, count;
-    while ((count = xsk_ring_cons__peek(&xdp->completion, PORT_BATCH, &index)) > 0) {
+    while ((count = xsk_ring_cons__peek(completion, PORT_BATCH, &index)) > 0) {
         for (uint32_t i = 0; i < count; i++)
-            put_free(xdp, *xsk_ring_cons__comp_addr(&xdp->completion, index + i));
+            put_free(xdp, *xsk_ring_cons__comp_addr(completion, index + i));
         INVARIANT(xdp->tx_count >= count);
         xdp->tx_count -= count;
-        xsk_ring_cons__release(&xdp->completion, count);
+        xsk_ring_cons__release(completion, count);
     }
 }
 
@@ -169,23 +223,16 @@ static void xdp_send(struct port *port, size_t size)
     port->counters.sent_bytes += size;
 }
 
-// The kernel's transient refusals; anything else means that this socket will never send again.
-static bool transient(int error)
-{
-    return error == EAGAIN || error == EBUSY || error == ENOBUFS || error == ENETDOWN ||
-           error == EINTR;
-}
-
 static void kick(struct port_xdp *xdp)
 {
-    int fd = xsk_socket__fd(xdp->sockets[0]);
+    int fd = xsk_socket__fd(xdp->queues[0].sockets[0]);
     for (int i = 0; i < KICKS_A_FLUSH; i++) {
         xdp->port.counters.kicks++;
         if (sendto(fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0) {
             xdp->unkicked_count = 0;
             return;
         }
-        INVARIANT(transient(errno));
+        note_failure(xdp, errno);
         if (errno != EAGAIN) // EAGAIN: its batch is sent and there is more
             break;
     }
@@ -199,8 +246,9 @@ static void xdp_flush(struct port *port)
         kick(xdp);
     if (xdp->tx_count > 0)
         reap(xdp);
-    if (xsk_ring_prod__needs_wakeup(&xdp->fill))
-        recvfrom(xsk_socket__fd(xdp->sockets[0]), NULL, 0, MSG_DONTWAIT, NULL, NULL);
+    for (uint32_t i = 0; i < xdp->queue_count; i++)
+        if (xsk_ring_prod__needs_wakeup(&xdp->queues[i].fill))
+            wake_receiver(xdp, &xdp->queues[i]);
     refill(xdp);
     check_ledger(xdp);
 }
@@ -208,19 +256,23 @@ static void xdp_flush(struct port *port)
 static int xdp_poll_fds(struct port *port, struct pollfd *fds)
 {
     struct port_xdp *xdp = xdp_of(port);
-    for (uint32_t i = 0; i < xdp->socket_count; i++)
-        fds[i] = (struct pollfd){.fd = xsk_socket__fd(xdp->sockets[i]), .events = POLLIN};
-    return (int)xdp->socket_count;
+    int count = 0;
+    for (uint32_t i = 0; i < xdp->queue_count; i++)
+        for (uint32_t j = 0; j < xdp->shard_count; j++)
+            fds[count++] =
+                (struct pollfd){.fd = xsk_socket__fd(xdp->queues[i].sockets[j]), .events = POLLIN};
+    return count;
 }
 
 static void xdp_read_counters(struct port *port)
 {
     struct port_xdp *xdp = xdp_of(port);
     struct xdp_statistics sum = {0};
-    for (uint32_t i = 0; i < xdp->socket_count; i++) {
+    for (uint32_t i = 0; i < xdp->queue_count * xdp->shard_count; i++) {
         struct xdp_statistics one = {0};
         socklen_t size = sizeof(one);
-        if (getsockopt(xsk_socket__fd(xdp->sockets[i]), SOL_XDP, XDP_STATISTICS, &one, &size))
+        int fd = xsk_socket__fd(xdp->queues[i / xdp->shard_count].sockets[i % xdp->shard_count]);
+        if (getsockopt(fd, SOL_XDP, XDP_STATISTICS, &one, &size))
             continue;
         sum.rx_dropped += one.rx_dropped;
         sum.rx_invalid_descs += one.rx_invalid_descs;
@@ -238,8 +290,9 @@ static void xdp_read_counters(struct port *port)
 static void xdp_close(struct port *port)
 {
     struct port_xdp *xdp = xdp_of(port);
-    for (uint32_t i = xdp->socket_count; i > 0; i--)
-        xsk_socket__delete(xdp->sockets[i - 1]);
+    for (uint32_t i = xdp->queue_count; i-- > 0;)
+        for (uint32_t j = xdp->shard_count; j-- > 0;)
+            xsk_socket__delete(xdp->queues[i].sockets[j]); // NULL is fine
     if (xdp->umem)
         xsk_umem__delete(xdp->umem);
     free(xdp);
@@ -261,29 +314,29 @@ size_t port_xdp_memory_size(uint32_t frame_count)
     return (size_t)frame_count * (PORT_FRAME_SIZE + sizeof(uint64_t)) + 2 * PORT_FRAME_SIZE;
 }
 
-static int bind_socket(struct port_xdp *xdp, const struct port_xdp_options *options, uint32_t shard,
-                       struct error *error)
+static int bind_socket(struct port_xdp *xdp, const struct port_xdp_options *options,
+                       struct queue *queue, uint32_t shard, struct error *error)
 {
     struct xsk_socket_config config = {
-        .rx_size = xdp->fill_size,
+        .rx_size = xdp->lent_max,
         .tx_size = TX_SIZE,
         .libbpf_flags = XSK_LIBBPF_FLAGS__INHIBIT_PROG_LOAD,
         .xdp_flags = 0,
         .bind_flags =
             (uint16_t)(XDP_USE_NEED_WAKEUP | (options->zerocopy ? XDP_ZEROCOPY : XDP_COPY)),
     };
+    bool transmits = queue == &xdp->queues[0] && shard == 0;
     int result = -EBUSY;
     for (int i = 0; i < BIND_TRIES && result == -EBUSY; i++) {
         if (i > 0)
             nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-        result = xsk_socket__create_shared(&xdp->sockets[shard], options->interface, options->queue,
-                                           xdp->umem, &xdp->rx[shard], shard == 0 ? &xdp->tx : NULL,
-                                           &xdp->fill, &xdp->completion, &config);
+        result = xsk_socket__create_shared(
+            &queue->sockets[shard], options->interface, queue->number, xdp->umem, &queue->rx[shard],
+            transmits ? &xdp->tx : NULL, &queue->fill, &queue->completion, &config);
     }
-    if (result == 0) {
-        xdp->socket_count++;
+    if (result == 0)
         return 0;
-    }
+    queue->sockets[shard] = NULL;
     const char *remedy = "see `ethtool -l` for the queues there are";
     if (result == -EBUSY)
         remedy = "another AF_XDP socket holds the queue; stop the program that owns it";
@@ -292,21 +345,23 @@ static int bind_socket(struct port_xdp *xdp, const struct port_xdp_options *opti
     else if (result == -EPERM)
         remedy = "run as root or with CAP_NET_RAW and CAP_NET_ADMIN";
     return error_set(error, "%s queue %u: cannot bind an AF_XDP socket: %s; %s", options->interface,
-                     options->queue, strerror(-result), remedy);
+                     queue->number, strerror(-result), remedy);
 }
 
-static int read_mac(const char *interface, uint8_t mac[6], struct error *error)
+static int start_busy_polling(const struct queue *queue, const char *interface, struct error *error)
 {
-    struct ifreq request = {0};
-    memcpy(request.ifr_name, interface, strnlen(interface, sizeof(request.ifr_name) - 1));
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    int result = fd < 0 ? -1 : ioctl(fd, SIOCGIFHWADDR, &request);
-    if (fd >= 0)
-        close(fd);
-    if (result < 0)
-        return error_set(error, "%s: cannot read its Ethernet address: %s", interface,
-                         strerror(errno));
-    memcpy(mac, request.ifr_hwaddr.sa_data, 6);
+    static const struct {
+        int option, value;
+    } settings[] = {{OPTION_PREFER_BUSY_POLL, 1},
+                    {SO_BUSY_POLL, BUSY_POLL_US},
+                    {OPTION_BUSY_POLL_BUDGET, BUSY_POLL_BUDGET}};
+    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
+        if (setsockopt(xsk_socket__fd(queue->sockets[0]), SOL_SOCKET, settings[i].option,
+                       &settings[i].value, sizeof(settings[i].value)))
+            return error_set(error,
+                             "%s queue %u: cannot poll it busily: %s; set poll = \"interrupt\", "
+                             "or grant CAP_NET_ADMIN",
+                             interface, queue->number, strerror(errno));
     return 0;
 }
 
@@ -315,64 +370,94 @@ static void read_mode(struct port_xdp *xdp)
 {
     struct xdp_options bound = {0};
     socklen_t size = sizeof(bound);
-    int fd = xsk_socket__fd(xdp->sockets[0]);
+    int fd = xsk_socket__fd(xdp->queues[0].sockets[0]);
     if (getsockopt(fd, SOL_XDP, XDP_OPTIONS, &bound, &size))
         xdp->port.mode = "unknown";
     else
         xdp->port.mode = bound.flags & XDP_OPTIONS_ZEROCOPY ? "zerocopy" : "copy";
 }
 
-static int open_sockets(struct port_xdp *xdp, const struct port_xdp_options *options,
-                        uint32_t shard_count, struct error *error)
+// The first queue's rings are the UMEM's own and filled before bind, as some drivers take their
+// buffers then; the others' come with their first socket.
+static int open_queue(struct port_xdp *xdp, const struct port_xdp_options *options,
+                      struct queue *queue, struct error *error)
+{
+    for (uint32_t shard = 0; shard < xdp->shard_count; shard++)
+        if (bind_socket(xdp, options, queue, shard, error))
+            return -1;
+    while (queue->lent_count < xdp->lent_max)
+        refill_queue(xdp, queue);
+    return xdp->busy_poll ? start_busy_polling(queue, options->interface, error) : 0;
+}
+
+static int open_queues(struct port_xdp *xdp, const struct port_xdp_options *options,
+                       struct error *error)
 {
     struct xsk_umem_config config = {
-        .fill_size = xdp->fill_size,
+        .fill_size = xdp->lent_max,
         .comp_size = TX_SIZE,
         .frame_size = PORT_FRAME_SIZE,
         .frame_headroom = 0,
     };
+    struct queue *first = &xdp->queues[0];
     int result =
         xsk_umem__create(&xdp->umem, xdp->umem_area, (uint64_t)xdp->frame_count * PORT_FRAME_SIZE,
-                         &xdp->fill, &xdp->completion, &config);
+                         &first->fill, &first->completion, &config);
     if (result)
         return error_set(error, "%s: cannot register %u frames with AF_XDP: %s%s",
                          options->interface, xdp->frame_count, strerror(-result),
                          result == -EPERM ? "; run as root or with CAP_NET_RAW" : "");
-    refill(xdp); // before bind: some drivers take their buffers then
-    for (uint32_t shard = 0; shard < shard_count; shard++)
-        if (bind_socket(xdp, options, shard, error))
+    while (first->lent_count < xdp->lent_max)
+        refill_queue(xdp, first);
+    for (uint32_t i = 0; i < xdp->queue_count; i++)
+        if (open_queue(xdp, options, &xdp->queues[i], error))
             return -1;
     read_mode(xdp);
-    return read_mac(options->interface, xdp->port.mac, error);
+    return nic_mac(options->interface, xdp->port.mac, error);
+}
+
+// A power of two, as rings are: that much for each queue is no more than half of the frames.
+static uint32_t lent_to_each(uint32_t frame_count, uint32_t queue_count)
+{
+    uint32_t each = frame_count / 2;
+    while (each * queue_count > frame_count / 2)
+        each /= 2;
+    return each;
 }
 
 struct port *port_xdp_open(const struct port_xdp_options *options, uint32_t shard_count,
                            struct arena *arena, struct error *error)
 {
     INVARIANT(shard_count >= 1 && shard_count <= STEER_SHARDS_MAX);
+    INVARIANT(options->queue_count >= 1 && options->queue_count <= PORT_QUEUES_MAX);
     struct port_xdp *xdp = calloc(1, sizeof(*xdp));
     if (!xdp) {
         error_set(error, "%s: no memory", options->interface);
         return NULL;
     }
     xdp->port.operations = &operations;
+    xdp->queue_count = options->queue_count;
+    xdp->shard_count = shard_count;
+    for (uint32_t i = 0; i < options->queue_count; i++)
+        xdp->queues[i].number = options->queues[i];
+    xdp->busy_poll = options->busy_poll;
     xdp->frame_count = options->frame_count;
     xdp->claimed = NO_FRAME;
-    xdp->fill_size = options->frame_count / 2;
+    xdp->lent_max = lent_to_each(options->frame_count, options->queue_count);
     xdp->umem_area = arena_take(arena, (size_t)xdp->frame_count * PORT_FRAME_SIZE, 4096);
     xdp->free_frames = arena_take(arena, xdp->frame_count * sizeof(uint64_t), 64);
     for (uint32_t i = 0; i < xdp->frame_count; i++)
         put_free(xdp, (uint64_t)(xdp->frame_count - 1 - i) * PORT_FRAME_SIZE);
-    if (open_sockets(xdp, options, shard_count, error)) {
+    if (open_queues(xdp, options, error)) {
         xdp_close(&xdp->port);
         return NULL;
     }
     return &xdp->port;
 }
 
-int port_xdp_socket(const struct port *port, uint32_t shard)
+int port_xdp_socket(const struct port *port, uint32_t queue, uint32_t shard)
 {
     const struct port_xdp *xdp = (const struct port_xdp *)port;
-    INVARIANT(shard < xdp->socket_count);
-    return xsk_socket__fd(xdp->sockets[shard]);
+    INVARIANT(queue < xdp->queue_count && shard < xdp->shard_count);
+    return xsk_socket__fd(xdp->queues[queue].sockets[shard]);
 }

@@ -150,7 +150,9 @@ static int send_recording(const struct recording *recording,
 {
     struct arena memory;
     struct tsc_clock clock;
-    struct port_xdp_options port_options = {.interface = options->interface, .frame_count = FRAMES};
+    const uint32_t queue = 0;
+    struct port_xdp_options port_options = {
+        .interface = options->interface, .queues = &queue, .queue_count = 1, .frame_count = FRAMES};
     if (arena_open(&memory, "packet frames", port_xdp_memory_size(FRAMES), ARENA_ANY_NODE, false,
                    error))
         return -1;

@@ -69,14 +69,24 @@ static json_t *report_packets(const struct port_counters *counters)
         "rx_invalid", number(counters->rx_invalid), "tx_invalid", number(counters->tx_invalid));
 }
 
+json_t *report_queues(const struct config_port *place)
+{
+    json_t *queues = json_array();
+    for (uint32_t i = 0; i < place->queue_count; i++)
+        json_array_append_new(queues, json_integer(place->queues[i]));
+    return queues;
+}
+
+// Ports that share an interface all tell of its one program.
 static json_t *report_port(const struct house_port *house)
 {
     static const char *const verdicts[] = STEER_VERDICT_NAMES;
     uint64_t steered[STEER_VERDICT_COUNT] = {0};
     struct error ignored;
-    steer_counters(house->steer, steered, &ignored);
-    return json_pack("{s:s, s:i, s:s, s:o, s:o, s:o}", "interface", house->place->interface,
-                     "queue", (int)house->place->queue, "mode", house->port->mode, "xdp",
+    if (house->interface)
+        steer_counters(house->interface->steer, steered, &ignored);
+    return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o}", "interface", house->place->interface,
+                     "queues", report_queues(house->place), "mode", house->port->mode, "xdp",
                      named(verdicts, steered, STEER_VERDICT_COUNT), "packets",
                      report_packets(&house->snapshot.packets), "parsed",
                      named(verdicts, house->snapshot.verdicts, STEER_VERDICT_COUNT));

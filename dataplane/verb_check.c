@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "dataplane/gateway.h"
+#include "dataplane/nic.h"
 #include "dataplane/plan.h"
 #include "dataplane/report.h"
 #include "numa/arena.h"
@@ -81,31 +82,31 @@ static void check_capabilities(struct findings *findings)
                 needed[i].name, needed[i].name);
 }
 
-static const char *driver_of(const char *interface, char target[PATH_MAX])
+static const char *mode_wanted(const struct config_port *port)
 {
-    char path[PATH_MAX];
-    snprintf(path, sizeof(path), "/sys/class/net/%s/device/driver", interface);
-    ssize_t size = readlink(path, target, PATH_MAX - 1);
-    if (size < 0)
-        return "none (virtual)";
-    target[size] = 0;
-    const char *slash = strrchr(target, '/');
-    return slash ? slash + 1 : target;
+    if (port->type == CONFIG_PORT_UDP)
+        return "sockets";
+    bool zerocopy = port->mode == CONFIG_MODE_ZEROCOPY ||
+                    (port->mode == CONFIG_MODE_AUTO && nic_zerocopy_here(port->interface));
+    return zerocopy ? "zerocopy" : "copy";
 }
 
 static json_t *check_port(const struct config_port *port, struct findings *findings)
 {
-    char target[PATH_MAX], directory[PATH_MAX];
+    char driver[32], directory[PATH_MAX];
     const char *name = port->interface;
     if (if_nametoindex(name) == 0) {
         add(findings->errors, "there is no interface %s; `ip link` lists what there is", name);
         return json_pack("{s:s, s:b}", "interface", name, "exists", 0);
     }
-    snprintf(directory, sizeof(directory), "/sys/class/net/%s/queues/rx-%u", name, port->queue);
-    if (access(directory, F_OK))
-        add(findings->errors,
-            "%s has no RX queue %u; `ethtool -l %s` shows them, `ethtool -L` makes more", name,
-            port->queue, name);
+    for (uint32_t i = 0; i < port->queue_count; i++) {
+        snprintf(directory, sizeof(directory), "/sys/class/net/%s/queues/rx-%u", name,
+                 port->queues[i]);
+        if (access(directory, F_OK))
+            add(findings->errors,
+                "%s has no RX queue %u; `ethtool -l %s` shows them, `ethtool -L` makes more", name,
+                port->queues[i], name);
+    }
     long long mtu = read_number("/sys/class/net/%s/mtu", name);
     if (mtu > MTU_MAX)
         add(findings->warnings,
@@ -118,10 +119,15 @@ static json_t *check_port(const struct config_port *port, struct findings *findi
     if (port->spin && port->core == THREAD_ANY_CORE)
         add(findings->warnings, "port on %s spins without a core of its own: set core", name);
     long long node = read_number("/sys/class/net/%s/device/numa_node", name);
-    return json_pack("{s:s, s:i, s:s, s:I, s:b, s:I, s:s}", "interface", name, "queue",
-                     (int)port->queue, "driver", driver_of(name, target), "mtu", (json_int_t)mtu,
-                     "link", carrier == 1, "numa_node", (json_int_t)node, "mode_asked",
-                     port->zerocopy ? "zerocopy" : "copy");
+    nic_driver(name, driver);
+    if (port->mode == CONFIG_MODE_ZEROCOPY && !nic_zerocopy_here(name))
+        add(findings->warnings,
+            "%s: zero-copy is not known to work with its driver (%s) on this kernel: mode = "
+            "\"auto\" would copy",
+            name, driver);
+    return json_pack("{s:s, s:o, s:s, s:I, s:b, s:I, s:s}", "interface", name, "queues",
+                     report_queues(port), "driver", driver, "mtu", (json_int_t)mtu, "link",
+                     carrier == 1, "numa_node", (json_int_t)node, "mode_wanted", mode_wanted(port));
 }
 
 static void check_cores(const struct config *config, struct findings *findings)

@@ -40,9 +40,9 @@ static json_t *ready_message(struct gateway *gateway, uint64_t started_ns)
                                         "udp_port", (json_int_t)lane->place->udp_port));
     }
     for (uint32_t i = 0; i < gateway->config->port_count; i++)
-        json_array_append_new(ports, json_pack("{s:s, s:i, s:s}", "interface",
-                                               gateway->ports[i].place->interface, "queue",
-                                               (int)gateway->ports[i].place->queue, "mode",
+        json_array_append_new(ports, json_pack("{s:s, s:o, s:s}", "interface",
+                                               gateway->ports[i].place->interface, "queues",
+                                               report_queues(gateway->ports[i].place), "mode",
                                                gateway->ports[i].port->mode));
     return json_pack("{s:s, s:f, s:o, s:o}", "event", "ready", "seconds",
                      (double)(clock_ns(&gateway->clock) - started_ns) * 1e-9, "ports", ports,
@@ -73,16 +73,20 @@ static json_t *stopped_message(struct gateway *gateway)
     return message;
 }
 
-// Runs until a signal says stop. The signals are blocked in every thread.
+// Runs until a signal says stop, or an interface is gone. The signals are blocked in every thread.
 static int serve(struct gateway *gateway, const sigset_t *signals, bool json)
 {
-    for (;;) {
-        int signal_number = sigwaitinfo(signals, NULL);
-        if (signal_number == SIGUSR1)
+    const struct timespec second = {.tv_sec = 1};
+    bool all_there = true;
+    while (all_there) {
+        int signal_number = sigtimedwait(signals, NULL, &second);
+        if (signal_number < 0)
+            all_there = gateway_watch(gateway);
+        else if (signal_number == SIGUSR1)
             say(counters_message(gateway, "counters"), json, "counters");
         else if (signal_number == SIGUSR2)
             gateway_close_day(gateway);
-        else if (signal_number > 0)
+        else
             break;
     }
     struct error error;
@@ -90,7 +94,7 @@ static int serve(struct gateway *gateway, const sigset_t *signals, bool json)
     if (result)
         fprintf(stderr, "sluice: %s\n", error.text);
     say(stopped_message(gateway), json, "stopped");
-    return result ? 1 : 0;
+    return result || !all_there ? 1 : 0;
 }
 
 static int run(const char *path, bool json)

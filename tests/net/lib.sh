@@ -4,7 +4,7 @@ set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 sluice=$root/${B:-build}/sluice
-export LAB=sluice-test
+export LAB=${LAB:-sluice-test}
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/sluice-test.XXXXXX")
 gateway_pid=
 failures=0

@@ -24,8 +24,8 @@ run="$in_gw $sluice run --config"
 
 refused "a missing configuration" 'nothing.conf: cannot read' $run "$work/nothing.conf"
 refused "a syntax error, with its line" 'edited.conf:[0-9]+: syntax error' $run "$(edited 's/name = /name == /')"
-refused "an unknown key, with its line and the known ones" 'edited.conf:5: unknown key "queues"; known here: interface, queue' \
-    $run "$(edited 's/queue = 0/queue = 0; queues = 1/')"
+refused "an unknown key, with its line and the known ones" 'edited.conf:5: unknown key "queue"; known here: type, interface, queues' \
+    $run "$(edited 's/queues = \[ 0 \]/queue = 0/')"
 refused "a missing interface" 'no interface "nope0"' $run "$(edited 's/"sl-gw"/"nope0"/')"
 refused "a UDP port used twice" '"request_port" and "udp_port" are both 26400' \
     $run "$(edited 's/request_port = 26401/request_port = 26400/')"
@@ -36,7 +36,7 @@ refused "a number that is not a power of two" '"history" is 1000001; it must be 
 refused "a symbol listed twice" 'symbol "ACME    " is listed twice' $run "$(edited 's/"AMZN"/"ACME"/')"
 refused "a user there twice" 'user "LOAD0 " is there twice' $run "$(edited 's/"LOAD1"/"load0"/')"
 refused "a feed group that is not multicast" 'not a multicast address' $run "$(edited 's/239.77.0.1/10.77.0.9/')"
-refused "a queue that the interface has not" 'queue 5' $run "$(edited 's/queue = 0/queue = 5/')"
+refused "a queue that the interface has not" 'queue 5' $run "$(edited 's/queues = \[ 0 \]/queues = [ 5 ]/')"
 refused "zero-copy where the driver has none" 'no zero-copy; set mode = "copy"' $run "$(edited 's/"copy"/"zerocopy"/')"
 refused "an unknown verb" 'no verb "fly"' "$sluice" fly
 chmod 755 "$work"; chmod 644 "$work/lab.conf"
