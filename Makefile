@@ -86,6 +86,12 @@ $(B)/tests/bench/%: $(B)/tests/bench/%.o $(shared)
 $(B)/tests/sim/sim: $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/*.c)) $(shared)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
+# The rings that ours is measured against, where they are installed.
+ifeq ($(shell pkg-config --exists ck libdpdk && echo yes),yes)
+$(B)/tests/bench/bench_ring.o: private CFLAGS += -DPEER_RINGS $(shell pkg-config --cflags libdpdk)
+$(B)/tests/bench/bench_ring: LDLIBS += -lrte_ring
+endif
+
 # The peer that the book is measured against is C++.
 $(B)/%.o: %.cc Makefile
 	$(Q)mkdir -p $(@D)

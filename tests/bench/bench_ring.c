@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
-// bench_ring: what a 64-byte message costs from one pinned thread to another: one by one, in
-// batches of 32, and as a round trip over two rings. Takes about two seconds. Cores 0 and 1; with a
-// single core the threads share it, and the numbers are the scheduler's.
+// bench_ring: what a 64-byte message costs from one pinned thread to another, one by one and in
+// batches of 32, in this house's ring and, where they are installed, in Concurrency Kit's ck_ring
+// and DPDK's rte_ring, in the same run, alternating, medians of five rounds; and a round trip over
+// two of this house's rings against the machine's floor, two words bounced between two caches.
+// Takes about a quarter of a minute. Cores 0 and 1; with a single core the threads share it, and
+// the numbers are the scheduler's.
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,17 +17,36 @@
 #include "numa/ring.h"
 #include "numa/thread.h"
 
+#ifdef PEER_RINGS
+#include <ck_ring.h>
+#include <rte_ring.h>
+#include <rte_ring_elem.h>
+#endif
+
 #define CAPACITY         4096u
-#define DURATION_NS      500000000ull
+#define BATCH_MAX        32u
+#define DURATION_NS      300000000ull
+#define ROUNDS           5u
 #define CHECK_MESSAGES   4096u // between looks at the clock
 #define SPINS_BEFORE_CPU 4096u // then let others have the core
 
 static struct tsc_clock house_clock;
 static bool cores_shared;
 
+struct message {
+    uint64_t words[8];
+};
+
+// One kind of ring: both calls move up to `count` messages and say how many.
+struct kind {
+    const char *name;
+    uint32_t (*put)(void *ring, const struct message *messages, uint32_t count);
+    uint32_t (*take)(void *ring, struct message *messages, uint32_t count);
+    void *ring;
+};
+
 struct lane {
-    struct ring *there;
-    struct ring *back;
+    const struct kind *there, *back;
     uint32_t batch;
     uint64_t checksum;
 };
@@ -38,112 +60,243 @@ static void pause_spinning(uint32_t *spins)
         sched_yield();
 }
 
-static void send(struct ring *ring, uint32_t count, uint64_t number)
+static uint32_t house_put(void *ring, const struct message *messages, uint32_t count)
 {
-    uint32_t spins = 0;
-    while (ring_writable(ring, count) < count)
-        pause_spinning(&spins);
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t message[8] = {number + i, 1, 2, 3, 4, 5, 6, 7};
-        memcpy(ring_write_slot(ring, i), message, sizeof(message));
-    }
+    if (ring_writable(ring, count) < count)
+        return 0;
+    for (uint32_t i = 0; i < count; i++)
+        memcpy(ring_write_slot(ring, i), &messages[i], sizeof(messages[i]));
     ring_commit(ring, count);
+    return count;
+}
+
+static uint32_t house_take(void *ring, struct message *messages, uint32_t count)
+{
+    uint32_t ready = ring_readable(ring, count);
+    count = ready < count ? ready : count;
+    for (uint32_t i = 0; i < count; i++)
+        memcpy(&messages[i], ring_read_slot(ring, i), sizeof(messages[i]));
+    ring_release(ring, count);
+    return count;
+}
+
+#ifdef PEER_RINGS
+CK_RING_PROTOTYPE(message, message)
+
+struct ck {
+    struct ck_ring ring;
+    struct message slots[CAPACITY];
+};
+
+// It has no batches.
+static uint32_t ck_put(void *ring, const struct message *messages, uint32_t count)
+{
+    struct ck *ck = ring;
+    uint32_t done = 0;
+    while (done < count && ck_ring_enqueue_spsc_message(
+                               &ck->ring, ck->slots, (struct message *)(uintptr_t)&messages[done]))
+        done++;
+    return done;
+}
+
+static uint32_t ck_take(void *ring, struct message *messages, uint32_t count)
+{
+    struct ck *ck = ring;
+    uint32_t done = 0;
+    while (done < count && ck_ring_dequeue_spsc_message(&ck->ring, ck->slots, &messages[done]))
+        done++;
+    return done;
+}
+
+static uint32_t rte_put(void *ring, const struct message *messages, uint32_t count)
+{
+    return rte_ring_sp_enqueue_bulk_elem(ring, messages, sizeof(*messages), count, NULL);
+}
+
+static uint32_t rte_take(void *ring, struct message *messages, uint32_t count)
+{
+    return rte_ring_sc_dequeue_burst_elem(ring, messages, sizeof(*messages), count, NULL);
+}
+#endif
+
+static void send(const struct kind *kind, uint32_t count, uint64_t number)
+{
+    struct message messages[BATCH_MAX];
+    uint32_t spins = 0;
+    for (uint32_t i = 0; i < count; i++)
+        messages[i] = (struct message){{number + i, 1, 2, 3, 4, 5, 6, 7}};
+    for (uint32_t done = 0; (done += kind->put(kind->ring, messages + done, count - done)) < count;)
+        pause_spinning(&spins);
 }
 
 static void *receive_all(void *argument)
 {
     struct lane *lane = argument;
+    const struct kind *kind = lane->there;
+    struct message messages[BATCH_MAX];
     uint32_t spins = 0;
     for (uint64_t number = 0; number != UINT64_MAX;) {
-        uint32_t ready = ring_readable(lane->there, lane->batch);
-        if (ready == 0)
+        uint32_t count = kind->take(kind->ring, messages, lane->batch);
+        if (count == 0)
             pause_spinning(&spins);
-        uint32_t count = ready < lane->batch ? ready : lane->batch;
         for (uint32_t i = 0; i < count; i++) {
-            const uint64_t *message = ring_read_slot(lane->there, i);
-            number = message[0];
-            lane->checksum += message[0] ^ message[7];
+            number = messages[i].words[0];
+            lane->checksum += messages[i].words[0] ^ messages[i].words[7];
         }
-        ring_release(lane->there, count);
     }
     return NULL;
+}
+
+static uint64_t receive_one(const struct kind *kind)
+{
+    struct message message;
+    uint32_t spins = 0;
+    while (kind->take(kind->ring, &message, 1) == 0)
+        pause_spinning(&spins);
+    return message.words[0];
 }
 
 static void *send_back(void *argument)
 {
     struct lane *lane = argument;
-    uint32_t spins = 0;
-    for (uint64_t number = 0; number != UINT64_MAX;) {
-        while (ring_readable(lane->there, 1) == 0)
-            pause_spinning(&spins);
-        memcpy(&number, ring_read_slot(lane->there, 0), sizeof(number));
-        ring_release(lane->there, 1);
-        send(lane->back, 1, number);
-    }
+    for (uint64_t number = 0; number != UINT64_MAX;)
+        send(lane->back, 1, number = receive_one(lane->there));
     return NULL;
 }
 
-static pthread_t start(const char *name, int core, void *(*main)(void *), struct lane *lane)
+static pthread_t start(const char *name, int core, void *(*main)(void *), void *argument)
 {
     pthread_t thread;
     struct error error;
-    if (thread_start(&thread, name, cores_shared ? THREAD_ANY_CORE : core, main, lane, &error) !=
-        0) {
+    if (thread_start(&thread, name, cores_shared ? THREAD_ANY_CORE : core, main, argument,
+                     &error) != 0) {
         fprintf(stderr, "bench_ring: %s\n", error.text);
         exit(1);
     }
     return thread;
 }
 
-static void measure_stream(struct lane *lane, uint32_t batch)
+static double measure_stream(const struct kind *kind, uint32_t batch)
 {
-    lane->batch = batch;
-    pthread_t receiver = start("receiver", 1, receive_all, lane);
+    struct lane lane = {.there = kind, .batch = batch};
+    pthread_t receiver = start("receiver", 1, receive_all, &lane);
     uint64_t sent = 0;
     uint64_t start_ns = clock_ns(&house_clock);
     do {
         for (uint32_t i = 0; i < CHECK_MESSAGES; i += batch, sent += batch)
-            send(lane->there, batch, sent);
+            send(kind, batch, sent);
     } while (clock_ns(&house_clock) - start_ns < DURATION_NS);
-    send(lane->there, 1, UINT64_MAX);
+    send(kind, 1, UINT64_MAX);
     pthread_join(receiver, NULL);
-    double elapsed_ns = (double)(clock_ns(&house_clock) - start_ns);
-    printf("ring: batches of %-2u  %8.2f ns/message\n", batch, elapsed_ns / (double)sent);
+    return (double)(clock_ns(&house_clock) - start_ns) / (double)sent;
 }
 
-static void measure_round_trip(struct lane *lane)
+static int by_value(const void *left, const void *right)
+{
+    double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+static void measure_streams(const struct kind *kinds, uint32_t count, uint32_t batch)
+{
+    double times[4][ROUNDS];
+    for (uint32_t round = 0; round < ROUNDS; round++)
+        for (uint32_t i = 0; i < count; i++)
+            times[i][round] = measure_stream(&kinds[i], batch);
+    for (uint32_t i = 0; i < count; i++) {
+        qsort(times[i], ROUNDS, sizeof(times[i][0]), by_value);
+        printf("%-8s batches of %-2u  %8.2f ns/message (%.2f to %.2f)\n", kinds[i].name, batch,
+               times[i][ROUNDS / 2], times[i][0], times[i][ROUNDS - 1]);
+    }
+}
+
+static void print_round_trips(const char *name, const struct histogram *round_trips)
+{
+    printf("%-8s round trip     %8.2f ns mean, %llu p50, %llu p99\n", name,
+           histogram_mean(round_trips), (unsigned long long)histogram_percentile(round_trips, 50),
+           (unsigned long long)histogram_percentile(round_trips, 99));
+}
+
+static void measure_round_trip(const struct kind *there, const struct kind *back)
 {
     static struct histogram round_trips;
-    uint32_t spins = 0;
+    struct lane lane = {.there = there, .back = back};
     histogram_reset(&round_trips);
-    pthread_t echo = start("echo", 1, send_back, lane);
+    pthread_t echo = start("echo", 1, send_back, &lane);
     uint64_t start_ns = clock_ns(&house_clock);
     uint64_t before_ns = start_ns;
     for (uint64_t number = 0; number != UINT64_MAX;) {
-        send(lane->there, 1, before_ns - start_ns < DURATION_NS ? number + 1 : UINT64_MAX);
-        while (ring_readable(lane->back, 1) == 0)
-            pause_spinning(&spins);
-        memcpy(&number, ring_read_slot(lane->back, 0), sizeof(number));
-        ring_release(lane->back, 1);
+        send(there, 1, before_ns - start_ns < DURATION_NS ? number + 1 : UINT64_MAX);
+        number = receive_one(back);
         uint64_t now_ns = clock_ns(&house_clock);
         histogram_record(&round_trips, now_ns - before_ns);
         before_ns = now_ns;
     }
     pthread_join(echo, NULL);
-    printf("ring: round trip     %8.2f ns mean, %llu p50, %llu p99, %llu p99.9, %llu max\n",
-           histogram_mean(&round_trips),
-           (unsigned long long)histogram_percentile(&round_trips, 50.0),
-           (unsigned long long)histogram_percentile(&round_trips, 99.0),
-           (unsigned long long)histogram_percentile(&round_trips, 99.9),
-           (unsigned long long)round_trips.max);
+    print_round_trips(there->name, &round_trips);
+}
+
+// The least that two cores need to hear of each other: a word each, on a line each.
+static struct {
+    alignas(128) _Atomic uint64_t there;
+    alignas(128) _Atomic uint64_t back;
+} floor_words;
+
+static void *bounce_word(void *argument)
+{
+    (void)argument;
+    uint32_t spins = 0;
+    for (uint64_t number = 0, seen; number != UINT64_MAX; number = seen) {
+        while ((seen = atomic_load_explicit(&floor_words.there, memory_order_acquire)) == number)
+            pause_spinning(&spins);
+        atomic_store_explicit(&floor_words.back, seen, memory_order_release);
+    }
+    return NULL;
+}
+
+static void measure_floor(void)
+{
+    static struct histogram round_trips;
+    uint32_t spins = 0;
+    histogram_reset(&round_trips);
+    pthread_t echo = start("echo", 1, bounce_word, NULL);
+    uint64_t start_ns = clock_ns(&house_clock);
+    uint64_t before_ns = start_ns;
+    for (uint64_t number = 1; number != 0;) {
+        number = before_ns - start_ns < DURATION_NS ? number : UINT64_MAX;
+        atomic_store_explicit(&floor_words.there, number, memory_order_release);
+        while (atomic_load_explicit(&floor_words.back, memory_order_acquire) != number)
+            pause_spinning(&spins);
+        uint64_t now_ns = clock_ns(&house_clock);
+        histogram_record(&round_trips, now_ns - before_ns);
+        before_ns = now_ns;
+        number++; // UINT64_MAX was the last
+    }
+    pthread_join(echo, NULL);
+    print_round_trips("floor", &round_trips);
 }
 
 static void *measure_all(void *argument)
 {
-    struct lane *lane = argument;
-    measure_stream(lane, 1);
-    measure_stream(lane, 32);
-    measure_round_trip(lane);
+    struct kind *kinds = argument;
+    uint32_t count = 1;
+#ifdef PEER_RINGS
+    static struct ck ck;
+    ck_ring_init(&ck.ring, CAPACITY);
+    void *memory = aligned_alloc(128, (size_t)rte_ring_get_memsize_elem(64, CAPACITY));
+    if (!memory || rte_ring_init(memory, "bench", CAPACITY, RING_F_SP_ENQ | RING_F_SC_DEQ))
+        exit(1);
+    kinds[count++] = (struct kind){"ck_ring", ck_put, ck_take, &ck};
+    kinds[count++] = (struct kind){"rte_ring", rte_put, rte_take, memory};
+#else
+    printf("ck_ring and rte_ring are not here: apt-get install libck-dev libdpdk-dev\n");
+#endif
+    measure_streams(kinds, count, 1);
+    measure_streams(kinds, count, BATCH_MAX);
+    struct kind back = kinds[0];
+    back.ring = ring_init((char *)kinds[0].ring + ring_memory_size(CAPACITY), CAPACITY);
+    measure_round_trip(&kinds[0], &back);
+    measure_floor();
     return NULL;
 }
 
@@ -158,9 +311,9 @@ int main(void)
         fprintf(stderr, "bench_ring: %s\n", error.text);
         return 1;
     }
-    struct lane lane = {.there = ring_init(arena_take(&arena, size, 128), CAPACITY),
-                        .back = ring_init(arena_take(&arena, size, 128), CAPACITY)};
-    pthread_join(start("sender", 0, measure_all, &lane), NULL);
+    void *memory = arena_take(&arena, 2 * size, 128);
+    struct kind kinds[4] = {{"ring", house_put, house_take, ring_init(memory, CAPACITY)}};
+    pthread_join(start("sender", 0, measure_all, kinds), NULL);
     arena_close(&arena);
     return 0;
 }
