@@ -46,9 +46,7 @@ static void take_packet(struct house_port *house, const struct frame *frame, uin
     if (verdict != STEER_REDIRECT)
         return;
     struct lane *lane = house->lanes[index];
-    if (packet.destination.port != htons(lane->place->udp_port))
-        feed_request(&lane->feed, &packet);
-    else if (entry_receive(&lane->entry, &packet, now_ns, time_ns) > 0 && lane->shard_bell)
+    if (lane_receive(lane, &packet, now_ns, time_ns) > 0 && lane->shard_bell)
         bell_ring(lane->shard_bell);
 }
 
@@ -233,22 +231,6 @@ static void plan_loops(struct gateway *gateway)
     }
 }
 
-static void place_lane(struct house_port *house, struct lane *lane)
-{
-    struct endpoint local = {.address = house->place->address, .vlan = PACKET_NO_VLAN};
-    memcpy(local.mac, house->port->mac, sizeof(local.mac));
-    lane->entry.port = lane->feed.port = house->port;
-    lane->entry.source = lane->feed.source = lane->feed.request_source = local;
-    lane->entry.source.port = htons(lane->place->udp_port);
-    lane->feed.source.port = htons(lane->place->feed_port);
-    lane->feed.request_source.port = htons(lane->place->request_port);
-    lane->feed.group = (struct endpoint){.address = lane->place->feed_group,
-                                         .port = htons(lane->place->feed_port),
-                                         .vlan = PACKET_NO_VLAN};
-    packet_multicast_mac(lane->place->feed_group, lane->feed.group.mac);
-    house->lanes[house->lane_count++] = lane;
-}
-
 static struct house_interface *interface_of(struct gateway *gateway, const char *name)
 {
     for (uint32_t i = 0; i < gateway->interface_count; i++)
@@ -412,13 +394,8 @@ static int open_all(struct gateway *gateway, struct error *error)
     clock_calibrate(&gateway->clock, 50);
     if (open_ports(gateway, error) || open_lanes(gateway, error))
         return -1;
-    for (uint32_t i = 0; i < config->port_count; i++) {
-        struct house_port *house = &gateway->ports[i];
-        uint32_t count = house->lane_count;
-        house->lane_count = 0;
-        for (uint32_t j = 0; j < count; j++)
-            place_lane(house, house->lanes[j]);
-    }
+    for (uint32_t i = 0; i < config->shard_count; i++)
+        lane_place(&gateway->lanes[i], gateway->ports[config->shards[i].port].port);
     for (uint32_t i = 0; i < config->shard_count; i++)
         if (lane_prime(&gateway->lanes[i], clock_wall_ns(&gateway->clock), error))
             return -1;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "dataplane/lane.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,6 +126,31 @@ int lane_open_offline(struct lane *lane, uint32_t index, const struct config *co
     if (bell_open(&lane->journal_bell, error) || lay_out(lane, error))
         return -1;
     open_gate(lane, &lane->last_progress);
+    return 0;
+}
+
+void lane_place(struct lane *lane, struct port *port)
+{
+    const struct config_shard *place = lane->place;
+    struct endpoint local = {.address = lane->config->ports[place->port].address,
+                             .vlan = PACKET_NO_VLAN};
+    memcpy(local.mac, port->mac, sizeof(local.mac));
+    lane->entry.port = lane->feed.port = port;
+    lane->entry.source = lane->feed.source = lane->feed.request_source = local;
+    lane->entry.source.port = htons(place->udp_port);
+    lane->feed.source.port = htons(place->feed_port);
+    lane->feed.request_source.port = htons(place->request_port);
+    lane->feed.group = (struct endpoint){
+        .address = place->feed_group, .port = htons(place->feed_port), .vlan = PACKET_NO_VLAN};
+    packet_multicast_mac(place->feed_group, lane->feed.group.mac);
+}
+
+uint32_t lane_receive(struct lane *lane, const struct packet *packet, uint64_t now_ns,
+                      uint64_t time_ns)
+{
+    if (packet->destination.port == lane->entry.source.port)
+        return entry_receive(&lane->entry, packet, now_ns, time_ns);
+    feed_request(&lane->feed, packet);
     return 0;
 }
 

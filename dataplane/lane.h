@@ -88,8 +88,7 @@ size_t lane_memory_size(const struct config *config, uint32_t index);
 struct disk *lane_disk(const struct config *config, uint32_t index, struct error *error);
 
 // lane_open: memory, and the journal on `disk` (the caller's) recovered and replayed into book and
-// streams. The port's part (entry.port, entry.source and the feed's endpoints) is the caller's to
-// fill in afterwards. 0, or -1 with `error`; lane_close is due either way.
+// streams. lane_place is due next. 0, or -1 with `error`; lane_close is due either way.
 int lane_open(struct lane *lane, uint32_t index, const struct config *config, struct disk *disk,
               struct error *error);
 
@@ -97,6 +96,15 @@ int lane_open(struct lane *lane, uint32_t index, const struct config *config, st
 // captures.
 int lane_open_offline(struct lane *lane, uint32_t index, const struct config *config,
                       struct error *error);
+
+// lane_place: let it send through `port`, as the configuration has its addresses.
+void lane_place(struct lane *lane, struct port *port);
+
+// lane_receive: a packet that is the lane's, for order entry or for the feed's requests. `now_ns`
+// is a monotonic clock, `time_ns` since 1970. How many commands were put into the ring. Port's
+// thread.
+uint32_t lane_receive(struct lane *lane, const struct packet *packet, uint64_t now_ns,
+                      uint64_t time_ns);
 
 // lane_prime: journal what the configuration has and the book has not: the day, instruments,
 // sessions, the start of trading, all as of `time_ns` (since 1970). In the calling thread, before

@@ -25,7 +25,8 @@
 struct frame {
     const uint8_t *data;
     uint32_t size;
-    uint64_t handle; // the port's
+    uint64_t handle;  // the port's
+    uint64_t time_ns; // when it was received, since 1970; 0: the port does not know
 };
 
 struct port_counters {
@@ -104,5 +105,12 @@ struct port_udp_options {
 // with: what comes to the destinations is received, and what is sent is routed by the kernel, which
 // finds the Ethernet addresses itself. NULL with `error`.
 struct port *port_udp_open(const struct port_udp_options *options, struct error *error);
+
+// port_tape_open: a port over files: receives the packets of the recording `input` one by one, and
+// writes what is sent to the nanosecond pcap `output` (NULL: nowhere), with the time of the packet
+// received last. NULL with `error`. port_tape_finish, before close: 0, or -1 with `error` when the
+// input was damaged, or not all of the output could be written.
+struct port *port_tape_open(const char *input, const char *output, struct error *error);
+int port_tape_finish(struct port *port, struct error *error);
 
 #endif

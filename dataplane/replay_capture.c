@@ -1,45 +1,22 @@
 // SPDX-License-Identifier: MIT
 //
 // A capture of order packets through the whole of a lane but the disk, in one thread, on the
-// packets' own clock. The lane's port takes what would be sent and drops it.
+// packets' own clock.
 #include "dataplane/replay.h"
 
 #include <arpa/inet.h>
-#include <pcap/pcap.h>
 #include <stdlib.h>
 
 #include "dataplane/lane.h"
 
 #define SECOND_NS 1000000000ull
 
-static uint8_t unsent[PACKET_SIZE_MAX];
-
-static uint8_t *drop_claim(struct port *port)
-{
-    (void)port;
-    return unsent;
-}
-
-static void drop_send(struct port *port, size_t size)
-{
-    (void)port;
-    (void)size;
-}
-
-static void drop_flush(struct port *port)
-{
-    (void)port;
-}
-
-static const struct port_operations dropping = {
-    .claim = drop_claim, .send = drop_send, .flush = drop_flush};
-
 static int to_shard(void *context, uint32_t address, uint16_t port)
 {
     const struct lane *lane = context;
-    bool ours = address == lane->config->ports[lane->place->port].address &&
-                port == htons(lane->place->udp_port);
-    return ours ? 0 : -1;
+    bool ours = port == htons(lane->place->udp_port) ||
+                (lane->place->request_port && port == htons(lane->place->request_port));
+    return ours && address == lane->entry.source.address ? 0 : -1;
 }
 
 // What the last round put into the event ring: it has passed the gate, and its slots are not used
@@ -86,65 +63,45 @@ static bool play_packet(struct replay *replay, struct lane *lane, const uint8_t 
         return true;
     }
     entry_tick(&lane->entry, time_ns);
-    entry_receive(&lane->entry, &packet, time_ns, time_ns);
+    lane_receive(lane, &packet, time_ns, time_ns);
     return pump(replay, lane, time_ns);
 }
 
-static int play(struct replay *replay, struct lane *lane, pcap_t *capture)
+static int play(struct replay *replay, struct lane *lane, struct port *port)
 {
-    struct pcap_pkthdr *header;
-    const uint8_t *frame;
-    int found;
+    struct frame frame;
     bool primed = false;
-    while ((found = pcap_next_ex(capture, &header, &frame)) == 1) {
-        uint64_t time_ns =
-            (uint64_t)header->ts.tv_sec * 1000000000ull + (uint64_t)header->ts.tv_usec;
-        if (!primed && lane_prime(lane, time_ns, &replay->error))
+    while (port->operations->receive(port, 1, &frame, 1) == 1) {
+        if (!primed && lane_prime(lane, frame.time_ns, &replay->error))
             return -1;
         if (!primed)
             take_events(replay, lane);
         primed = true;
-        if (header->caplen < header->len) {
-            replay->other_count++; // cut off: not what was received
-            continue;
-        }
-        if (!play_packet(replay, lane, frame, header->caplen, time_ns))
+        if (!play_packet(replay, lane, frame.data, frame.size, frame.time_ns))
             return error_set(&replay->error, "the lane failed");
+        port->operations->release(port, &frame, 1);
     }
-    if (found != PCAP_ERROR_BREAK)
-        return error_set(&replay->error, "damaged pcap file: %s", pcap_geterr(capture));
-    if (!primed)
-        return error_set(&replay->error, "no packets in it");
-    return 0;
+    replay->other_count += port->counters.rx_invalid;
+    if (port_tape_finish(port, &replay->error))
+        return -1;
+    return primed ? 0 : error_set(&replay->error, "no packets in it");
 }
 
-static int play_file(struct replay *replay, struct lane *lane, const char *path)
-{
-    char why[PCAP_ERRBUF_SIZE];
-    pcap_t *capture =
-        pcap_open_offline_with_tstamp_precision(path, PCAP_TSTAMP_PRECISION_NANO, why);
-    if (!capture)
-        return error_set(&replay->error, "not a pcap file: %s", why);
-    int result = pcap_datalink(capture) == DLT_EN10MB
-                     ? play(replay, lane, capture)
-                     : error_set(&replay->error, "not captured on Ethernet");
-    pcap_close(capture);
-    return result;
-}
-
-int replay_capture(struct replay *replay, const char *path, const char *config_path)
+int replay_capture(struct replay *replay, const char *path, const char *config_path,
+                   const char *output)
 {
     struct config *config = config_load(config_path, &replay->error);
     if (!config)
         return -1;
-    struct port port = {.operations = &dropping};
+    struct port *port = port_tape_open(path, output, &replay->error);
     struct lane *lane = aligned_alloc(128, (sizeof(*lane) + 127) & ~(size_t)127);
-    int result = lane ? lane_open_offline(lane, 0, config, &replay->error)
+    int result = port ? 0 : -1;
+    if (result == 0)
+        result = lane ? lane_open_offline(lane, 0, config, &replay->error)
                       : error_set(&replay->error, "no memory");
     if (result == 0) {
-        lane->entry.port = lane->feed.port = &port;
-        lane->entry.source.vlan = lane->feed.group.vlan = PACKET_NO_VLAN;
-        result = play_file(replay, lane, path);
+        lane_place(lane, port);
+        result = play(replay, lane, port);
         replay->book = lane->shard.book;
     }
     if (result == 0) {
@@ -152,8 +109,10 @@ int replay_capture(struct replay *replay, const char *path, const char *config_p
         replay->memory = lane->book_memory;
         lane->book_memory = (struct arena){0};
     }
-    if (lane)
+    if (port && lane)
         lane_close(lane);
+    if (port)
+        port->operations->close(port);
     free(lane);
     config_free(config);
     return result;

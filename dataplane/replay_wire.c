@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "dataplane/replay_wire.h"
 
-#include <pcap/pcap.h>
+#include <arpa/inet.h>
+#include <netinet/ether.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "dataplane/port.h"
+#include "dataplane/recording.h"
 #include "numa/clock.h"
 
 #define FRAMES   4096u
@@ -57,48 +60,85 @@ static int keep(struct recording *recording, const uint8_t *frame, uint32_t size
     return 0;
 }
 
+static int any(void *context, uint32_t address, uint16_t port)
+{
+    (void)context;
+    (void)address;
+    (void)port;
+    return 0;
+}
+
+static void replace(struct endpoint *endpoint, const struct replay_wire_end *with)
+{
+    static const uint8_t none[6];
+    if (memcmp(with->mac, none, sizeof(none)) != 0)
+        memcpy(endpoint->mac, with->mac, sizeof(endpoint->mac));
+    if (with->address)
+        endpoint->address = with->address;
+    if (with->port)
+        endpoint->port = with->port;
+}
+
+// The packet with other addresses, written to `frame`: its size, or 0 when it is not a whole UDP
+// packet.
+static uint32_t rewrite(const struct recorded_packet *recorded,
+                        const struct replay_wire_options *options, uint8_t frame[PACKET_SIZE_MAX])
+{
+    struct packet packet;
+    uint32_t shard;
+    if (packet_parse(recorded->data, recorded->size, any, NULL, &packet, &shard) != STEER_REDIRECT)
+        return 0;
+    replace(&packet.source, &options->source);
+    replace(&packet.destination, &options->destination);
+    memcpy(frame + packet_payload_offset(&packet.destination), packet.payload, packet.payload_size);
+    return (uint32_t)packet_write_headers(frame, &packet.source, &packet.destination,
+                                          packet.payload_size);
+}
+
 static int read_packets(struct recording *recording, pcap_t *pcap,
+                        const struct replay_wire_options *options,
                         struct replay_wire_report *report, struct error *error)
 {
-    struct pcap_pkthdr *header;
-    const uint8_t *frame;
+    uint8_t frame[PACKET_SIZE_MAX];
+    struct recorded_packet packet;
     uint64_t first_ns = 0, last_ns = 0;
     int found;
-    while ((found = pcap_next_ex(pcap, &header, &frame)) == 1) {
-        uint64_t time_ns =
-            (uint64_t)header->ts.tv_sec * 1000000000ull + (uint64_t)header->ts.tv_usec;
-        if (header->caplen < header->len || header->caplen > PACKET_SIZE_MAX ||
-            header->caplen < 14) {
+    while ((found = recording_next(pcap, &packet, error)) == 1) {
+        bool fits = packet.whole && packet.size <= PACKET_SIZE_MAX && packet.size >= 14;
+        if (fits && options->rewrites) {
+            packet.size = rewrite(&packet, options, frame);
+            packet.data = frame;
+            fits = packet.size > 0;
+        }
+        if (!fits) {
             report->skipped++;
             continue;
         }
         if (recording->count == 0)
-            first_ns = last_ns = time_ns;
-        if (time_ns < last_ns) // a clock that was set back: as soon as the one before
-            time_ns = last_ns;
-        last_ns = time_ns;
-        if (keep(recording, frame, header->caplen, time_ns - first_ns, error) < 0)
+            first_ns = last_ns = packet.time_ns;
+        if (packet.time_ns > last_ns) // else a clock that was set back: as soon as the one before
+            last_ns = packet.time_ns;
+        if (keep(recording, packet.data, packet.size, last_ns - first_ns, error) < 0)
             return -1;
     }
-    if (found != PCAP_ERROR_BREAK)
-        return error_set(error, "damaged pcap file: %s", pcap_geterr(pcap));
+    if (found < 0)
+        return -1;
     return recording->count > 0 ? 0 : error_set(error, "no packets in it that can be sent");
 }
 
 static int read_recording(struct recording *recording, const char *path,
+                          const struct replay_wire_options *options,
                           struct replay_wire_report *report, struct error *error)
 {
-    char why[PCAP_ERRBUF_SIZE];
-    pcap_t *pcap = pcap_open_offline_with_tstamp_precision(path, PCAP_TSTAMP_PRECISION_NANO, why);
+    pcap_t *pcap = recording_open(path, error);
     if (!pcap)
-        return error_set(error, "not a pcap file: %s", why);
-    int result = pcap_datalink(pcap) == DLT_EN10MB ? read_packets(recording, pcap, report, error)
-                                                   : error_set(error, "not captured on Ethernet");
+        return -1;
+    int result = read_packets(recording, pcap, options, report, error);
     pcap_close(pcap);
     return result;
 }
 
-// Frees nothing before what was sent has left.
+// Waits until one is free: what was sent first has to leave.
 static uint8_t *claim(struct port *port)
 {
     uint8_t *frame;
@@ -169,13 +209,43 @@ static int send_recording(const struct recording *recording,
     return port ? 0 : -1;
 }
 
+bool replay_wire_parse(const char *text, struct replay_wire_end *end)
+{
+    char address[INET_ADDRSTRLEN] = "";
+    unsigned port = 0;
+    int length = 0;
+    struct in_addr parsed = {0};
+    if (strlen(text) >= 17 && text[2] == ':') {
+        struct ether_addr mac;
+        char copy[18] = "";
+        memcpy(copy, text, 17);
+        if (!ether_aton_r(copy, &mac) || (text[17] != 0 && text[17] != ','))
+            return false;
+        memcpy(end->mac, &mac, sizeof(end->mac));
+        if (text[17] == 0)
+            return true;
+        text += 18;
+    }
+    if (sscanf(text, "%15[0-9.]%n", address, &length) != 1 ||
+        inet_pton(AF_INET, address, &parsed) != 1)
+        return false;
+    end->address = parsed.s_addr;
+    if (text[length] == 0)
+        return true;
+    if (sscanf(text + length, ":%5u%n", &port, &length) != 1 || port < 1 || port > 65535 ||
+        text[strlen(address) + (size_t)length] != 0)
+        return false;
+    end->port = htons((uint16_t)port);
+    return true;
+}
+
 int replay_wire(const char *path, const struct replay_wire_options *options,
                 struct replay_wire_report *report, struct error *error)
 {
     struct recording recording = {0};
     memset(report, 0, sizeof(*report));
     histogram_reset(&report->lateness);
-    int result = read_recording(&recording, path, report, error);
+    int result = read_recording(&recording, path, options, report, error);
     if (result == 0)
         result = send_recording(&recording, options, report, error);
     free(recording.packets);

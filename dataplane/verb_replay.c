@@ -36,7 +36,7 @@ static void print_result(const struct replay *replay, double seconds, bool json)
 }
 
 struct replay_options {
-    const char *input, *config, *symbol;
+    const char *input, *config, *output, *symbol;
     uint64_t until_seq, until_time_ns;
     struct replay_wire_options wire;
     bool json, events;
@@ -52,7 +52,7 @@ static int apply(struct replay *replay, const struct replay_options *options)
     if (options->until_seq > 0 || options->until_time_ns > 0)
         return error_set(&replay->error, "--until and --at are for journals");
     if (options->config)
-        return replay_capture(replay, options->input, options->config);
+        return replay_capture(replay, options->input, options->config, options->output);
     return replay_tape(replay, options->input, options->symbol);
 }
 
@@ -130,12 +130,15 @@ int verb_replay(int argc, char **argv)
     static const struct option known[] = {{"json", no_argument, NULL, 'j'},
                                           {"events", no_argument, NULL, 'e'},
                                           {"config", required_argument, NULL, 'c'},
+                                          {"output", required_argument, NULL, 'o'},
                                           {"symbol", required_argument, NULL, 's'},
                                           {"until", required_argument, NULL, 'u'},
                                           {"at", required_argument, NULL, 'a'},
                                           {"interface", required_argument, NULL, 'i'},
                                           {"pace", required_argument, NULL, 'p'},
                                           {"loops", required_argument, NULL, 'l'},
+                                          {"source", required_argument, NULL, 'S'},
+                                          {"destination", required_argument, NULL, 'D'},
                                           {0}};
     struct replay_options options = {.wire = {.pace = 1, .loops = 1}};
     char *end;
@@ -150,6 +153,9 @@ int verb_replay(int argc, char **argv)
             break;
         case 'c':
             options.config = optarg;
+            break;
+        case 'o':
+            options.output = optarg;
             break;
         case 's':
             options.symbol = optarg;
@@ -188,15 +194,29 @@ int verb_replay(int argc, char **argv)
                 return 2;
             }
             break;
+        case 'S':
+        case 'D':
+            if (!replay_wire_parse(optarg, option == 'S' ? &options.wire.source
+                                                         : &options.wire.destination)) {
+                fprintf(stderr,
+                        "sluice: replay: %s: give MAC, ADDRESS[:PORT] or MAC,ADDRESS[:PORT]\n",
+                        optarg);
+                return 2;
+            }
+            options.wire.rewrites = true;
+            break;
         default:
             return 2;
         }
     }
     if (optind + 1 != argc) {
-        fprintf(stderr,
-                "sluice: usage: sluice replay [--json] [--events] [--until SEQ] [--at HH:MM:SS] "
-                "JOURNAL-FOLDER | [--symbol NAME] TAPE | --config FILE CAPTURE.pcap |\n"
-                "       --interface NAME [--pace FACTOR|full] [--loops N] CAPTURE.pcap\n");
+        fprintf(
+            stderr,
+            "sluice: usage: sluice replay [--json] [--events] [--until SEQ] [--at HH:MM:SS] "
+            "JOURNAL-FOLDER | [--symbol NAME] TAPE | --config FILE [--output OUT.pcap] "
+            "CAPTURE.pcap |\n"
+            "       --interface NAME [--pace FACTOR|full] [--loops N]\n"
+            "       [--source END] [--destination END] CAPTURE.pcap, END: [MAC,]ADDRESS[:PORT]\n");
         return 2;
     }
     options.input = argv[optind];

@@ -25,6 +25,15 @@ for hash in event_hash state_hash; do
     check "the same capture gives the same $hash again" \
         test "$(field $hash <"$work/capture.json")" = "$(field $hash <"$work/again.json")"
 done
+# A tape of what the clients sent, played to a house without a network, tells them the same: message by message, but
+# for the time of their arrival, which the gateway read itself.
+for name in out again; do
+    "$sluice" replay --config "$work/lab.conf" --output "$work/$name.pcap" "$work/orders.pcap" >/dev/null
+done
+check "a tape gives the same packets again, byte for byte" cmp "$work/out.pcap" "$work/again.pcap"
+check "it answers what the gateway answered" python3 "$here/answers.py" "$work/orders.pcap" "$work/out.pcap"
+check "an output that cannot be written is refused with a line" \
+    sh -c "! '$sluice' replay --config '$work/lab.conf' --output /nosuch/out.pcap '$work/orders.pcap' 2>&1 >/dev/null | grep -qv 'cannot write'"
 head -c -3 "$work/orders.pcap" >"$work/cut.pcap" # within the last packet
 check "a damaged capture is refused with a line" \
     sh -c "! '$sluice' replay --config '$work/lab.conf' '$work/cut.pcap' 2>&1 >/dev/null | grep -qv 'damaged pcap'"

@@ -136,10 +136,7 @@ static void house_receive(const uint8_t *frame, size_t size)
     if (!sim.house.up ||
         packet_parse(frame, size, house_lookup, NULL, &packet, &shard) != STEER_REDIRECT)
         return;
-    if (packet.destination.port == sim.requests.port)
-        feed_request(&lane->feed, &packet);
-    else
-        entry_receive(&lane->entry, &packet, sim_now_ns, wall_ns());
+    lane_receive(lane, &packet, sim_now_ns, wall_ns());
 }
 
 // --- The listener
