@@ -20,8 +20,12 @@
 #include "numa/invariant.h"
 
 #define TX_SIZE                 2048u
-// Of 10 ms: a closed socket frees its queue asynchronously (21 ms seen on veth).
-#define BIND_TRIES              200
+// Of 10 ms. A closed socket frees its queue asynchronously: after 21 ms on veth; after 10 s where
+// the process was killed on a core of nohz_full= and the kernel puts such work off
+// (CONFIG_RCU_LAZY, seen on virtio_net with 7.2). rcutree.enable_rcu_lazy=0 on its command line
+// spares the wait.
+#define BIND_TRIES              1500
+#define BIND_TRIES_SILENT       100
 #define KICKS_A_FLUSH           4 // copy mode sends at most 32 frames a call
 
 // Busy polling, as the kernel's documentation of AF_XDP has it: how long the kernel may look, how
@@ -330,6 +334,10 @@ static int bind_socket(struct port_xdp *xdp, const struct port_xdp_options *opti
     for (int i = 0; i < BIND_TRIES && result == -EBUSY; i++) {
         if (i > 0)
             nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        if (i == BIND_TRIES_SILENT)
+            warn("%s queue %u: an AF_XDP socket holds it, perhaps one that was closed: waiting up "
+                 "to %u s",
+                 options->interface, queue->number, BIND_TRIES / 100);
         result = xsk_socket__create_shared(
             &queue->sockets[shard], options->interface, queue->number, xdp->umem, &queue->rx[shard],
             transmits ? &xdp->tx : NULL, &queue->fill, &queue->completion, &config);
