@@ -298,7 +298,9 @@ static int open_port_xdp(struct house_port *house, struct error *error)
                                        .frame_count = place->frame_count};
     if (place->mode == CONFIG_MODE_AUTO)
         options.zerocopy = nic_zerocopy_here(place->interface);
+    arena_prefer_node(place->node); // the rings, which the kernel allocates
     house->port = port_xdp_open(&options, house->lane_count, &house->memory, error);
+    arena_prefer_node(ARENA_ANY_NODE);
     return house->port ? 0 : -1;
 }
 

@@ -9,7 +9,6 @@
 #include "dataplane/port.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -299,7 +298,6 @@ static void xdp_close(struct port *port)
             xsk_socket__delete(xdp->queues[i].sockets[j]); // NULL is fine
     if (xdp->umem)
         xsk_umem__delete(xdp->umem);
-    free(xdp);
 }
 
 static const struct port_operations operations = {
@@ -315,7 +313,8 @@ static const struct port_operations operations = {
 
 size_t port_xdp_memory_size(uint32_t frame_count)
 {
-    return (size_t)frame_count * (PORT_FRAME_SIZE + sizeof(uint64_t)) + 2 * PORT_FRAME_SIZE;
+    return (size_t)frame_count * (PORT_FRAME_SIZE + sizeof(uint64_t)) + sizeof(struct port_xdp) +
+           2 * PORT_FRAME_SIZE;
 }
 
 static int bind_socket(struct port_xdp *xdp, const struct port_xdp_options *options,
@@ -438,11 +437,7 @@ struct port *port_xdp_open(const struct port_xdp_options *options, uint32_t shar
 {
     INVARIANT(shard_count >= 1 && shard_count <= STEER_SHARDS_MAX);
     INVARIANT(options->queue_count >= 1 && options->queue_count <= PORT_QUEUES_MAX);
-    struct port_xdp *xdp = calloc(1, sizeof(*xdp));
-    if (!xdp) {
-        error_set(error, "%s: no memory", options->interface);
-        return NULL;
-    }
+    struct port_xdp *xdp = arena_take(arena, sizeof(*xdp), 128);
     xdp->port.operations = &operations;
     xdp->queue_count = options->queue_count;
     xdp->shard_count = shard_count;

@@ -46,12 +46,22 @@ static long read_number(const char *folder, const char *name)
     return number;
 }
 
+struct node_set {
+    unsigned long bits[NODES_MAX / BITS_PER_LONG];
+};
+#define NODE_SET_SIZE (NODES_MAX + 1) // the kernel reads one bit less
+
+static struct node_set only(int node)
+{
+    struct node_set set = {0};
+    set.bits[(unsigned)node / BITS_PER_LONG] = 1ul << ((unsigned)node % BITS_PER_LONG);
+    return set;
+}
+
 static int bind_to_node(const struct arena *arena)
 {
-    unsigned long nodes[NODES_MAX / BITS_PER_LONG] = {0};
-    nodes[(unsigned)arena->node / BITS_PER_LONG] = 1ul << ((unsigned)arena->node % BITS_PER_LONG);
-    // The kernel reads maxnode - 1 bits.
-    return mbind(arena->base, arena->size, MPOL_BIND, nodes, NODES_MAX + 1, 0) == 0 ? 0 : -1;
+    struct node_set nodes = only(arena->node);
+    return mbind(arena->base, arena->size, MPOL_BIND, nodes.bits, NODE_SET_SIZE, 0) == 0 ? 0 : -1;
 }
 
 // Reserve, bind and touch pages of one size. NULL, or the step that failed, with errno, and then
@@ -207,6 +217,18 @@ void *arena_take(struct arena *arena, size_t size, size_t alignment)
     INVARIANT(start <= arena->size && size <= arena->size - start);
     arena->used = start + size;
     return arena->base + start; // zeroed by the kernel, and handed out only once
+}
+
+void arena_prefer_node(int node)
+{
+    bool any = node == ARENA_ANY_NODE;
+    struct node_set nodes = any ? (struct node_set){0} : only(node);
+    if (set_mempolicy(any ? MPOL_DEFAULT : MPOL_PREFERRED, any ? NULL : nodes.bits,
+                      any ? 0 : NODE_SET_SIZE) != 0 &&
+        !any)
+        warn("the kernel's own memory for node %d may come from another one: set_mempolicy: %s; "
+             "allow it (CAP_SYS_NICE in a container)",
+             node, strerror(errno));
 }
 
 void arena_close(struct arena *arena)

@@ -35,6 +35,11 @@ int arena_open(struct arena *arena, const char *name, size_t size, int node, boo
 // start.
 void *arena_take(struct arena *arena, size_t size, size_t alignment);
 
+// arena_prefer_node: from now on, what the kernel and libc take for the calling thread and no arena
+// holds comes from `node` while that has some: the rings of an AF_XDP socket, say. ARENA_ANY_NODE:
+// from where the thread runs, as at start. A warning when it is refused.
+void arena_prefer_node(int node);
+
 // arena_close: unmap. Nothing taken from it may be used afterwards.
 void arena_close(struct arena *arena);
 
