@@ -91,7 +91,8 @@ static const char *mode_wanted(const struct config_port *port)
     return zerocopy ? "zerocopy" : "copy";
 }
 
-static json_t *check_port(const struct config_port *port, struct findings *findings)
+static json_t *check_port(const struct config_port *port, const struct topology *topology,
+                          struct findings *findings)
 {
     char driver[32], directory[PATH_MAX];
     const char *name = port->interface;
@@ -118,7 +119,6 @@ static json_t *check_port(const struct config_port *port, struct findings *findi
         add(findings->warnings, "%s has no link; `ip link set %s up`", name, name);
     if (port->spin && port->core == THREAD_ANY_CORE)
         add(findings->warnings, "port on %s spins without a core of its own: set core", name);
-    long long node = read_number("/sys/class/net/%s/device/numa_node", name);
     nic_driver(name, driver);
     if (port->mode == CONFIG_MODE_ZEROCOPY && !nic_zerocopy_here(name))
         add(findings->warnings,
@@ -127,7 +127,8 @@ static json_t *check_port(const struct config_port *port, struct findings *findi
             name, driver);
     return json_pack("{s:s, s:o, s:s, s:I, s:b, s:I, s:s}", "interface", name, "queues",
                      report_queues(port), "driver", driver, "mtu", (json_int_t)mtu, "link",
-                     carrier == 1, "numa_node", (json_int_t)node, "mode_wanted", mode_wanted(port));
+                     carrier == 1, "numa_node", (json_int_t)topology_nic_node(topology, name),
+                     "mode_wanted", mode_wanted(port));
 }
 
 static void check_cores(const struct config *config, struct findings *findings)
@@ -281,15 +282,15 @@ static json_t *plan_json(const struct plan *plan)
 static json_t *examine(struct config *config, struct machine *machine, struct findings *findings)
 {
     json_t *ports = json_array(), *cores = json_array();
-    for (uint32_t i = 0; i < config->port_count; i++)
-        json_array_append_new(ports, check_port(&config->ports[i], findings));
     for (int core = 0; core < 1024; core++)
         if (thread_core_usable(core, NULL) == 0)
             json_array_append_new(
                 cores, json_pack("{s:i, s:i}", "core", core, "node", thread_core_node(core)));
     check_capabilities(findings);
     check_cores(config, findings);
-    check_plan(config, machine, findings);
+    check_plan(config, machine, findings); // writes the cores it chooses into config
+    for (uint32_t i = 0; i < config->port_count; i++)
+        json_array_append_new(ports, check_port(&config->ports[i], &machine->topology, findings));
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "ports", ports, "cores", cores, "threads",
                      plan_json(&machine->plan), "memory",
                      check_memory(config, &machine->topology, findings), "journal",
