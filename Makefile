@@ -1,6 +1,7 @@
 # make          build/sluice and build/libbook.a
 # make run      the main job, on a fresh Debian 12, as root
 # make test     every test, on a fresh Debian 12, as root
+# make test-numa  the gateway on two NUMA nodes, in a QEMU guest (make test has it too)
 # make sim      the house on simulated disks and networks: SEED=, COUNT=, SECONDS=
 # make bench    measure
 # make adapter  the book behind the C interface of github.com/flash1-dev/matching-engine-benchmark
@@ -50,7 +51,7 @@ bench     := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/benc
 headers   := $(wildcard $(rooms:%=%/*.h))
 formatted := $(wildcard $(rooms:%=%/*.[ch]) tests/*/*.[ch] tests/*/*.cc)
 
-.PHONY: all run test unit sim bench adapter install clean format format-check
+.PHONY: all run test test-numa unit sim bench adapter install clean format format-check
 .SECONDARY:
 all: $(B)/sluice $(B)/libbook.a
 
@@ -122,6 +123,10 @@ run: packages
 test: packages
 	$(Q)$(MAKE) --no-print-directory -j2 all unit
 	$(Q)tests/run
+
+test-numa: packages
+	$(Q)$(MAKE) --no-print-directory -j2 all
+	$(Q)B=$(B) tests/numa/test_guest.sh
 
 sim: packages
 	$(Q)$(MAKE) --no-print-directory -j2 $(B)/tests/sim/sim
