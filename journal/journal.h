@@ -144,10 +144,18 @@ struct journal_stat {
 };
 
 // journal_scan: read and verify a log without changing it, from the first record after `from_seq`
-// on (JOURNAL_OLDEST: from the oldest there is); `each` may be NULL. 0, or -1 with
-// `error` at the first damage. A log that is being written may be scanned: what follows the last
-// whole block is a torn tail, and what is written meanwhile may be seen or not. Any thread, with a
-// disk of its own.
+// on (JOURNAL_OLDEST: from the oldest there is); `each` may be NULL. 0, or -1 with `error` at the
+// first damage.
+//
+// A log that is being written may be scanned: what follows the last whole block is a torn tail, and
+// what is written meanwhile may be seen or not. Its oldest segments may be taken to be used again
+// while it is read (see journal_recyclable). With JOURNAL_OLDEST the scan then begins with the next
+// one that is there, as long as no record was given to `each`; after that, or when `from_seq` asks
+// for records that were taken, the error says so and names the segment: what was given is sound,
+// and a scan that is begun anew finds a log that begins later. A segment that is missing between
+// others is damage here as well.
+//
+// Any thread, with a disk of its own.
 int journal_scan(struct disk *disk, uint64_t from_seq, journal_record_fn *each, void *context,
                  struct journal_stat *stat, struct error *error);
 

@@ -9,14 +9,16 @@
 #include "numa/error.h"
 #include "numa/fault.h"
 
-#define READ_BYTES  (1u << 20)
-#define READ_BLOCKS (READ_BYTES / JOURNAL_BLOCK_SIZE)
+#define READ_BYTES   (1u << 20)
+#define READ_BLOCKS  (READ_BYTES / JOURNAL_BLOCK_SIZE)
+#define LISTINGS_MAX 10 // of a folder that changes meanwhile
 
 // What the first block of a file says the file is.
 enum segment_kind {
     SEGMENT_SPARE,  // zeros, or a segment that was in use under a lower number
     SEGMENT_BROKEN, // something, but no segment header
     SEGMENT_USED,
+    SEGMENT_GONE, // it was listed, and has been taken to be used again
 };
 
 struct segment {
@@ -24,6 +26,7 @@ struct segment {
     uint64_t bytes;
     enum segment_kind kind;
     struct block_header header; // SEGMENT_USED
+    uint64_t length;            // … blocks of it in the chain; of the last one, all there are
 };
 
 struct scan {
@@ -38,6 +41,7 @@ struct scan {
     bool list_failed;  // no memory
 
     size_t start; // the first segment that is read: those before hold nothing that is asked for
+    bool given;   // `each` has been called
 
     struct block *blocks;     // READ_BLOCKS, aligned for direct reads
     const struct segment *at; // the one in hand, and its file
@@ -56,9 +60,8 @@ static int damaged(struct scan *scan, const struct segment *segment, uint64_t in
     char name[SEGMENT_NAME_SIZE];
     segment_name(name, segment->number);
     return error_set(scan->error,
-                     "journal %s: %s is damaged at byte %" PRIu64 " (block %" PRIu64 "): %s%s%s; "
-                     "restore the folder from a copy, or save the records before the damage with "
-                     "`sluice journal dump`",
+                     "journal %s: %s is damaged at byte %" PRIu64 " (block %" PRIu64
+                     "): %s%s%s; " SCAN_REMEDY,
                      scan->disk->path, name, index * JOURNAL_BLOCK_SIZE, block_no, fault,
                      proof ? ", and " : "", proof ? proof : "");
 }
@@ -109,8 +112,19 @@ static int by_number(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-static int list_segments(struct scan *scan)
+static int missing(struct scan *scan, uint64_t number)
 {
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(name, number);
+    return error_set(scan->error,
+                     "journal %s: %s is missing, and there are later ones; restore the folder from "
+                     "a copy",
+                     scan->disk->path, name);
+}
+
+static int list_once(struct scan *scan)
+{
+    scan->segment_count = 0;
     int result = scan->disk->operations->list(scan->disk, list_found, scan);
     if (result < 0)
         return error_set(scan->error, "journal %s: cannot list the folder: %s", scan->disk->path,
@@ -120,17 +134,30 @@ static int list_segments(struct scan *scan)
                          scan->disk->path);
     if (scan->segment_count > 0)
         qsort(scan->segments, scan->segment_count, sizeof(*scan->segments), by_number);
-    for (size_t i = 1; i < scan->segment_count; i++) {
-        char name[SEGMENT_NAME_SIZE];
-        uint64_t number = scan->segments[i - 1].number + 1;
-        segment_name(name, number);
-        if (scan->segments[i].number != number)
-            return error_set(scan->error,
-                             "journal %s: %s is missing, and there are later ones; restore the "
-                             "folder from a copy",
-                             scan->disk->path, name);
-    }
     return 0;
+}
+
+// The number of the first segment that is not there, of those between others; 0: there is none.
+static uint64_t find_gap(const struct scan *scan)
+{
+    for (size_t i = 1; i < scan->segment_count; i++)
+        if (scan->segments[i].number != scan->segments[i - 1].number + 1)
+            return scan->segments[i - 1].number + 1;
+    return 0;
+}
+
+// A folder is not listed at one moment: of two files that are renamed meanwhile the later one may
+// be shown under its new name and the earlier one not at all. So a gap has to show again.
+static int list_segments(struct scan *scan)
+{
+    int listings_left = scan->request->recovery ? 1 : LISTINGS_MAX;
+    uint64_t gap;
+    do {
+        if (list_once(scan) < 0)
+            return -1;
+        gap = find_gap(scan);
+    } while (gap > 0 && --listings_left > 0);
+    return gap > 0 ? missing(scan, gap) : 0;
 }
 
 // Files
@@ -235,10 +262,8 @@ static int examine_header(struct scan *scan, struct segment *segment)
     return 0;
 }
 
-static int examine_file(struct scan *scan, struct segment *segment)
+static int examine_opened(struct scan *scan, struct segment *segment)
 {
-    if (open_segment(scan, segment) < 0)
-        return -1;
     int result = 0;
     if (scan->request->recovery) {
         result = scan->disk->operations->sync(scan->disk, scan->handle);
@@ -246,10 +271,85 @@ static int examine_file(struct scan *scan, struct segment *segment)
             error_set(scan->error, "journal %s: cannot sync segment %" PRIx64 ": %s",
                       scan->disk->path, segment->number, strerror(-result));
     }
-    if (result == 0)
-        result = examine_header(scan, segment);
-    close_segment(scan);
+    return result == 0 ? examine_header(scan, segment) : result;
+}
+
+static int examine_file(struct scan *scan, struct segment *segment)
+{
+    int result = open_segment(scan, segment);
+    if (result == 0) {
+        result = examine_opened(scan, segment);
+        close_segment(scan);
+    }
+    // Taken before it was opened, or before it was read: then the header may be another segment's.
+    bool bad = result < 0 || segment->kind == SEGMENT_BROKEN;
+    if (bad && !scan->request->recovery && scan_gone(scan->disk, segment->number)) {
+        segment->kind = SEGMENT_GONE;
+        return 0;
+    }
     return result;
+}
+
+// Segments that are gone
+
+static int overtaken(struct scan *scan, uint64_t number)
+{
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(name, number);
+    return error_set(scan->error, "journal %s: %s " SCAN_OVERTAKEN, scan->disk->path, name);
+}
+
+static void drop_first(struct scan *scan, size_t count)
+{
+    scan->segment_count -= count;
+    memmove(scan->segments, scan->segments + count, scan->segment_count * sizeof(*scan->segments));
+}
+
+static bool any_used(const struct scan *scan)
+{
+    for (size_t i = 0; i < scan->segment_count; i++)
+        if (scan->segments[i].kind == SEGMENT_USED)
+            return true;
+    return false;
+}
+
+// The oldest are taken first, so those that are gone stand in front. 0, or -1 with the error when
+// one is gone from between others, or when the list has grown so old that none is left of it.
+static int drop_gone(struct scan *scan)
+{
+    size_t gone = 0;
+    while (gone < scan->segment_count && scan->segments[gone].kind == SEGMENT_GONE)
+        gone++;
+    if (gone > 0) {
+        uint64_t last = scan->segments[gone - 1].number;
+        drop_first(scan, gone);
+        if (!any_used(scan))
+            return overtaken(scan, last);
+    }
+    for (size_t i = 0; i < scan->segment_count; i++)
+        if (scan->segments[i].kind == SEGMENT_GONE)
+            return missing(scan, scan->segments[i].number);
+    return 0;
+}
+
+// The segment in hand could not be read. When it was taken meanwhile that says nothing of the log:
+// whether it can be read again from the next segment on, where it begins now. Not for somebody who
+// has been given records, or who has asked for certain ones.
+static bool begins_later(struct scan *scan)
+{
+    size_t count = (size_t)(scan->at - scan->segments) + 1;
+    if (scan->request->recovery)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (!scan_gone(scan->disk, scan->segments[i].number))
+            return false;
+    if (scan->given || scan->request->from_seq != JOURNAL_OLDEST || count >= scan->used_count) {
+        overtaken(scan, scan->at->number);
+        return false;
+    }
+    drop_first(scan, count);
+    scan->used_count -= count;
+    return true;
 }
 
 // From the last file to the first: a writer goes the other way, so that whatever it does meanwhile,
@@ -259,12 +359,13 @@ static int examine_files(struct scan *scan)
     for (size_t i = scan->segment_count; i-- > 0;)
         if (examine_file(scan, &scan->segments[i]) < 0)
             return -1;
+    if (drop_gone(scan) < 0)
+        return -1;
     for (size_t i = 0; i < scan->segment_count; i++)
         if (scan->segments[i].kind == SEGMENT_USED)
             scan->used_count = i + 1;
     for (size_t i = 0; i < scan->segment_count; i++) {
         const struct segment *segment = &scan->segments[i];
-        scan->result->stat.bytes += segment->bytes;
         if (i < scan->used_count && segment->kind != SEGMENT_USED)
             return damaged(scan, segment, 0, 0, "it has no segment header",
                            "there are later segments");
@@ -277,6 +378,32 @@ static int examine_files(struct scan *scan)
         if (result < 0)
             return error_set(scan->error, "journal %s: cannot sync the folder: %s",
                              scan->disk->path, strerror(-result));
+    }
+    return 0;
+}
+
+// The headers against each other: a segment begins where the one before it ended, or was cut by
+// recovery, which then began an epoch.
+static int link_segments(struct scan *scan)
+{
+    for (size_t i = 0; i < scan->used_count; i++) {
+        struct segment *segment = &scan->segments[i];
+        const struct block_header *header = &segment->header;
+        uint64_t end = segment->bytes / JOURNAL_BLOCK_SIZE - FAULT(TAIL_LOST);
+        segment->length = end;
+        if (segment->number == 1 && (header->block_no != 0 || header->first_seq != 1))
+            return damaged(scan, segment, 0, header->block_no, "it is not the first of a log",
+                           NULL);
+        if (i + 1 == scan->used_count)
+            break;
+        const struct segment *next = segment + 1;
+        bool new_epoch = next->header.epoch != header->epoch;
+        if (new_epoch && next->header.epoch != header->epoch + 1)
+            return damaged(scan, next, 0, next->header.block_no, "its epoch does not follow", NULL);
+        segment->length = next->header.block_no - header->block_no;
+        if (segment->length == 0 || segment->length > end || (segment->length < end && !new_epoch))
+            return damaged(scan, next, 0, next->header.block_no,
+                           "it does not follow the segment before it", NULL);
     }
     return 0;
 }
@@ -301,9 +428,11 @@ static void accept_block(struct scan *scan, const struct block *block)
     for (uint32_t i = 0; i < header->record_count && !result->stopped; i++) {
         result->stat.record_count = header->first_seq + i;
         bool known = from_seq != JOURNAL_OLDEST && header->first_seq + i <= from_seq;
-        if (!known && scan->request->each &&
-            !scan->request->each(scan->request->context, header->first_seq + i, block->records[i]))
-            result->stopped = true;
+        if (known || !scan->request->each)
+            continue;
+        scan->given = true;
+        result->stopped =
+            !scan->request->each(scan->request->context, header->first_seq + i, block->records[i]);
     }
     chain_advance(&result->chain, block);
 }
@@ -394,9 +523,8 @@ static int walk_blocks(struct scan *scan, bool proven, uint64_t end)
     return 0;
 }
 
-// The segment's header against the chain, before its blocks: a new segment has a new salt, and
-// begins where the last one ended or was cut.
-static int enter_segment(struct scan *scan, const struct segment *segment, bool first)
+// What the segment's header says to the chain, before its blocks: a new segment has a new salt.
+static void enter_segment(struct scan *scan, const struct segment *segment, bool first)
 {
     struct chain *chain = &scan->result->chain;
     const struct block_header *header = &segment->header;
@@ -408,35 +536,21 @@ static int enter_segment(struct scan *scan, const struct segment *segment, bool 
                                 .crc = header->prev_crc,
                                 .epoch = header->epoch,
                                 .shard = header->shard};
-    } else if (header->epoch != chain->epoch && header->epoch != chain->epoch + 1) {
-        return damaged(scan, segment, 0, header->block_no, "its epoch does not follow", NULL);
     }
     if (first)
         scan->result->stat.record_count = chain->next_seq - 1;
     chain->epoch = header->epoch;
     chain->salt = header->salt;
-    return 0;
 }
 
 static int walk_segment(struct scan *scan, size_t i)
 {
     const struct segment *segment = &scan->segments[i];
-    uint64_t end = segment->bytes / JOURNAL_BLOCK_SIZE - FAULT(TAIL_LOST);
     bool proven = i + 1 < scan->used_count;
-    if (enter_segment(scan, segment, i == scan->start) < 0)
-        return -1;
-    if (proven) {
-        const struct segment *next = segment + 1;
-        uint64_t length = next->header.block_no - segment->header.block_no;
-        bool cut_by_recovery = next->header.epoch != segment->header.epoch;
-        if (length == 0 || length > end || (length < end && !cut_by_recovery))
-            return damaged(scan, next, 0, next->header.block_no,
-                           "it does not follow the segment before it", NULL);
-        end = length;
-    }
+    enter_segment(scan, segment, i == scan->start);
     if (open_segment(scan, segment) < 0)
         return -1;
-    int result = walk_blocks(scan, proven, end);
+    int result = walk_blocks(scan, proven, segment->length);
     close_segment(scan);
     return result;
 }
@@ -482,12 +596,16 @@ static int check_spares(struct scan *scan)
 {
     for (size_t i = scan->used_count; i < scan->segment_count && !scan->grew; i++) {
         const struct segment *segment = &scan->segments[i];
-        if (open_segment(scan, segment) < 0)
-            return -1;
-        int result = check_spare_blocks(scan, segment);
-        close_segment(scan);
-        if (result < 0)
-            return -1;
+        int result = open_segment(scan, segment);
+        if (result == 0) {
+            result = check_spare_blocks(scan, segment);
+            close_segment(scan);
+        }
+        if (result < 0) {
+            // It has come into use since it was listed, and been taken to be used again.
+            scan->grew = !scan->request->recovery && scan_gone(scan->disk, segment->number);
+            return scan->grew ? 0 : -1;
+        }
         scan->result->stat.torn_block_count += segment->kind == SEGMENT_BROKEN;
     }
     return 0;
@@ -514,19 +632,33 @@ static int find_start(struct scan *scan)
                      scan->disk->path, from_seq + 1);
 }
 
-static int scan_files(struct scan *scan)
+static int walk_segments(struct scan *scan)
 {
     struct scan_result *result = scan->result;
-    if (list_segments(scan) < 0 || examine_files(scan) < 0 || find_start(scan) < 0)
-        return -1;
+    *result = (struct scan_result){.chain = {.next_seq = 1, .shard = scan->request->shard}};
     result->stat.segment_count = scan->used_count;
     result->stat.spare_count = scan->segment_count - scan->used_count;
     result->first_segment = scan->segment_count > 0 ? scan->segments[0].number : 1;
     result->last_segment = result->first_segment + scan->used_count - 1;
     if (scan->used_count > 0)
         result->stat.oldest_seq = scan->segments[0].header.first_seq;
+    for (size_t i = 0; i < scan->segment_count; i++)
+        result->stat.bytes += scan->segments[i].bytes;
+    scan->cut = scan->grew = false;
     for (size_t i = scan->start; i < scan->used_count && !result->stopped && !scan->grew; i++)
         if (walk_segment(scan, i) < 0)
+            return -1;
+    return 0;
+}
+
+static int scan_files(struct scan *scan)
+{
+    struct scan_result *result = scan->result;
+    if (list_segments(scan) < 0 || examine_files(scan) < 0 || link_segments(scan) < 0 ||
+        find_start(scan) < 0)
+        return -1;
+    while (walk_segments(scan) < 0)
+        if (!begins_later(scan))
             return -1;
     result->stat.epoch_count = result->chain.epoch;
     result->stat.shard = result->chain.shard;
@@ -547,13 +679,24 @@ static int copy_headers(const struct scan *scan, struct scan_headers *headers)
 {
     headers->first_number = scan->segment_count > 0 ? scan->segments[0].number : 1;
     headers->count = scan->used_count;
-    headers->headers = calloc(scan->used_count + 1, sizeof(*headers->headers));
-    if (!headers->headers)
+    headers->segments = calloc(scan->used_count + 1, sizeof(*headers->segments));
+    if (!headers->segments)
         return error_set(scan->error, "journal %s: no memory for the list of its segments",
                          scan->disk->path);
     for (size_t i = 0; i < scan->used_count; i++)
-        headers->headers[i] = scan->segments[i].header;
+        headers->segments[i] =
+            (struct scan_segment){scan->segments[i].header, scan->segments[i].length};
     return 0;
+}
+
+bool scan_gone(struct disk *disk, uint64_t number)
+{
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(name, number);
+    int handle = disk->operations->open(disk, name);
+    if (handle >= 0)
+        disk->operations->close(disk, handle);
+    return handle == -ENOENT;
 }
 
 int scan_headers(struct disk *disk, struct scan_headers *headers, struct error *error)
@@ -569,6 +712,8 @@ int scan_headers(struct disk *disk, struct scan_headers *headers, struct error *
     if (status == 0)
         status = examine_files(&scan);
     if (status == 0)
+        status = link_segments(&scan);
+    if (status == 0)
         status = copy_headers(&scan, headers);
     free(scan.blocks);
     free(scan.segments);
@@ -579,7 +724,7 @@ int scan_log(struct disk *disk, const struct scan_request *request, struct scan_
              struct error *error)
 {
     struct scan scan = {.disk = disk, .request = request, .result = result, .error = error};
-    *result = (struct scan_result){.chain = {.next_seq = 1, .shard = request->shard}};
+    *result = (struct scan_result){0};
     scan.blocks = aligned_alloc(DISK_BLOCK_SIZE, READ_BYTES);
     if (!scan.blocks)
         return error_set(error, "journal %s: no memory (%u bytes)", disk->path, READ_BYTES);

@@ -6,6 +6,15 @@
 
 #include "journal/block.h"
 
+// What an operator can do about damage, at the end of each line that tells of some.
+#define SCAN_REMEDY                                                                                \
+    "restore the folder from a copy, or save the records before the damage with `sluice journal "  \
+    "dump`"
+
+// What happened to a segment that a log being written has taken from a reader.
+#define SCAN_OVERTAKEN                                                                             \
+    "was taken to be used again while it was read: the log begins later now; read it again"
+
 struct scan_request {
     // The log is ours alone: sync before reading, so that no decision rests on bytes that never
     // reached the disk, and take what is bad at its word. Otherwise another process may be writing,
@@ -27,15 +36,25 @@ struct scan_result {
     bool stopped;           // `each` returned false
 };
 
-// The headers of the segments in use, oldest first.
+struct scan_segment {
+    struct block_header header;
+    uint64_t length; // blocks in the chain; of the last one, all there are
+};
+
+// The segments in use, oldest first.
 struct scan_headers {
     uint64_t first_number;
     size_t count;
-    struct block_header *headers; // free()
+    struct scan_segment *segments; // free()
 };
 
-// scan_headers: reads no more than each file's first block. 0, or -1 with `error`.
+// scan_headers: reads no more than each file's first block, and sees that they follow each other.
+// 0, or -1 with `error`.
 int scan_headers(struct disk *disk, struct scan_headers *headers, struct error *error);
+
+// scan_gone: the file of segment `number`, which was there, no longer is: a log that is being
+// written takes its oldest segments to use them again.
+bool scan_gone(struct disk *disk, uint64_t number);
 
 // scan_log: 0, or -1 with `error` at the first damage, which is named with its file, byte offset
 // and block. Allocates while it runs.

@@ -28,17 +28,21 @@ struct verification {
 struct closed {
     struct verification *all;
     uint64_t number;
-    struct block_header header, next; // its own, and the one that follows it
+    const struct scan_segment *segment;
+    const struct block_header *next; // of the segment that follows it
     bool sealed;
     struct seal seal;
+    uint64_t read_bytes;
+    bool gone;          // taken to be used again, while the log was being verified
     struct error error; // empty: sound
 };
 
-static void report(struct verification *all, uint64_t bytes)
+static void report(struct verification *all, uint64_t done_bytes, uint64_t left_out_bytes)
 {
     pthread_mutex_lock(&all->lock);
-    all->done_bytes += bytes;
-    if (all->progress)
+    all->done_bytes += done_bytes;
+    all->total_bytes -= left_out_bytes;
+    if (all->progress && all->total_bytes > 0)
         all->progress(all->context, all->done_bytes, all->total_bytes);
     pthread_mutex_unlock(&all->lock);
 }
@@ -48,9 +52,9 @@ static void damaged(struct closed *closed, uint64_t index, const char *fault)
     char name[SEGMENT_NAME_SIZE];
     segment_name(name, closed->number);
     error_set(&closed->error,
-              "journal %s: %s is damaged at byte %" PRIu64 " (block %" PRIu64 "): %s",
+              "journal %s: %s is damaged at byte %" PRIu64 " (block %" PRIu64 "): %s; " SCAN_REMEDY,
               closed->all->disk->path, name, index * JOURNAL_BLOCK_SIZE,
-              closed->header.block_no + index, fault);
+              closed->segment->header.block_no + index, fault);
 }
 
 // The blocks in memory, which begin at `index` of the segment; false once one is bad.
@@ -70,9 +74,9 @@ static bool walk(struct closed *closed, struct chain *chain, const struct block 
 
 static void check_end(struct closed *closed, const struct chain *chain, const uint8_t *hash)
 {
-    const struct block_header *next = &closed->next;
+    const struct block_header *header = &closed->segment->header, *next = closed->next;
     const struct seal *seal = &closed->seal;
-    uint64_t length = next->block_no - closed->header.block_no;
+    uint64_t length = closed->segment->length;
     if (next->prev_crc != chain->crc || next->first_seq != chain->next_seq) {
         damaged(closed, length - 1, "the segment after it does not follow");
         return;
@@ -80,8 +84,8 @@ static void check_end(struct closed *closed, const struct chain *chain, const ui
     if (!closed->sealed)
         return;
     bool same = memcmp(hash, seal->hash, sizeof(seal->hash)) == 0 &&
-                seal->block_no == closed->header.block_no && seal->block_count == length &&
-                seal->first_seq == closed->header.first_seq && seal->next_seq == next->first_seq;
+                seal->block_no == header->block_no && seal->block_count == length &&
+                seal->first_seq == header->first_seq && seal->next_seq == next->first_seq;
     if (!same)
         damaged(closed, 0,
                 "its seal is not that of these blocks: records were changed after it was "
@@ -91,17 +95,18 @@ static void check_end(struct closed *closed, const struct chain *chain, const ui
 static void read_closed(struct closed *closed, int handle, struct block *blocks)
 {
     struct disk *disk = closed->all->disk;
-    struct chain chain = {.block_no = closed->header.block_no,
-                          .next_seq = closed->header.first_seq,
-                          .crc = closed->header.prev_crc,
-                          .epoch = closed->header.epoch,
-                          .salt = closed->header.salt,
-                          .shard = closed->header.shard};
+    const struct block_header *header = &closed->segment->header;
+    struct chain chain = {.block_no = header->block_no,
+                          .next_seq = header->first_seq,
+                          .crc = header->prev_crc,
+                          .epoch = header->epoch,
+                          .salt = header->salt,
+                          .shard = header->shard};
     crypto_generichash_state state;
     uint8_t hash[JOURNAL_SEAL_SIZE];
     crypto_generichash_init(&state, NULL, 0, sizeof(hash));
     crypto_generichash_update(&state, closed->seal.previous, sizeof(closed->seal.previous));
-    uint64_t end = closed->next.block_no - closed->header.block_no;
+    uint64_t end = closed->segment->length;
     for (uint64_t index = 0; index < end;) {
         uint64_t count = end - index < PIECE_BLOCKS ? end - index : PIECE_BLOCKS;
         size_t length = count * JOURNAL_BLOCK_SIZE;
@@ -116,7 +121,8 @@ static void read_closed(struct closed *closed, int handle, struct block *blocks)
         if (closed->sealed)
             crypto_generichash_update(&state, (const unsigned char *)blocks, length);
         index += count;
-        report(closed->all, length);
+        closed->read_bytes += length;
+        report(closed->all, length, 0);
     }
     crypto_generichash_final(&state, hash, sizeof(hash));
     check_end(closed, &chain, hash);
@@ -141,6 +147,9 @@ static void verify_closed(struct pool *pool, void *argument)
     if (handle >= 0)
         disk->operations->close(disk, handle);
     free(blocks);
+    closed->gone = closed->error.text[0] && scan_gone(disk, closed->number);
+    if (closed->gone)
+        report(closed->all, 0, closed->segment->length * JOURNAL_BLOCK_SIZE - closed->read_bytes);
 }
 
 static int read_seal(struct closed *closed, struct error *error)
@@ -161,14 +170,9 @@ static int prepare(struct verification *all, const struct scan_headers *headers,
     for (size_t i = 0; i + 1 < headers->count; i++) {
         closed[i].all = all;
         closed[i].number = headers->first_number + i;
-        closed[i].header = headers->headers[i];
-        closed[i].next = headers->headers[i + 1];
-        uint64_t length = closed[i].next.block_no - closed[i].header.block_no;
-        if (length == 0 || length > JOURNAL_SEGMENT_BYTES_MAX / JOURNAL_BLOCK_SIZE) {
-            damaged(&closed[i], 0, "the segment after it does not follow");
-            return error_set(error, "%s", closed[i].error.text);
-        }
-        all->total_bytes += length * JOURNAL_BLOCK_SIZE;
+        closed[i].segment = &headers->segments[i];
+        closed[i].next = &headers->segments[i + 1].header;
+        all->total_bytes += headers->segments[i].length * JOURNAL_BLOCK_SIZE;
         if (read_seal(&closed[i], error) < 0)
             return -1;
     }
@@ -181,6 +185,9 @@ static int check_seals(const struct closed *closed, size_t count,
 {
     for (size_t i = 0; i < count; i++) {
         const struct seal *seal = &closed[i].seal;
+        result->segment_count += !closed[i].gone;
+        if (closed[i].gone)
+            continue;
         if (!closed[i].sealed) {
             result->unsealed_count++;
             continue;
@@ -199,6 +206,23 @@ static int check_seals(const struct closed *closed, size_t count,
     return 0;
 }
 
+// The oldest are taken first, some of them after they were read: one that is gone is left out when
+// none before it is there any more.
+static int check_errors(const struct closed *closed, size_t count, struct error *error)
+{
+    size_t there = 0; // the first that may still be there
+    for (size_t i = 0; i < count; i++) {
+        if (!closed[i].error.text[0])
+            continue;
+        while (closed[i].gone && there < i &&
+               (closed[there].gone || scan_gone(closed[i].all->disk, closed[there].number)))
+            there++;
+        if (!closed[i].gone || there < i)
+            return error_set(error, "%s", closed[i].error.text);
+    }
+    return 0;
+}
+
 static int verify_all(struct closed *closed, size_t count, uint32_t workers, struct error *error)
 {
     struct pool *pool = pool_open(workers, error);
@@ -208,10 +232,7 @@ static int verify_all(struct closed *closed, size_t count, uint32_t workers, str
         pool_submit(pool, verify_closed, &closed[i]);
     pool_run(pool);
     pool_close(pool);
-    for (size_t i = 0; i < count; i++)
-        if (closed[i].error.text[0])
-            return error_set(error, "%s", closed[i].error.text);
-    return 0;
+    return check_errors(closed, count, error);
 }
 
 static int verify_closed_ones(struct verification *all, const struct scan_headers *headers,
@@ -233,6 +254,23 @@ static int verify_closed_ones(struct verification *all, const struct scan_header
     return status;
 }
 
+// The last segment, what came behind it meanwhile, and the spares.
+static int verify_last(struct disk *disk, const struct scan_headers *headers,
+                       struct journal_stat *stat, struct error *error)
+{
+    if (headers->count == 0)
+        return journal_scan(disk, 0, NULL, NULL, stat, error);
+    uint64_t number = headers->first_number + headers->count - 1;
+    uint64_t from_seq = headers->segments[headers->count - 1].header.first_seq - 1;
+    int status = journal_scan(disk, from_seq, NULL, NULL, stat, error);
+    if (status < 0 && scan_gone(disk, number)) {
+        char name[SEGMENT_NAME_SIZE];
+        segment_name(name, number);
+        error_set(error, "journal %s: %s " SCAN_OVERTAKEN, disk->path, name);
+    }
+    return status;
+}
+
 int journal_verify(struct disk *disk, uint32_t workers, journal_progress_fn *progress,
                    void *context, struct journal_verification *result, struct error *error)
 {
@@ -244,11 +282,10 @@ int journal_verify(struct disk *disk, uint32_t workers, journal_progress_fn *pro
     pthread_mutex_init(&all.lock, NULL);
     int status = verify_closed_ones(&all, &headers, workers, result, error);
     pthread_mutex_destroy(&all.lock);
-    uint64_t from_seq = headers.count > 0 ? headers.headers[headers.count - 1].first_seq - 1 : 0;
-    result->segment_count = headers.count;
-    result->bytes = all.total_bytes;
-    free(headers.headers);
+    result->segment_count += headers.count > 0;
+    result->bytes = all.done_bytes;
     if (status == 0)
-        status = journal_scan(disk, from_seq, NULL, NULL, &result->stat, error);
+        status = verify_last(disk, &headers, &result->stat, error);
+    free(headers.segments);
     return status;
 }

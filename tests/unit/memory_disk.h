@@ -21,6 +21,12 @@ struct memory_file {
     uint64_t size;
 };
 
+// Called once; NULL: never.
+struct memory_hook {
+    void (*call)(void *context);
+    void *context;
+};
+
 struct memory_disk {
     struct disk disk;
     struct memory_file files[MEMORY_FILES_MAX];
@@ -33,9 +39,13 @@ struct memory_disk {
     bool fail_half_way; // half of it is written first
     int create_errno;   // 0, or what create answers
     int read_errno, sync_errno;
-    void (*before_read)(void *context); // called once, before a read at this offset
+    struct memory_hook before_read; // … at this offset
     uint64_t before_read_offset;
-    void *before_read_context;
+    struct memory_hook before_open; // … of this name, once it was opened so often
+    const char *before_open_name;
+    int before_open_skip;
+    struct memory_hook while_listing; // … before this file is told
+    int while_listing_file;
 
     int last_file; // of the last write that went through
     uint64_t last_offset;
@@ -50,9 +60,19 @@ static inline struct memory_file *memory_find(struct memory_disk *memory, const 
     return NULL;
 }
 
+static inline void memory_call(struct memory_hook *hook)
+{
+    struct memory_hook once = *hook;
+    hook->call = NULL;
+    once.call(once.context);
+}
+
 static inline int memory_open(struct disk *disk, const char *name)
 {
     struct memory_disk *memory = (struct memory_disk *)disk;
+    if (memory->before_open.call && strcmp(name, memory->before_open_name) == 0 &&
+        memory->before_open_skip-- == 0)
+        memory_call(&memory->before_open);
     struct memory_file *file = memory_find(memory, name);
     return file ? (int)(file - memory->files) : -ENOENT;
 }
@@ -94,11 +114,8 @@ static inline int64_t memory_read(struct disk *disk, int handle, uint64_t offset
     struct memory_file *file = &memory->files[handle];
     if (memory->read_errno)
         return memory->read_errno;
-    if (memory->before_read && offset == memory->before_read_offset) {
-        void (*before_read)(void *) = memory->before_read;
-        memory->before_read = NULL;
-        before_read(memory->before_read_context);
-    }
+    if (memory->before_read.call && offset == memory->before_read_offset)
+        memory_call(&memory->before_read);
     if (offset >= file->size)
         return 0;
     if (length > file->size - offset)
@@ -145,9 +162,12 @@ static inline int memory_list(struct disk *disk, void (*found)(void *context, co
                               void *context)
 {
     struct memory_disk *memory = (struct memory_disk *)disk;
-    for (int i = memory->file_count; i-- > 0;)
+    for (int i = memory->file_count; i-- > 0;) {
+        if (memory->while_listing.call && i == memory->while_listing_file)
+            memory_call(&memory->while_listing);
         if (memory->files[i].name[0])
             found(context, memory->files[i].name);
+    }
     return 0;
 }
 

@@ -578,9 +578,8 @@ Test(journal_recovery, a_log_that_grows_between_two_reads_of_a_scan_is_not_calle
     struct writer writer = {journal_open(&memory->disk, &large, NULL, NULL, &error),
                             test_ring_new()};
     cr_assert_eq(append(writer.journal, writer.ring, 50), 50);
-    memory->before_read = append_300_blocks;
+    memory->before_read = (struct memory_hook){append_300_blocks, &writer};
     memory->before_read_offset = 1 << 20;
-    memory->before_read_context = &writer;
     assert_scan_finds(memory, 50);
     assert_scan_finds(memory, 50 + 300 * 63);
 

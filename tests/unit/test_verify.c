@@ -2,6 +2,7 @@
 //
 // Seals, the verification of a whole log, and segments that are used again, on a disk in memory.
 #include <criterion/criterion.h>
+#include <sched.h>
 
 #include "journal/seal.h"
 #include "journal/verify.h"
@@ -263,4 +264,330 @@ Test(verify, a_journal_that_ends_before_its_snapshot_is_refused)
     cr_assert_null(journal_open(&log.memory->disk, &options, reader_each, &reader, &error));
     cr_assert_not_null(strstr(error.text, "a snapshot proves"), "%s", error.text);
     memory_free(log.memory);
+}
+
+// The log is written while it is read, and its oldest segments are taken to be used again
+
+#define FIRST            "segment-0000000000000001"
+#define SECOND           "segment-0000000000000002"
+#define A_SEGMENTS_WORTH ((SEGMENT_BLOCKS - 1) * 5) // records that fill() puts into one
+
+// `segments` closed and sealed ones, any of which but the newest may go.
+static struct log live_log(uint32_t segments)
+{
+    options.keep_segments = 1;
+    struct log log = new_log(segments);
+    seal_all(&log);
+    journal_recyclable(log.journal, durable_seq(log.journal));
+    return log;
+}
+
+static void take_one(void *context)
+{
+    struct log *log = context;
+    fill(log, 1);
+}
+
+static void take_two(void *context)
+{
+    struct log *log = context;
+    fill(log, 2);
+}
+
+// Until nothing is left of what there was.
+static void take_all(void *context)
+{
+    struct log *log = context;
+    for (int i = 0; i < 10; i++) {
+        fill(log, 1);
+        seal_all(log);
+        journal_recyclable(log->journal, durable_seq(log->journal));
+    }
+}
+
+static void at_open(struct log *log, const char *name, int skip, void (*call)(void *context))
+{
+    log->memory->before_open = (struct memory_hook){call, log};
+    log->memory->before_open_name = name;
+    log->memory->before_open_skip = skip;
+}
+
+static struct journal_stat scan_from(struct log *log, uint64_t from_seq, uint64_t known)
+{
+    struct journal_stat stat;
+    struct reader reader = {.count = known};
+    cr_assert_eq(journal_scan(&log->memory->disk, from_seq, reader_each, &reader, &stat, &error), 0,
+                 "%s", error.text);
+    cr_assert_null(log->memory->before_open.call);
+    cr_assert_eq(reader.wrong, 0);
+    cr_assert_eq(reader.count, stat.record_count);
+    return stat;
+}
+
+static void scan_fails(struct log *log, uint64_t from_seq, const char *why)
+{
+    struct journal_stat stat;
+    struct reader reader = {0};
+    cr_assert_eq(journal_scan(&log->memory->disk, from_seq, reader_each, &reader, &stat, &error),
+                 -1);
+    cr_assert_not_null(strstr(error.text, why), "%s", error.text);
+    cr_assert_eq(reader.wrong, 0, "what was given is sound");
+}
+
+Test(live_scan, begins_with_the_next_segment_when_the_oldest_is_taken_before_its_header_is_read)
+{
+    struct log log = live_log(4);
+    at_open(&log, FIRST, 0, take_one);
+    struct journal_stat stat = scan_from(&log, JOURNAL_OLDEST, A_SEGMENTS_WORTH);
+    cr_assert_eq(stat.oldest_seq, A_SEGMENTS_WORTH + 1);
+    cr_assert_null(memory_find(log.memory, FIRST));
+    end_log(&log);
+}
+
+Test(live_scan, begins_with_the_next_segment_when_the_oldest_is_taken_before_its_blocks_are_read)
+{
+    struct log log = live_log(4);
+    at_open(&log, FIRST, 1, take_one);
+    struct journal_stat stat = scan_from(&log, JOURNAL_OLDEST, A_SEGMENTS_WORTH);
+    cr_assert_eq(stat.oldest_seq, A_SEGMENTS_WORTH + 1);
+    cr_assert_eq(stat.segment_count, 4, "of the five that were listed");
+    end_log(&log);
+}
+
+Test(live_scan, begins_with_the_third_segment_when_two_are_taken)
+{
+    struct log log = live_log(4);
+    at_open(&log, FIRST, 1, take_two);
+    struct journal_stat stat = scan_from(&log, JOURNAL_OLDEST, 2 * A_SEGMENTS_WORTH);
+    cr_assert_eq(stat.oldest_seq, 2 * A_SEGMENTS_WORTH + 1);
+    end_log(&log);
+}
+
+// Its segments have two mebibytes: by the time that the second one of the oldest is read it holds
+// what another segment holds, and the one behind it is gone too.
+static void take_two_and_write_over_one(void *context)
+{
+    struct log *log = context;
+    fill(log, 5);
+    struct block *block = memory_block(log->memory, "segment-0000000000000007", SEGMENT_BLOCKS);
+    cr_assert_gt(block->header.first_seq, 5 * 2 * A_SEGMENTS_WORTH);
+    cr_assert_null(memory_find(log->memory, SECOND));
+}
+
+static struct log log_of_large_segments(void)
+{
+    options.segment_bytes = 2 << 20;
+    return live_log(8);
+}
+
+Test(live_scan, counts_from_where_the_log_begins_when_the_segment_in_hand_is_written_over)
+{
+    struct log log = log_of_large_segments();
+    struct journal_stat stat;
+    log.memory->before_read = (struct memory_hook){take_two_and_write_over_one, &log};
+    log.memory->before_read_offset = 1 << 20;
+    cr_assert_eq(journal_scan(&log.memory->disk, JOURNAL_OLDEST, NULL, NULL, &stat, &error), 0,
+                 "%s", error.text);
+    cr_assert_eq(stat.oldest_seq, 2 * (2 * SEGMENT_BLOCKS - 1) * 5 + 1);
+    cr_assert_eq(stat.segment_count, 3, "of the five that were listed");
+    cr_assert_eq(stat.block_count, 3 * 2 * SEGMENT_BLOCKS, "whole ones, the last by now too");
+    end_log(&log);
+}
+
+Test(live_scan, says_that_it_was_overtaken_when_records_were_given_from_what_is_taken)
+{
+    struct log log = log_of_large_segments();
+    log.memory->before_read = (struct memory_hook){take_two_and_write_over_one, &log};
+    log.memory->before_read_offset = 1 << 20;
+    scan_fails(&log, JOURNAL_OLDEST, FIRST " was taken to be used again while it was read");
+    end_log(&log);
+}
+
+Test(live_scan, says_that_it_was_overtaken_when_nothing_is_left_of_what_it_has_listed)
+{
+    struct log log = live_log(4);
+    at_open(&log, FIRST, 0, take_all);
+    scan_fails(&log, JOURNAL_OLDEST, " was taken to be used again while it was read");
+    end_log(&log);
+}
+
+Test(live_scan, does_not_leave_out_records_that_were_asked_for)
+{
+    struct log log = live_log(4);
+    at_open(&log, FIRST, 1, take_one);
+    scan_fails(&log, 0, FIRST " was taken to be used again while it was read");
+    scan_fails(&log, 0, "records from 1 on are missing");
+    end_log(&log);
+}
+
+Test(live_scan, from_a_snapshot_does_not_mind_that_what_is_before_it_is_taken)
+{
+    for (int skip = 0; skip < 2; skip++) {
+        struct log log = live_log(4);
+        uint64_t known = 3 * A_SEGMENTS_WORTH + 17;
+        // Those before the snapshot are opened for their headers only; its own is read.
+        at_open(&log, skip ? "segment-0000000000000004" : FIRST, skip, take_one);
+        scan_from(&log, known, known);
+        end_log(&log);
+    }
+}
+
+Test(live_scan, takes_a_spare_that_came_into_use_and_is_gone_for_what_is_written_meanwhile)
+{
+    struct log log = live_log(4);
+    at_open(&log, "segment-0000000000000006", 1, take_all);
+    scan_from(&log, JOURNAL_OLDEST, 0);
+    cr_assert_null(memory_find(log.memory, "segment-0000000000000006"));
+    end_log(&log);
+}
+
+// As two calls of getdents show it: the second file is renamed after the first was told, and told
+// under its new name; the first one's new name is where the listing has been already.
+static void take_two_while_listed(void *context)
+{
+    struct log *log = context;
+    fill(log, 2);
+    struct memory_file *renamed = memory_find(log->memory, "segment-0000000000000007");
+    struct memory_file *next = memory_find(log->memory, "segment-0000000000000008");
+    struct memory_file other = *renamed;
+    *renamed = *next;
+    *next = other;
+}
+
+Test(live_scan, lists_the_folder_again_when_it_changed_while_it_was_listed)
+{
+    struct log log = live_log(4);
+    struct memory_disk *memory = log.memory;
+    memory->while_listing = (struct memory_hook){take_two_while_listed, &log};
+    memory->while_listing_file = (int)(memory_find(memory, SECOND) - memory->files) - 1;
+    struct journal_stat stat = scan_from(&log, JOURNAL_OLDEST, 2 * A_SEGMENTS_WORTH);
+    cr_assert_null(memory->while_listing.call);
+    cr_assert_eq(stat.oldest_seq, 2 * A_SEGMENTS_WORTH + 1);
+    end_log(&log);
+}
+
+static void remove_second(void *context)
+{
+    struct log *log = context;
+    cr_assert_eq(memory_remove(&log->memory->disk, SECOND), 0);
+}
+
+Test(live_scan, a_segment_that_vanishes_from_between_others_is_damage)
+{
+    for (int skip = 0; skip < 2; skip++) {
+        struct log log = live_log(4);
+        at_open(&log, SECOND, skip, remove_second);
+        scan_fails(&log, JOURNAL_OLDEST, skip ? "cannot open " SECOND : SECOND " is missing");
+        scan_fails(&log, JOURNAL_OLDEST, SECOND " is missing");
+        end_log(&log);
+    }
+}
+
+static void remove_first(void *context)
+{
+    struct log *log = context;
+    cr_assert_eq(memory_remove(&log->memory->disk, FIRST), 0);
+}
+
+Test(live_scan, recovery_has_the_log_to_itself_and_excuses_nothing)
+{
+    struct log log = live_log(4);
+    crash(log.memory, log.journal);
+    at_open(&log, FIRST, 0, remove_first);
+    struct reader reader = {0};
+    cr_assert_null(journal_open(&log.memory->disk, &options, reader_each, &reader, &error));
+    cr_assert_not_null(strstr(error.text, "cannot open " FIRST), "%s", error.text);
+    memory_free(log.memory);
+    free(log.ring);
+}
+
+struct shown {
+    _Atomic uint64_t done_bytes;
+    uint64_t total_bytes;
+};
+
+static void show(void *context, uint64_t done_bytes, uint64_t total_bytes)
+{
+    struct shown *shown = context;
+    shown->done_bytes = done_bytes;
+    shown->total_bytes = total_bytes;
+}
+
+static struct journal_verification verify_with(struct log *log, uint32_t workers,
+                                               struct shown *shown)
+{
+    struct journal_verification result;
+    cr_assert_eq(journal_verify(&log->memory->disk, workers, show, shown, &result, &error), 0, "%s",
+                 error.text);
+    cr_assert_null(log->memory->before_open.call);
+    return result;
+}
+
+Test(live_verify, leaves_out_a_segment_that_is_taken_before_it_is_read)
+{
+    struct log log = live_log(4);
+    struct shown shown = {0};
+    at_open(&log, FIRST, 1, take_one);
+    struct journal_verification result = verify_with(&log, 1, &shown);
+    cr_assert_eq(result.segment_count, 4, "of the five that were listed");
+    cr_assert_eq(result.sealed_count, 3);
+    cr_assert_eq(shown.done_bytes, 3 * JOURNAL_SEGMENT_BYTES_MIN);
+    cr_assert_eq(shown.total_bytes, shown.done_bytes, "and says that all is done");
+    end_log(&log);
+}
+
+Test(live_verify, leaves_out_a_segment_that_is_taken_before_its_header_is_read)
+{
+    struct log log = live_log(4);
+    struct shown shown = {0};
+    at_open(&log, FIRST, 0, take_one);
+    cr_assert_eq(verify_with(&log, 1, &shown).segment_count, 4);
+    end_log(&log);
+}
+
+struct waiting {
+    struct log *log;
+    struct shown shown;
+};
+
+// Until the other thread has read the first one.
+static void take_both_once_one_is_read(void *context)
+{
+    struct waiting *waiting = context;
+    while (waiting->shown.done_bytes < 2 * JOURNAL_SEGMENT_BYTES_MIN)
+        sched_yield();
+    fill(waiting->log, 2);
+}
+
+Test(live_verify, leaves_out_a_segment_when_the_one_before_it_was_read_and_taken_as_well,
+     .timeout = 60)
+{
+    struct log log = live_log(3);
+    struct waiting waiting = {.log = &log};
+    // Three tasks: the opener begins with the newest, the thief with the oldest, and nobody ends
+    // before two are read.
+    log.memory->before_open = (struct memory_hook){take_both_once_one_is_read, &waiting};
+    log.memory->before_open_name = SECOND;
+    log.memory->before_open_skip = 1;
+    struct journal_verification result = verify_with(&log, 2, &waiting.shown);
+    cr_assert_eq(result.segment_count, 3, "of the four that were listed");
+    end_log(&log);
+}
+
+Test(live_verify, says_that_it_was_overtaken_when_nothing_is_left_of_what_it_has_listed)
+{
+    struct log log = live_log(2);
+    struct journal_verification result;
+    at_open(&log, FIRST, 1, take_all);
+    cr_assert_eq(journal_verify(&log.memory->disk, 1, NULL, NULL, &result, &error), -1);
+    cr_assert_not_null(strstr(error.text, "was taken to be used again"), "%s", error.text);
+    end_log(&log);
+}
+
+Test(live_verify, a_segment_that_vanishes_from_between_others_is_named)
+{
+    struct log log = live_log(4);
+    at_open(&log, SECOND, 1, remove_second);
+    verify(&log, "cannot open " SECOND);
+    end_log(&log);
 }
