@@ -409,15 +409,17 @@ int lane_take_snapshot(struct lane *lane, struct error *error)
     shadow->abandon = &lane->snapshot_stop;
     if (result == 0)
         result = advance(shadow, seq + FAULT(SNAPSHOT_LATE), error);
-    if (result == 0 && shadow->snapshot_seq < seq)
+    bool made = result == 0 && shadow->snapshot_seq < seq;
+    if (made)
         result = snapshot_write(lane->disk, (uint16_t)lane->index, seq, shadow->snapshot_seq,
                                 save_lane, shadow, error);
-    if (result == 0) {
+    if (result == 0)
         lane->snapshot_seq = seq;
-        // The one it began from was verified, and so is this one.
+    // The one it began from was verified, and so is this one. One that was there already is one
+    // alone: nothing was learnt of another.
+    if (made && result == 0)
         journal_recyclable(lane->journal,
                            FAULT(RECYCLED_EARLY) ? UINT64_MAX - 1 : shadow->snapshot_seq);
-    }
     lane_close(shadow);
     free(shadow);
     return result;
