@@ -70,11 +70,6 @@ struct lane {
     uint64_t recovered_count; // commands of the snapshot and of the journal behind it
     uint64_t recovered_from;  // of them, in the snapshot
     uint64_t recovered_hash;  // book_hash after them
-    struct error *recovery_error;
-    struct command *recovering; // to be applied together
-    uint32_t recovering_count;
-    uint64_t recover_until; // a shadow's: no more commands than these; 0: all
-    const _Atomic bool *abandon;
 };
 
 // lane_instruments_max: how many instruments shard `index` can list in a day begun with `config`.

@@ -99,36 +99,62 @@ int recover_control(struct lane *lane, const struct command *command, struct err
 
 #define BATCH 64u
 
-static void apply_batch(struct lane *lane)
+// Records on their way from the journal into a lane.
+struct recovery {
+    struct lane *lane;
+    uint64_t until;              // a shadow's: the last record it takes; 0: all
+    const _Atomic bool *abandon; // … unless this is set meanwhile
+    struct command batch[BATCH]; // to be applied together
+    uint32_t batch_count;
+    struct error error; // records that make no sense; empty: none
+};
+
+static void apply_batch(struct recovery *recovery)
 {
+    struct lane *lane = recovery->lane;
     struct event space[64];
     struct event_sink sink = {space, space + 64, replay_more, lane};
-    if (lane->recovering_count == 0)
+    if (recovery->batch_count == 0)
         return;
-    book_apply_batch(lane->shard.book, lane->recovering, lane->recovering_count, &sink);
+    book_apply_batch(lane->shard.book, recovery->batch, recovery->batch_count, &sink);
     sink.more(&sink);
-    lane->recovering_count = 0;
+    recovery->batch_count = 0;
+}
+
+static bool is_over(const struct recovery *recovery, uint64_t seq)
+{
+    return recovery->until > 0 &&
+           (seq > recovery->until || atomic_load_explicit(recovery->abandon, memory_order_relaxed));
 }
 
 static bool recover_record(void *context, uint64_t seq, const void *record)
 {
-    struct lane *lane = context;
+    struct recovery *recovery = context;
+    struct lane *lane = recovery->lane;
     const struct command *command = record;
-    if (lane->recover_until > 0 &&
-        (seq > lane->recover_until || atomic_load_explicit(lane->abandon, memory_order_relaxed)))
+    if (is_over(recovery, seq))
         return false;
     if (command->type < COMMAND_ENTER) {
-        apply_batch(lane);
-        if (recover_control(lane, command, lane->recovery_error))
+        apply_batch(recovery);
+        if (recover_control(lane, command, &recovery->error))
             return false;
     }
-    lane->recovering[lane->recovering_count++] = *command;
+    recovery->batch[recovery->batch_count++] = *command;
     CRASH_POINT(recover_record);
-    if (lane->recovering_count == BATCH)
-        apply_batch(lane);
+    if (recovery->batch_count == BATCH)
+        apply_batch(recovery);
     lane->recovered_count = seq;
     lane->shard.last_time_ns = command->time_ns;
     return true;
+}
+
+// The last records are applied; 0, or -1 with `error` when one made no sense.
+static int end_recovery(struct recovery *recovery, struct error *error)
+{
+    apply_batch(recovery);
+    if (recovery->error.text[0])
+        return error_set(error, "%s: %s", recovery->lane->disk->path, recovery->error.text);
+    return 0;
 }
 
 // How long recovered orders have to live is the book's to know: a day at most.
@@ -353,17 +379,9 @@ int recover_journal(struct lane *lane, struct error *error)
                                       .keep_segments = config->keep_segments,
                                       .from_seq = lane->recovered_count,
                                       .shard = (uint16_t)lane->index};
-    struct command batch[BATCH];
-    struct error inconsistent = {""};
-    lane->recovering = batch;
-    lane->recovery_error = &inconsistent;
-    lane->journal = journal_open(lane->disk, &options, recover_record, lane, error);
-    lane->recovery_error = NULL;
-    apply_batch(lane);
-    lane->recovering = NULL;
-    if (inconsistent.text[0])
-        return error_set(error, "%s: %s", lane->disk->path, inconsistent.text);
-    if (!lane->journal)
+    struct recovery recovery = {.lane = lane};
+    lane->journal = journal_open(lane->disk, &options, recover_record, &recovery, error);
+    if (end_recovery(&recovery, error) < 0 || !lane->journal)
         return -1;
     CRASH_POINT(recover_done);
     lane->recovered_hash = lane->shard.book ? book_hash(lane->shard.book) : 0;
@@ -374,24 +392,19 @@ int recover_journal(struct lane *lane, struct error *error)
 
 // The same recovery as at a start, into memory of its own, up to what is durable now: the snapshot
 // before it and the journal prove themselves each time.
-static int advance(struct lane *shadow, uint64_t seq, struct error *error)
+static int advance(struct lane *shadow, uint64_t seq, const _Atomic bool *abandon,
+                   struct error *error)
 {
     struct journal_stat stat;
-    struct command batch[BATCH];
-    struct error inconsistent = {""};
+    struct recovery recovery = {.lane = shadow, .until = seq, .abandon = abandon};
     if (load_snapshot(shadow, error) < 0)
         return -1;
-    shadow->recovering = batch;
-    shadow->recover_until = seq;
-    shadow->recovery_error = &inconsistent;
-    if (shadow->recovered_count < seq &&
-        journal_scan(shadow->disk, shadow->recovered_count, recover_record, shadow, &stat, error))
+    int result = 0;
+    if (shadow->recovered_count < seq)
+        result = journal_scan(shadow->disk, shadow->recovered_count, recover_record, &recovery,
+                              &stat, error);
+    if (end_recovery(&recovery, error) < 0 || result < 0)
         return -1;
-    shadow->recovery_error = NULL;
-    apply_batch(shadow);
-    shadow->recovering = NULL;
-    if (inconsistent.text[0])
-        return error_set(error, "%s: %s", shadow->disk->path, inconsistent.text);
     if (shadow->recovered_count != seq)
         return error_set(error, "%s: the journal was read up to record %" PRIu64 " of %" PRIu64,
                          shadow->disk->path, shadow->recovered_count, seq);
@@ -406,9 +419,8 @@ int lane_take_snapshot(struct lane *lane, struct error *error)
         return error_set(error, "no memory for a snapshot");
     int result = lane_open_offline(shadow, lane->index, lane->config, error);
     shadow->disk = lane->disk;
-    shadow->abandon = &lane->snapshot_stop;
     if (result == 0)
-        result = advance(shadow, seq + FAULT(SNAPSHOT_LATE), error);
+        result = advance(shadow, seq + FAULT(SNAPSHOT_LATE), &lane->snapshot_stop, error);
     bool made = result == 0 && shadow->snapshot_seq < seq;
     if (made)
         result = snapshot_write(lane->disk, (uint16_t)lane->index, seq, shadow->snapshot_seq,
