@@ -60,7 +60,7 @@ static bool ignore_record(void *context, const void *record)
 // {file, block, offset / 16, value}: four bytes each; value 0xFF makes the block's checksum fit.
 static void change(struct memory_disk *memory, const uint8_t *edit)
 {
-    struct memory_file *file = &memory->files[edit[0] % memory->file_count];
+    struct file *file = &memory->files.at[edit[0] % memory->files.count];
     uint64_t blocks = file->size / JOURNAL_BLOCK_SIZE;
     struct block *block = (struct block *)file->bytes + edit[1] % (blocks < 24 ? blocks : 24);
     unsigned char *bytes = (unsigned char *)block;

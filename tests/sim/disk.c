@@ -7,21 +7,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "numa/invariant.h"
-
 #define STALL_NS 1500000000ull
 
 static struct sim_disk *disk_of(struct disk *disk)
 {
     return (struct sim_disk *)disk;
-}
-
-struct sim_file *sim_disk_find(struct sim_disk *disk, const char *name)
-{
-    for (uint32_t i = 0; i < disk->file_count; i++)
-        if (strcmp(disk->files[i].name, name) == 0)
-            return &disk->files[i];
-    return NULL;
 }
 
 static void note_write(struct sim_disk *disk, uint32_t file, uint64_t offset, uint64_t length)
@@ -83,25 +73,15 @@ static void tear(struct sim_disk *disk, unsigned char *at, const unsigned char *
 
 static int sim_open(struct disk *disk, const char *name)
 {
-    struct sim_file *file = sim_disk_find(disk_of(disk), name);
-    return file ? (int)(file - disk_of(disk)->files) : -ENOENT;
+    return files_open(&disk_of(disk)->files, name);
 }
 
 static uint64_t bytes_in_use(const struct sim_disk *disk)
 {
     uint64_t bytes = 0;
-    for (uint32_t i = 0; i < disk->file_count; i++)
-        bytes += disk->files[i].name[0] ? disk->files[i].size : 0;
+    for (uint32_t i = 0; i < disk->files.count; i++)
+        bytes += disk->files.at[i].name[0] ? disk->files.at[i].size : 0;
     return bytes;
-}
-
-static struct sim_file *free_file(struct sim_disk *disk)
-{
-    for (uint32_t i = 0; i < disk->file_count; i++)
-        if (!disk->files[i].name[0])
-            return &disk->files[i];
-    INVARIANT(disk->file_count < SIM_FILES_MAX);
-    return &disk->files[disk->file_count++];
 }
 
 // Whether this operation is the one that the power goes at: then half of the time it has happened.
@@ -120,22 +100,15 @@ static int sim_create(struct disk *base, const char *name, uint64_t size, uint64
     (void)bytes_per_ms;
     if (disk->off)
         return -EIO;
-    if (sim_disk_find(disk, name))
+    if (files_find(&disk->files, name))
         return -EEXIST;
     if (bytes_in_use(disk) + size > disk->bytes_max) {
         disk->refused = true;
         return -ENOSPC;
     }
     disk->off = cut(disk, &happens);
-    if (happens) {
-        struct sim_file *file = free_file(disk);
-        free(file->bytes);
-        snprintf(file->name, sizeof(file->name), "%s", name);
-        file->size = size;
-        file->bytes = calloc(1, size);
-        if (!file->bytes)
-            abort();
-    }
+    if (happens)
+        files_create(&disk->files, name, size);
     return disk->off ? -EIO : 0;
 }
 
@@ -147,30 +120,21 @@ static void sim_close(struct disk *disk, int handle)
 
 static int64_t sim_size(struct disk *disk, int handle)
 {
-    return (int64_t)disk_of(disk)->files[handle].size;
+    return (int64_t)disk_of(disk)->files.at[handle].size;
 }
 
 static int64_t sim_read(struct disk *disk, int handle, uint64_t offset, void *buffer, size_t length)
 {
-    const struct sim_file *file = &disk_of(disk)->files[handle];
-    if (offset >= file->size)
-        return 0;
-    if (length > file->size - offset)
-        length = file->size - offset;
-    memcpy(buffer, file->bytes + offset, length);
-    return (int64_t)length;
+    return files_read(&disk_of(disk)->files, handle, offset, buffer, length);
 }
 
 static int sim_write(struct disk *base, int handle, uint64_t offset, const void *buffer,
                      size_t length)
 {
     struct sim_disk *disk = disk_of(base);
-    INVARIANT(offset % DISK_BLOCK_SIZE == 0 && length % DISK_BLOCK_SIZE == 0);
-    INVARIANT((uintptr_t)buffer % DISK_BLOCK_SIZE == 0);
+    unsigned char *target = files_target(&disk->files, handle, offset, buffer, length);
     if (disk->off)
         return -EIO;
-    struct sim_file *file = &disk->files[handle];
-    INVARIANT(offset + length <= file->size);
     uint64_t operation = ++disk->operation_count;
     if (disk->meanwhile)
         disk->meanwhile(disk->context, operation == disk->stall_at
@@ -180,12 +144,13 @@ static int sim_write(struct disk *base, int handle, uint64_t offset, const void 
     if (large || operation == disk->cut_at || operation == disk->error_at) {
         disk->off = operation != disk->error_at;
         disk->failed = !disk->off;
-        tear(disk, file->bytes + offset, buffer, length);
+        tear(disk, target, buffer, length);
         return -EIO;
     }
-    memcpy(file->bytes + offset, buffer, length);
+    memcpy(target, buffer, length);
     // Of the log's own blocks only: zeros are what a segment is cleared with.
-    if (strncmp(file->name, "segment-", 8) == 0 && *(const unsigned char *)buffer != 0)
+    if (strncmp(disk->files.at[handle].name, "segment-", 8) == 0 &&
+        *(const unsigned char *)buffer != 0)
         note_write(disk, (uint32_t)handle, offset, length);
     return 0;
 }
@@ -204,17 +169,14 @@ static int sim_sync_directory(struct disk *disk)
 static int sim_list(struct disk *base, void (*found)(void *context, const char *name),
                     void *context)
 {
-    struct sim_disk *disk = disk_of(base);
-    for (uint32_t i = disk->file_count; i-- > 0;)
-        if (disk->files[i].name[0])
-            found(context, disk->files[i].name);
+    files_list(&disk_of(base)->files, found, context);
     return 0;
 }
 
 static int sim_remove(struct disk *base, const char *name)
 {
     struct sim_disk *disk = disk_of(base);
-    struct sim_file *file = sim_disk_find(disk, name);
+    struct file *file = files_find(&disk->files, name);
     bool happens = true;
     if (disk->off)
         return -EIO;
@@ -222,8 +184,8 @@ static int sim_remove(struct disk *base, const char *name)
         return -ENOENT;
     disk->off = cut(disk, &happens);
     if (happens) {
-        file->name[0] = 0;
-        forget_writes(disk, (uint32_t)(file - disk->files));
+        files_remove(file);
+        forget_writes(disk, (uint32_t)(file - disk->files.at));
     }
     return disk->off ? -EIO : 0;
 }
@@ -231,18 +193,18 @@ static int sim_remove(struct disk *base, const char *name)
 static int sim_rename(struct disk *base, const char *from, const char *to)
 {
     struct sim_disk *disk = disk_of(base);
-    struct sim_file *file = sim_disk_find(disk, from);
+    struct file *file = files_find(&disk->files, from);
     bool happens = true;
     if (disk->off)
         return -EIO;
     if (!file)
         return -ENOENT;
-    if (sim_disk_find(disk, to))
+    if (files_find(&disk->files, to))
         return -EEXIST;
     disk->off = cut(disk, &happens);
     if (happens) {
-        snprintf(file->name, sizeof(file->name), "%s", to);
-        forget_writes(disk, (uint32_t)(file - disk->files));
+        files_rename(file, to);
+        forget_writes(disk, (uint32_t)(file - disk->files.at));
     }
     return disk->off ? -EIO : 0;
 }
@@ -283,8 +245,7 @@ void sim_disk_init(struct sim_disk *disk, uint64_t seed, uint64_t bytes_max)
 
 void sim_disk_free(struct sim_disk *disk)
 {
-    for (uint32_t i = 0; i < disk->file_count; i++)
-        free(disk->files[i].bytes);
+    files_free(&disk->files);
     free(disk->writes);
     *disk = (struct sim_disk){0};
 }
@@ -292,21 +253,10 @@ void sim_disk_free(struct sim_disk *disk)
 void sim_disk_copy(struct sim_disk *copy, const struct sim_disk *disk)
 {
     sim_disk_init(copy, disk->random.state, UINT64_MAX);
-    copy->file_count = disk->file_count;
-    for (uint32_t i = 0; i < disk->file_count; i++) {
-        copy->files[i] = disk->files[i];
-        if (!disk->files[i].name[0]) {
-            copy->files[i].bytes = NULL;
-            continue;
-        }
-        copy->files[i].bytes = malloc(disk->files[i].size);
-        if (!copy->files[i].bytes)
-            abort();
-        memcpy(copy->files[i].bytes, disk->files[i].bytes, disk->files[i].size);
-    }
+    files_copy(&copy->files, &disk->files);
 }
 
-static int save_file(const struct sim_file *file, const char *folder)
+static int save_file(const struct file *file, const char *folder)
 {
     char path[512];
     snprintf(path, sizeof(path), "%s/%s", folder, file->name);
@@ -321,8 +271,8 @@ int sim_disk_save(const struct sim_disk *disk, const char *folder)
 {
     if (mkdir(folder, 0750) && errno != EEXIST)
         return -1;
-    for (uint32_t i = 0; i < disk->file_count; i++)
-        if (disk->files[i].name[0] && save_file(&disk->files[i], folder) < 0)
+    for (uint32_t i = 0; i < disk->files.count; i++)
+        if (disk->files.at[i].name[0] && save_file(&disk->files.at[i], folder) < 0)
             return -1;
     return 0;
 }

@@ -8,16 +8,10 @@
 #define SLUICE_TESTS_SIM_DISK_H
 
 #include "journal/disk.h"
+#include "tests/unit/files.h"
 #include "tests/unit/random.h"
 
-#define SIM_FILES_MAX   1024
 #define SIM_SECTOR_SIZE 512u
-
-struct sim_file {
-    char name[32]; // empty: removed
-    unsigned char *bytes;
-    uint64_t size;
-};
 
 // A write that went through: which bytes are known to be durable, and in which order.
 struct sim_write {
@@ -28,8 +22,7 @@ struct sim_write {
 struct sim_disk {
     struct disk disk;
     struct random random;
-    struct sim_file files[SIM_FILES_MAX];
-    uint32_t file_count;
+    struct files files;
     uint64_t bytes_max; // of all files together; beyond it the disk is full
 
     uint64_t operation_count;   // writes, creates, renames and removes begun
@@ -59,8 +52,5 @@ void sim_disk_copy(struct sim_disk *copy, const struct sim_disk *disk);
 
 // sim_disk_save: write the files into a folder of the real disk, made when missing. 0, or -1.
 int sim_disk_save(const struct sim_disk *disk, const char *folder);
-
-// sim_disk_find: the file, or NULL.
-struct sim_file *sim_disk_find(struct sim_disk *disk, const char *name);
 
 #endif

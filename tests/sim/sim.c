@@ -356,7 +356,7 @@ static void plan_disk(void)
     if (may(SIM_STALL) && random_percent(&sim.random, 30))
         disk->stall_at = next + random_below(&sim.random, 60);
     if (may(SIM_FULL))
-        disk->bytes_max = SEGMENT_BYTES * (sim.disk.file_count + random_below(&sim.random, 4));
+        disk->bytes_max = SEGMENT_BYTES * (sim.disk.files.count + random_below(&sim.random, 4));
     else
         disk->bytes_max = UINT64_MAX;
 }
@@ -422,11 +422,11 @@ static uint64_t block_of(const struct sim_write *write, uint64_t offset)
 static const char *damage(struct sim_disk *disk, const struct sim_write *write)
 {
     struct random *random = &sim.random;
-    unsigned char *bytes = disk->files[write->file].bytes;
+    unsigned char *bytes = disk->files.at[write->file].bytes;
     uint64_t at = block_of(write, random_bits(random) % write->length);
     unsigned char *block = bytes + at;
     const struct sim_write *other = &sim.disk.writes[random_below(random, sim.disk.write_count)];
-    unsigned char *strange = disk->files[other->file].bytes + block_of(other, 0);
+    unsigned char *strange = disk->files.at[other->file].bytes + block_of(other, 0);
     uint32_t bit = random_below(random, JOURNAL_BLOCK_SIZE * 8);
     switch (random_below(random, 5)) {
     case 0:
@@ -439,7 +439,7 @@ static const char *damage(struct sim_disk *disk, const struct sim_write *write)
         return "a block holds another one";
     case 2:
         memset(block + bit / 4096 * SIM_SECTOR_SIZE, 0, SIM_SECTOR_SIZE);
-        if (memcmp(block, sim.disk.files[write->file].bytes + at, JOURNAL_BLOCK_SIZE) != 0)
+        if (memcmp(block, sim.disk.files.at[write->file].bytes + at, JOURNAL_BLOCK_SIZE) != 0)
             return "a sector is lost";
         break;
     }
@@ -467,7 +467,7 @@ static void rot(void)
     bool last = which == sim.disk.write_count - 1;
     if (journal && !last)
         sim_fail("%s at byte %" PRIu64 " of %s, and the house starts all the same", how,
-                 write->offset, copy.files[write->file].name);
+                 write->offset, copy.files.at[write->file].name);
     if (journal)
         journal_close(journal, NULL);
     sim_disk_free(&copy);
@@ -482,7 +482,7 @@ static void rot_snapshot(void)
     if (snapshot_list(&sim.disk.disk, seqs, NULL) < 2)
         return;
     snprintf(name, sizeof(name), "snapshot-%016" PRIx64, seqs[0]);
-    struct sim_file *file = sim_disk_find(&sim.disk, name);
+    struct file *file = files_find(&sim.disk.files, name);
     // Not in the zeros behind the trailer's hash, which mean nothing.
     uint64_t bit = random_bits(&sim.random) % ((file->size - JOURNAL_BLOCK_SIZE + 40) * 8);
     file->bytes[bit / 8] ^= (unsigned char)(1u << bit % 8);

@@ -5,21 +5,9 @@
 #ifndef SLUICE_TESTS_UNIT_MEMORY_DISK_H
 #define SLUICE_TESTS_UNIT_MEMORY_DISK_H
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "journal/block.h"
 #include "journal/journal.h"
-
-#define MEMORY_FILES_MAX 64
-
-struct memory_file {
-    char name[32]; // empty: removed
-    unsigned char *bytes;
-    uint64_t size;
-};
+#include "tests/unit/files.h"
 
 // Called once; NULL: never.
 struct memory_hook {
@@ -29,8 +17,7 @@ struct memory_hook {
 
 struct memory_disk {
     struct disk disk;
-    struct memory_file files[MEMORY_FILES_MAX];
-    int file_count;
+    struct files files;
 
     bool off;               // the power is gone: every write and create fails and does nothing
     uint64_t write_count;   // attempted
@@ -44,20 +31,17 @@ struct memory_disk {
     struct memory_hook before_open; // … of this name, once it was opened so often
     const char *before_open_name;
     int before_open_skip;
-    struct memory_hook while_listing; // … before this file is told
-    int while_listing_file;
+    struct memory_hook while_listing; // … once this name was told
+    const char *while_listing_name;
 
     int last_file; // of the last write that went through
     uint64_t last_offset;
     size_t last_length;
 };
 
-static inline struct memory_file *memory_find(struct memory_disk *memory, const char *name)
+static inline struct file *memory_find(struct memory_disk *memory, const char *name)
 {
-    for (int i = 0; i < memory->file_count; i++)
-        if (strcmp(memory->files[i].name, name) == 0)
-            return &memory->files[i];
-    return NULL;
+    return files_find(&memory->files, name);
 }
 
 static inline void memory_call(struct memory_hook *hook)
@@ -73,8 +57,7 @@ static inline int memory_open(struct disk *disk, const char *name)
     if (memory->before_open.call && strcmp(name, memory->before_open_name) == 0 &&
         memory->before_open_skip-- == 0)
         memory_call(&memory->before_open);
-    struct memory_file *file = memory_find(memory, name);
-    return file ? (int)(file - memory->files) : -ENOENT;
+    return files_open(&memory->files, name);
 }
 
 static inline int memory_create(struct disk *disk, const char *name, uint64_t size,
@@ -88,11 +71,7 @@ static inline int memory_create(struct disk *disk, const char *name, uint64_t si
         return memory->create_errno;
     if (memory_find(memory, name))
         return -EEXIST;
-    INVARIANT(memory->file_count < MEMORY_FILES_MAX);
-    struct memory_file *file = &memory->files[memory->file_count++];
-    snprintf(file->name, sizeof(file->name), "%s", name);
-    file->size = size;
-    file->bytes = calloc(1, size);
+    files_create(&memory->files, name, size);
     return 0;
 }
 
@@ -104,43 +83,34 @@ static inline void memory_close(struct disk *disk, int handle)
 
 static inline int64_t memory_size(struct disk *disk, int handle)
 {
-    return (int64_t)((struct memory_disk *)disk)->files[handle].size;
+    return (int64_t)((struct memory_disk *)disk)->files.at[handle].size;
 }
 
 static inline int64_t memory_read(struct disk *disk, int handle, uint64_t offset, void *buffer,
                                   size_t length)
 {
     struct memory_disk *memory = (struct memory_disk *)disk;
-    struct memory_file *file = &memory->files[handle];
     if (memory->read_errno)
         return memory->read_errno;
     if (memory->before_read.call && offset == memory->before_read_offset)
         memory_call(&memory->before_read);
-    if (offset >= file->size)
-        return 0;
-    if (length > file->size - offset)
-        length = file->size - offset;
-    memcpy(buffer, file->bytes + offset, length);
-    return (int64_t)length;
+    return files_read(&memory->files, handle, offset, buffer, length);
 }
 
 static inline int memory_write(struct disk *disk, int handle, uint64_t offset, const void *buffer,
                                size_t length)
 {
     struct memory_disk *memory = (struct memory_disk *)disk;
-    struct memory_file *file = &memory->files[handle];
-    INVARIANT(offset % DISK_BLOCK_SIZE == 0 && length % DISK_BLOCK_SIZE == 0);
-    INVARIANT((uintptr_t)buffer % DISK_BLOCK_SIZE == 0);
-    INVARIANT(offset + length <= file->size);
+    unsigned char *target = files_target(&memory->files, handle, offset, buffer, length);
     memory->write_count++;
     if (memory->off)
         return -EIO;
     if (memory->write_count == memory->fail_at_write) {
         if (memory->fail_half_way)
-            memcpy(file->bytes + offset, buffer, length / 2);
+            memcpy(target, buffer, length / 2);
         return memory->fail_errno;
     }
-    memcpy(file->bytes + offset, buffer, length);
+    memcpy(target, buffer, length);
     memory->last_file = handle;
     memory->last_offset = offset;
     memory->last_length = length;
@@ -158,39 +128,50 @@ static inline int memory_sync_directory(struct disk *disk)
     return ((struct memory_disk *)disk)->sync_errno;
 }
 
+struct memory_listing {
+    struct memory_disk *memory;
+    void (*found)(void *context, const char *name);
+    void *context;
+};
+
+static inline void memory_found(void *context, const char *name)
+{
+    struct memory_listing *listing = context;
+    struct memory_disk *memory = listing->memory;
+    bool here = memory->while_listing.call && strcmp(name, memory->while_listing_name) == 0;
+    listing->found(listing->context, name);
+    if (here)
+        memory_call(&memory->while_listing);
+}
+
 static inline int memory_list(struct disk *disk, void (*found)(void *context, const char *name),
                               void *context)
 {
-    struct memory_disk *memory = (struct memory_disk *)disk;
-    for (int i = memory->file_count; i-- > 0;) {
-        if (memory->while_listing.call && i == memory->while_listing_file)
-            memory_call(&memory->while_listing);
-        if (memory->files[i].name[0])
-            found(context, memory->files[i].name);
-    }
+    struct memory_listing listing = {(struct memory_disk *)disk, found, context};
+    files_list(&listing.memory->files, memory_found, &listing);
     return 0;
 }
 
 static inline int memory_remove(struct disk *disk, const char *name)
 {
-    struct memory_file *file = memory_find((struct memory_disk *)disk, name);
+    struct file *file = memory_find((struct memory_disk *)disk, name);
     if (!file)
         return -ENOENT;
-    file->name[0] = 0;
+    files_remove(file);
     return 0;
 }
 
 static inline int memory_rename(struct disk *disk, const char *from, const char *to)
 {
     struct memory_disk *memory = (struct memory_disk *)disk;
-    struct memory_file *file = memory_find(memory, from);
+    struct file *file = memory_find(memory, from);
     if (memory->off)
         return -EIO;
     if (!file)
         return -ENOENT;
     if (memory_find(memory, to))
         return -EEXIST;
-    snprintf(file->name, sizeof(file->name), "%s", to);
+    files_rename(file, to);
     return 0;
 }
 
@@ -232,20 +213,14 @@ static inline struct memory_disk *memory_new(void)
 
 static inline void memory_free(struct memory_disk *memory)
 {
-    for (int i = 0; i < memory->file_count; i++)
-        free(memory->files[i].bytes);
+    files_free(&memory->files);
     free(memory);
 }
 
 static inline struct memory_disk *memory_copy(const struct memory_disk *from)
 {
     struct memory_disk *memory = memory_new();
-    memory->file_count = from->file_count;
-    for (int i = 0; i < from->file_count; i++) {
-        memory->files[i] = from->files[i];
-        memory->files[i].bytes = malloc(from->files[i].size);
-        memcpy(memory->files[i].bytes, from->files[i].bytes, from->files[i].size);
-    }
+    files_copy(&memory->files, &from->files);
     return memory;
 }
 

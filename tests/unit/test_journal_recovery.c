@@ -467,7 +467,7 @@ Test(journal_recovery, a_segment_from_an_older_copy_of_the_folder_is_refused)
 Test(journal_recovery, a_file_of_the_wrong_size_is_refused)
 {
     struct memory_disk *memory = small_log(63);
-    struct memory_file *file = memory_find(memory, FIRST);
+    struct file *file = memory_find(memory, FIRST);
     file->size -= JOURNAL_BLOCK_SIZE;
     assert_refused(memory, FIRST " has 1044480 bytes");
     file->bytes = realloc(file->bytes, 2 * JOURNAL_SEGMENT_BYTES_MIN);
@@ -608,7 +608,7 @@ Test(journal_recovery, a_crash_while_a_segment_is_begun_loses_nothing)
     for (int sectors = 0; sectors <= 8; sectors++) {
         struct memory_disk *memory = memory_copy(whole);
         crash(memory, open_or_fail(memory, &reader));
-        cr_assert_str_eq(memory->files[memory->last_file].name, THIRD);
+        cr_assert_str_eq(memory->files.at[memory->last_file].name, THIRD);
         memset(memory_find(memory, THIRD)->bytes, 0xEE, (size_t)sectors * 512);
         for (int again = 0; again < 3; again++)
             cr_assert_eq(records_recovered(memory), SMALL_LOG_DURABLE + 63);
@@ -823,7 +823,7 @@ Test(journal_recovery, spares_are_made_up_to_the_number_asked_for)
     cr_assert_eq(journal_idle(journal), 0);
     cr_assert_eq(atomic_load(&journal_progress(journal)->spare_count), 2);
     crash(memory, journal);
-    cr_assert_eq(memory->file_count, 3);
+    cr_assert_eq(memory->files.count, 3);
     memory_free(memory);
 }
 
@@ -841,7 +841,7 @@ Test(journal_recovery, options_out_of_range_are_refused)
         cr_assert_null(journal_open(&memory->disk, &wrong[i], NULL, NULL, &error));
         cr_assert_not_null(strstr(error.text, "choose"), "%s", error.text);
     }
-    cr_assert_eq(memory->file_count, 0);
+    cr_assert_eq(memory->files.count, 0);
     memory_free(memory);
 }
 

@@ -112,14 +112,18 @@ Test(lane, a_round_without_a_new_snapshot_gives_no_segment_up)
     memory_free(memory);
 }
 
-static struct memory_file *newest_snapshot(struct memory_disk *memory)
+static void find_newest(void *context, const char *name)
 {
-    struct memory_file *newest = NULL;
-    for (int i = 0; i < memory->file_count; i++)
-        if (strncmp(memory->files[i].name, "snapshot-", 9) == 0 &&
-            (!newest || strcmp(memory->files[i].name, newest->name) > 0))
-            newest = &memory->files[i];
-    return newest;
+    char *newest = context;
+    if (strncmp(name, "snapshot-", 9) == 0 && strcmp(name, newest) > 0)
+        snprintf(newest, 32, "%s", name);
+}
+
+static void damage_newest_snapshot(struct memory_disk *memory)
+{
+    char name[32] = "";
+    files_list(&memory->files, find_newest, name);
+    memory_find(memory, name)->bytes[5000] ^= 1;
 }
 
 Test(lane, a_shard_comes_back_from_the_older_snapshot_when_the_newer_one_is_damaged)
@@ -130,7 +134,7 @@ Test(lane, a_shard_comes_back_from_the_older_snapshot_when_the_newer_one_is_dama
     uint64_t count = atomic_load(&lane->gate.progress->durable_seq);
     uint64_t hash = book_hash(lane->shard.book);
     end_lane(lane);
-    newest_snapshot(memory)->bytes[5000] ^= 1;
+    damage_newest_snapshot(memory);
     lane = open_lane(memory);
     cr_assert_lt(lane->snapshot_seq, snapshot_seq);
     cr_assert_eq(lane->recovered_count, count);

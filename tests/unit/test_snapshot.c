@@ -50,11 +50,11 @@ static void assert_snapshots(struct memory_disk *memory, int count, uint64_t fir
     cr_assert_eq(seqs[1], second);
 }
 
-static struct memory_file *file_of(struct memory_disk *memory, uint64_t seq)
+static struct file *file_of(struct memory_disk *memory, uint64_t seq)
 {
     char name[32];
     snprintf(name, sizeof(name), "snapshot-%016llx", (unsigned long long)seq);
-    struct memory_file *file = memory_find(memory, name);
+    struct file *file = memory_find(memory, name);
     cr_assert_not_null(file, "%s", name);
     return file;
 }
@@ -93,7 +93,7 @@ Test(snapshot, every_flipped_bit_is_told)
 {
     struct memory_disk *memory = memory_new();
     write_snapshot(memory, 5, 0, 70);
-    struct memory_file *file = file_of(memory, 5);
+    struct file *file = file_of(memory, 5);
     // Behind the trailer's hash there are zeros, which mean nothing.
     uint64_t end = file->size - JOURNAL_BLOCK_SIZE + 4;
     for (uint64_t byte = 0; byte < end; byte++) {

@@ -447,9 +447,9 @@ static void take_two_while_listed(void *context)
 {
     struct log *log = context;
     fill(log, 2);
-    struct memory_file *renamed = memory_find(log->memory, "segment-0000000000000007");
-    struct memory_file *next = memory_find(log->memory, "segment-0000000000000008");
-    struct memory_file other = *renamed;
+    struct file *renamed = memory_find(log->memory, "segment-0000000000000007");
+    struct file *next = memory_find(log->memory, "segment-0000000000000008");
+    struct file other = *renamed;
     *renamed = *next;
     *next = other;
 }
@@ -459,7 +459,7 @@ Test(live_scan, lists_the_folder_again_when_it_changed_while_it_was_listed)
     struct log log = live_log(4);
     struct memory_disk *memory = log.memory;
     memory->while_listing = (struct memory_hook){take_two_while_listed, &log};
-    memory->while_listing_file = (int)(memory_find(memory, SECOND) - memory->files) - 1;
+    memory->while_listing_name = SECOND;
     struct journal_stat stat = scan_from(&log, JOURNAL_OLDEST, 2 * A_SEGMENTS_WORTH);
     cr_assert_null(memory->while_listing.call);
     cr_assert_eq(stat.oldest_seq, 2 * A_SEGMENTS_WORTH + 1);
