@@ -84,19 +84,28 @@ static uint64_t bytes_in_use(const struct sim_disk *disk)
     return bytes;
 }
 
-// Whether this operation is the one that the power goes at: then half of the time it has happened.
-static bool cut(struct sim_disk *disk, bool *happens)
+// What becomes of a create, a rename or a remove: 0 or -EIO. When the power goes at it, half of the
+// time it has happened.
+static int operate(struct sim_disk *disk, bool *happens)
 {
-    if (++disk->operation_count != disk->cut_at)
-        return false;
+    uint64_t operation = ++disk->operation_count;
+    *happens = true;
+    if (operation == disk->error_at) {
+        disk->failed = true;
+        *happens = false;
+        return -EIO;
+    }
+    if (operation != disk->cut_at)
+        return 0;
+    disk->off = true;
     *happens = random_below(&disk->random, 2) == 0;
-    return true;
+    return -EIO;
 }
 
 static int sim_create(struct disk *base, const char *name, uint64_t size, uint64_t bytes_per_ms)
 {
     struct sim_disk *disk = disk_of(base);
-    bool happens = true;
+    bool happens;
     (void)bytes_per_ms;
     if (disk->off)
         return -EIO;
@@ -106,10 +115,10 @@ static int sim_create(struct disk *base, const char *name, uint64_t size, uint64
         disk->refused = true;
         return -ENOSPC;
     }
-    disk->off = cut(disk, &happens);
+    int result = operate(disk, &happens);
     if (happens)
         files_create(&disk->files, name, size);
-    return disk->off ? -EIO : 0;
+    return result;
 }
 
 static void sim_close(struct disk *disk, int handle)
@@ -123,9 +132,21 @@ static int64_t sim_size(struct disk *disk, int handle)
     return (int64_t)disk_of(disk)->files.at[handle].size;
 }
 
-static int64_t sim_read(struct disk *disk, int handle, uint64_t offset, void *buffer, size_t length)
+static int64_t sim_read(struct disk *base, int handle, uint64_t offset, void *buffer, size_t length)
 {
-    return files_read(&disk_of(disk)->files, handle, offset, buffer, length);
+    struct sim_disk *disk = disk_of(base);
+    int64_t count = files_read(&disk->files, handle, offset, buffer, length);
+    if (disk->inspected || ++disk->read_count != disk->read_error_at)
+        return count;
+    disk->failed = true;
+    // Most of a segment is zeros: half of the time what is missing is from its beginning.
+    uint32_t sectors = (uint32_t)count / SIM_SECTOR_SIZE;
+    if (random_below(&disk->random, 2) == 0 && sectors > 64)
+        sectors = 64;
+    bool ends_early = random_below(&disk->random, 2) == 0 && sectors > 0;
+    uint32_t given = ends_early ? random_below(&disk->random, sectors) * SIM_SECTOR_SIZE : 0;
+    memset((unsigned char *)buffer + given, 0xA5, length - given); // may hold anything then
+    return ends_early ? (int64_t)given : -EIO;
 }
 
 static int sim_write(struct disk *base, int handle, uint64_t offset, const void *buffer,
@@ -177,36 +198,36 @@ static int sim_remove(struct disk *base, const char *name)
 {
     struct sim_disk *disk = disk_of(base);
     struct file *file = files_find(&disk->files, name);
-    bool happens = true;
+    bool happens;
     if (disk->off)
         return -EIO;
     if (!file)
         return -ENOENT;
-    disk->off = cut(disk, &happens);
+    int result = operate(disk, &happens);
     if (happens) {
         files_remove(file);
         forget_writes(disk, (uint32_t)(file - disk->files.at));
     }
-    return disk->off ? -EIO : 0;
+    return result;
 }
 
 static int sim_rename(struct disk *base, const char *from, const char *to)
 {
     struct sim_disk *disk = disk_of(base);
     struct file *file = files_find(&disk->files, from);
-    bool happens = true;
+    bool happens;
     if (disk->off)
         return -EIO;
     if (!file)
         return -ENOENT;
     if (files_find(&disk->files, to))
         return -EEXIST;
-    disk->off = cut(disk, &happens);
+    int result = operate(disk, &happens);
     if (happens) {
         files_rename(file, to);
         forget_writes(disk, (uint32_t)(file - disk->files.at));
     }
-    return disk->off ? -EIO : 0;
+    return result;
 }
 
 static uint64_t sim_time_ns(struct disk *base)

@@ -28,11 +28,14 @@ struct sim_disk {
     uint64_t operation_count;   // writes, creates, renames and removes begun
     uint64_t cut_at;            // the power goes during this one; 0: never
     uint32_t cut_large_percent; // … or during one of those writes that carry several blocks
-    uint64_t error_at;          // this one fails with -EIO and does a part; 0: none
-    uint64_t stall_at;          // this one takes long; 0: none
-    bool off;                   // no power: every operation fails, and nothing is changed
-    bool failed;                // an error was reported
-    bool refused;               // it was full, and said so
+    uint64_t error_at;   // this one fails with -EIO: a write does a part, others nothing; 0: none
+    uint64_t stall_at;   // this one takes long; 0: none
+    uint64_t read_count; // reads begun
+    uint64_t read_error_at; // this one fails with -EIO, or gives less than there is; 0: none
+    bool inspected;         // it is not the house that reads: no read fails, and none is counted
+    bool off;               // no power: every operation fails, and nothing is changed
+    bool failed;            // an error was reported
+    bool refused;           // it was full, and said so
 
     // Called while a write is on its way to the platter, with how long it takes.
     void (*meanwhile)(void *context, uint64_t duration_ns);

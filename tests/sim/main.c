@@ -30,7 +30,7 @@
 static const char *const fault_names[] = SIM_FAULT_NAMES;
 
 struct total {
-    _Atomic uint64_t steps, commands, messages, recoveries, rots, snapshots;
+    _Atomic uint64_t steps, commands, messages, recoveries, rots, snapshots, refusals;
 };
 static struct total *total; // shared with the players
 static bool planted;        // a fault: one seed that finds it will do
@@ -55,6 +55,7 @@ static void play(const struct sim_plan *plan, int out)
     total->recoveries += report.recoveries;
     total->rots += report.rots;
     total->snapshots += report.snapshots;
+    total->refusals += report.refusals;
     _exit(0);
 }
 
@@ -317,8 +318,8 @@ int main(int argc, char **argv)
     double took = seconds_now() - began;
     printf("%" PRIu64 " seeds from %" PRIu64 ", %" PRIu64 " broken: %" PRIu64 " commands, %" PRIu64
            " messages, %" PRIu64 " snapshots, %" PRIu64 " damages, %" PRIu64
-           " recoveries, %.0f a minute\n",
+           " starts refused, %" PRIu64 " recoveries, %.0f a minute\n",
            played, campaign.plan.seed, broken, total->commands, total->messages, total->snapshots,
-           total->rots, total->recoveries, (double)total->recoveries / took * 60);
+           total->rots, total->refusals, total->recoveries, (double)total->recoveries / took * 60);
     return broken > 0;
 }

@@ -309,8 +309,10 @@ static uint64_t oldest_from(struct sim_disk *disk)
 {
     struct journal_stat stat;
     struct error error;
+    disk->inspected = true;
     if (journal_scan(&disk->disk, JOURNAL_OLDEST, NULL, NULL, &stat, &error) != 0)
         sim_fail("the journal cannot be read: %s", error.text);
+    disk->inspected = false;
     return stat.oldest_seq > 0 ? stat.oldest_seq - 1 : 0;
 }
 
@@ -323,8 +325,10 @@ static void check_journal(struct sim_disk *disk)
     if (from > sim.house.lane.snapshot_seq)
         sim_fail("records up to %" PRIu64 " are gone, and the snapshot has only %" PRIu64, from,
                  sim.house.lane.snapshot_seq);
+    disk->inspected = true;
     if (journal_scan(&disk->disk, from, same_record, &compared, &stat, &error) != 0)
         sim_fail("the journal cannot be read: %s", error.text);
+    disk->inspected = false;
     if (compared.count < sim.oracle.log_count)
         sim_fail("the journal has %" PRIu64 " records, and %" PRIu64 " are durable", compared.count,
                  sim.oracle.log_count);
@@ -346,13 +350,15 @@ static void check_recovery(uint64_t durable)
 static void plan_disk(void)
 {
     struct sim_disk *disk = &sim.disk;
-    disk->cut_at = disk->error_at = disk->stall_at = 0;
+    disk->cut_at = disk->error_at = disk->stall_at = disk->read_error_at = 0;
     uint64_t next = disk->operation_count + 1;
     if (may(SIM_CUT) && random_percent(&sim.random, 70))
         disk->cut_at = next + random_below(&sim.random, 60);
     disk->cut_large_percent = may(SIM_CUT) ? 80 : 0;
     if (may(SIM_ERROR) && random_percent(&sim.random, 20))
         disk->error_at = next + random_below(&sim.random, 60);
+    if (may(SIM_ERROR) && random_percent(&sim.random, 20))
+        disk->read_error_at = disk->read_count + 1 + random_below(&sim.random, 40);
     if (may(SIM_STALL) && random_percent(&sim.random, 30))
         disk->stall_at = next + random_below(&sim.random, 60);
     if (may(SIM_FULL))
@@ -366,6 +372,17 @@ static bool excused(void)
     return sim.disk.off || sim.disk.failed || sim.disk.refused;
 }
 
+// What a start may fail for, and how.
+static void check_refusal(const struct error *error)
+{
+    sim_trace("the house does not start: %s", error->text);
+    if (!excused())
+        sim_fail("the house does not start: %s", error->text);
+    if (sim.disk.failed && strstr(error->text, "damaged"))
+        sim_fail("what the disk did not give is called damaged: %s", error->text);
+    sim.report.refusals += sim.disk.failed;
+}
+
 // False when the house did not come up, for a reason that was planned.
 static bool house_start(uint64_t durable)
 {
@@ -373,11 +390,10 @@ static bool house_start(uint64_t durable)
     struct error error;
     house->starting = true;
     if (lane_open(&house->lane, 0, &sim.config, &sim.disk.disk, &error) != 0) {
-        sim_trace("the house does not start: %s", error.text);
-        if (!excused())
-            sim_fail("the house does not start: %s", error.text);
+        check_refusal(&error);
         return false;
     }
+    sim.disk.failed = false; // a snapshot could not be read, and another one was there
     check_recovery(durable);
     place_lane();
     house->up = true;
@@ -385,9 +401,7 @@ static bool house_start(uint64_t durable)
     int primed = lane_prime(&house->lane, wall_ns(), &error);
     tap((uint32_t)(atomic_load(&house->lane.to_journal->producer.tail) - tail));
     if (primed != 0) {
-        sim_trace("the house does not start: %s", error.text);
-        if (!excused())
-            sim_fail("the house does not start: %s", error.text);
+        check_refusal(&error);
         return false;
     }
     house->lane.shard.relieve = relieve;
@@ -521,6 +535,7 @@ static void journal_round(void)
             sim_fail("the journal fails: %s", journal_error(lane->journal));
         go_down(sim.disk.off ? "the power goes" : "the disk fails");
     }
+    sim.disk.failed = false; // the house goes on, and excuses nothing that comes later with it
 }
 
 // Beside everything else: what it writes, others write in between.
@@ -532,6 +547,7 @@ static void snapshot_round(void)
         sim_trace("a snapshot of %" PRIu64 " commands", lane->snapshot_seq);
     else if (!excused())
         sim_fail("no snapshot is made: %s", error.text);
+    sim.disk.failed = false;
     sim.report.snapshots++;
 }
 
@@ -539,6 +555,7 @@ static void spare_round(void)
 {
     if (!lane_make_spare(&sim.house.lane))
         lane_seal(&sim.house.lane);
+    sim.disk.failed = false;
 }
 
 static void some_client(void)

@@ -22,7 +22,7 @@ enum sim_fault {
     SIM_CORRUPTION,  //
     SIM_CUT,         // the power goes, during an operation of the disk or between two
     SIM_KILL,        // the process ends and its writes do not
-    SIM_ERROR,       // the disk says that a write failed
+    SIM_ERROR,       // the disk says that something failed: a read, a write, a create, …
     SIM_STALL,       // a write takes a second and a half
     SIM_FULL,        // the disk has little room
     SIM_ROT,         // what is on the disk is damaged: on a copy, to be refused
@@ -48,7 +48,7 @@ struct sim_plan {
 };
 
 struct sim_report {
-    uint64_t steps, commands, messages, recoveries, rots, snapshots;
+    uint64_t steps, commands, messages, recoveries, rots, snapshots, refusals;
 };
 
 // sim_run: play one seed. Ends the process with status 1 and a line on stderr when a promise is
