@@ -226,7 +226,10 @@ static int directory_rename(struct disk *disk, const char *from, const char *to)
     if (renameat2(directory->fd, from, directory->fd, to, RENAME_NOREPLACE) < 0)
         return -errno;
     CRASH_POINT(rename_unsynced);
-    return directory_sync(disk);
+    int result = directory_sync(disk);
+    if (result < 0) // nobody may build on a name that a power cut takes away
+        renameat2(directory->fd, to, directory->fd, from, RENAME_NOREPLACE);
+    return result;
 }
 
 static uint64_t directory_time_ns(struct disk *disk)

@@ -38,7 +38,7 @@ struct disk_operations {
     // files are not shown. 0 or -errno.
     int (*list)(struct disk *disk, void (*found)(void *context, const char *name), void *context);
     int (*remove)(struct disk *disk, const char *name);
-    // Give a file another name, which no file has. Durable when it returns.
+    // Give a file another name, which no file has. Durable when it returns 0; else the name stays.
     int (*rename)(struct disk *disk, const char *from, const char *to);
     // The wall clock, ns since 1970, and 32 bits that nobody can foresee.
     uint64_t (*time_ns)(struct disk *disk);
@@ -56,9 +56,9 @@ struct error;
 // so that a second process is refused with a line that names the first one's pid. What a create
 // left unfinished (*.tmp) is removed. Where the file system has no O_DIRECT, warns and goes through
 // the page cache, as durable and slower. disk_open_read_only opens without lock and without
-// creating anything; its write, create and remove answer -EROFS. NULL with `error` on failure.
-// disk_close unlocks and frees. Different
-// files may be created, written and renamed by different threads.
+// creating anything; its write, create, rename and remove answer -EROFS. NULL with `error` on
+// failure. disk_close unlocks and frees. Different files may be created, written and renamed by
+// different threads.
 struct disk *disk_open_directory(const char *path, struct error *error);
 struct disk *disk_open_read_only(const char *path, struct error *error);
 void disk_close(struct disk *disk);

@@ -84,9 +84,8 @@ typedef bool journal_record_fn(void *context, uint64_t seq, const void *record);
 
 // journal_open: open or create the log on `disk` (which stays the caller's), verify it from the
 // first record after options->from_seq on, give these to `each`, cut a torn tail, start a new
-// segment and epoch, and make one spare. NULL with
-// `error`: the line names file, offset and block, and says what an operator can do; what `each` was
-// given is void then. Before threads start.
+// segment and epoch, and make one spare. NULL with `error`: the line names file, offset and block,
+// and says what an operator can do; what `each` was given is void then. Before threads start.
 struct journal *journal_open(struct disk *disk, const struct journal_options *options,
                              journal_record_fn *each, void *context, struct error *error);
 

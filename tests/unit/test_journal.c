@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -396,4 +397,30 @@ Test(disk, makes_its_folder_and_whole_files_of_zeros_only, .init = make_folder,
     cr_assert_eq(disk->operations->remove(disk, "zeros"), -ENOENT);
     disk_close(disk);
     free(buffer);
+}
+
+// The disk's fsync goes through here.
+static bool sync_fails;
+
+int fsync(int fd)
+{
+    if (!sync_fails)
+        return (int)syscall(SYS_fsync, fd);
+    errno = EIO;
+    return -1;
+}
+
+Test(disk, a_rename_that_cannot_be_made_durable_is_taken_back, .init = make_folder,
+     .fini = remove_folder)
+{
+    struct disk *disk = open_disk();
+    cr_assert_eq(disk->operations->create(disk, "old", 4096, 0), 0);
+    sync_fails = true;
+    cr_assert_eq(disk->operations->rename(disk, "old", "new"), -EIO);
+    cr_assert_eq(disk->operations->create(disk, "new", 4096, 0), -EIO);
+    sync_fails = false;
+    cr_assert_eq(disk->operations->open(disk, "new"), -ENOENT);
+    cr_assert_eq(disk->operations->rename(disk, "old", "new"), 0);
+    cr_assert_eq(disk->operations->open(disk, "old"), -ENOENT);
+    disk_close(disk);
 }
