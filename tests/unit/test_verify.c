@@ -232,6 +232,24 @@ Test(verify, a_log_without_its_beginning_opens_from_a_snapshot_and_not_without_o
     end_log(&log);
 }
 
+// The last segment in use held other blocks, and holds them still behind its newest one: older
+// ones, whole, of another segment.
+static void assert_stale_behind_end(struct log *log)
+{
+    const struct file *file = &log->memory->files.at[log->memory->last_file];
+    const struct block *last = (const void *)(file->bytes + log->memory->last_offset +
+                                              log->memory->last_length - JOURNAL_BLOCK_SIZE);
+    uint64_t count = 0;
+    for (const struct block *block = last + 1;
+         (const void *)block < (const void *)(file->bytes + file->size); block++) {
+        cr_assert_null(block_fault(block));
+        cr_assert_lt(block->header.block_no, last->header.block_no);
+        cr_assert_neq(block->header.salt, last->header.salt);
+        count++;
+    }
+    cr_assert_gt(count, 100);
+}
+
 Test(verify, what_a_segment_held_before_is_not_taken_for_a_record)
 {
     options.keep_segments = 1;
@@ -240,10 +258,10 @@ Test(verify, what_a_segment_held_before_is_not_taken_for_a_record)
     uint64_t known = durable_seq(log.journal);
     journal_recyclable(log.journal, known);
     fill(&log, 3);
-    // The last segment in use held other blocks: a write into it that did not arrive leaves one.
     uint64_t count = durable_seq(log.journal);
     for (int i = 0; i < 9; i++)
         cr_assert_eq(append(log.journal, log.ring, 5), 5);
+    assert_stale_behind_end(&log);
     crash(log.memory, log.journal);
     options.from_seq = known;
     struct reader reader = {.count = known};
