@@ -258,17 +258,19 @@ static int check_shared(const struct reader *reader, const config_setting_t *gro
 static int read_port(const struct reader *reader, const config_setting_t *group,
                      struct config *config)
 {
-    static const char *const known[] = {"type",    "interface", "queues", "mode", "poll",
-                                        "address", "frames",    "core",   "idle", NULL};
+    static const char *const known[] = {"type", "interface", "queues", "mode",
+                                        "poll", "address",   "frames", "core",
+                                        "idle", "stamps",    NULL};
     if (config->port_count == CONFIG_PORTS_MAX)
         return complain(reader, group, "more than %u ports", CONFIG_PORTS_MAX);
     struct config_port *port = &config->ports[config->port_count];
     port->node = ARENA_ANY_NODE;
     static const char *const types[] = {"xdp", "udp"}, *const modes[] = {"auto", "copy",
                                                                          "zerocopy"};
+    static const char *const switches[] = {"off", "on"};
     static const char *const polls[] = {"interrupt", "busy"}, *const idles[] = {"adaptive", "spin"};
     long long frames = 8192;
-    uint32_t type = CONFIG_PORT_XDP, mode = CONFIG_MODE_AUTO, busy_poll = 0, spin = 0;
+    uint32_t type = CONFIG_PORT_XDP, mode = CONFIG_MODE_AUTO, busy_poll = 0, spin = 0, stamps = 0;
     if (check_keys(reader, group, known) || read_word(reader, group, "type", types, 2, &type) ||
         read_text(reader, group, "interface", port->interface, sizeof(port->interface), 0) ||
         read_queues(reader, group, port) || read_word(reader, group, "mode", modes, 3, &mode) ||
@@ -276,12 +278,14 @@ static int read_port(const struct reader *reader, const config_setting_t *group,
         read_address(reader, group, "address", &port->address) ||
         read_power(reader, group, "frames", 1024, 65536, &frames) ||
         read_core(reader, group, "core", &port->core) ||
-        read_word(reader, group, "idle", idles, 2, &spin))
+        read_word(reader, group, "idle", idles, 2, &spin) ||
+        read_word(reader, group, "stamps", switches, 2, &stamps))
         return -1;
     port->type = (enum config_port_type)type;
     port->mode = (enum config_port_mode)mode;
     port->busy_poll = busy_poll;
     port->spin = spin;
+    port->stamps = stamps;
     port->frame_count = (uint32_t)frames;
     if (check_shared(reader, group, config, port))
         return -1;

@@ -34,6 +34,7 @@ struct config_port {
     uint32_t queues[CONFIG_QUEUES_MAX];
     uint32_t queue_count;
     enum config_port_mode mode;
+    bool stamps;          // the kernel, or the NIC, stamps what comes and goes
     bool busy_poll;       // the port's thread drives the NIC's queue, else its interrupt does
     uint32_t address;     // network byte order
     uint32_t frame_count; // UMEM frames of 2 KiB, a power of two

@@ -121,6 +121,20 @@ static void send_reject(struct entry *entry, const struct endpoint *client, uint
     send_to(entry, client, &reject, sizeof(reject));
 }
 
+// Whether the answer that the port's watch waits for is among these. Commands count from 1970 and
+// events from the day's midnight, which is a whole second: what is less than one is in both, and no
+// packet is watched for longer.
+static void note_watched(const struct entry *entry, const struct entry_session *session,
+                         uint64_t first, uint64_t count)
+{
+    struct port_watch *watch = &entry->port->watch;
+    if (watch->awaited_ns == 0 || watch->left)
+        return;
+    for (uint64_t number = first; number < first + count; number++)
+        watch->leaving |= stream_event(&session->stream, number)->time_ns % SECOND_NS ==
+                          watch->awaited_ns % SECOND_NS;
+}
+
 // Sequenced messages from `first` on, up to `count_max`, as many as fit one packet; how many were
 // sent.
 static uint16_t send_messages(struct entry *entry, const struct entry_session *session,
@@ -139,6 +153,7 @@ static uint16_t send_messages(struct entry *entry, const struct entry_session *s
     header->type = UFO_SEQUENCED;
     header->sequence = be32_of((uint32_t)first);
     header->count = be16_of(count);
+    note_watched(entry, session, first, count);
     CRASH_POINT(packet_unsent);
     entry->port->operations->send(
         entry->port, packet_write_headers(frame, &entry->source, &session->client, size));

@@ -17,6 +17,7 @@
 #define TICK_NS       50000000ull // heartbeats and time-outs are looked at this often
 #define SPIN_NS       100000ull   // how long an adaptive loop looks before it sleeps
 #define LOOP_SLEEP_MS 10
+#define WATCH_NS      1000000000ull // the longest that a packet is watched
 #define DRAIN_MS      10000
 
 // --- Polling
@@ -35,6 +36,41 @@ static int lane_of_destination(void *context, uint32_t address, uint16_t port)
     return -1;
 }
 
+// Watch this packet, if none is: its first answer ends it, or a second without one.
+static void begin_watch(struct house_port *house, const struct lane *lane,
+                        const struct frame *frame, uint64_t now_ns)
+{
+    struct port *port = house->port;
+    if (port->watch.awaited_ns != 0)
+        return;
+    port->watch = (struct port_watch){.awaited_ns = lane->entry.commanded_ns,
+                                      .received_ns = now_ns,
+                                      .begun_ns = now_ns,
+                                      .stamps = PORT_STAMPS_SOFTWARE};
+    if (!port->stamps_sent)
+        return;
+    if (port->stamps_by_nic && frame->hardware_ns) {
+        port->watch.stamps = PORT_STAMPS_HARDWARE;
+        port->watch.received_ns = frame->hardware_ns;
+    } else if (!port->stamps_by_nic && frame->kernel_ns) {
+        port->watch.stamps = PORT_STAMPS_KERNEL;
+        port->watch.received_ns = frame->kernel_ns;
+    }
+}
+
+// After a flush: whether the answer has left, and when.
+static void end_watch(struct house_port *house)
+{
+    struct port_watch *watch = &house->port->watch;
+    uint64_t now_ns = clock_ns(&house->gateway->clock);
+    if (watch->left && watch->stamps == PORT_STAMPS_SOFTWARE)
+        watch->sent_ns = now_ns;
+    if (watch->sent_ns > watch->received_ns)
+        histogram_record(&house->turnaround[watch->stamps], watch->sent_ns - watch->received_ns);
+    if (watch->sent_ns != 0 || now_ns - watch->begun_ns > WATCH_NS)
+        watch->awaited_ns = 0;
+}
+
 static void take_packet(struct house_port *house, const struct frame *frame, uint64_t now_ns,
                         uint64_t time_ns)
 {
@@ -46,7 +82,10 @@ static void take_packet(struct house_port *house, const struct frame *frame, uin
     if (verdict != STEER_REDIRECT)
         return;
     struct lane *lane = house->lanes[index];
-    if (lane_receive(lane, &packet, now_ns, time_ns) > 0 && lane->shard_bell)
+    if (lane_receive(lane, &packet, now_ns, time_ns) == 0)
+        return;
+    begin_watch(house, lane, frame, now_ns);
+    if (lane->shard_bell)
         bell_ring(lane->shard_bell);
 }
 
@@ -82,6 +121,15 @@ static void take_snapshot(struct house_port *house)
     house->port->operations->read_counters(house->port);
     house->snapshot.packets = house->port->counters;
     memcpy(house->snapshot.verdicts, house->verdicts, sizeof(house->verdicts));
+    for (uint32_t i = 0; i < PORT_STAMPS_COUNT; i++) {
+        const struct histogram *turnaround = &house->turnaround[i];
+        house->snapshot.turnaround[i] =
+            (struct house_turnaround){.count = turnaround->total_count,
+                                      .p50_ns = histogram_percentile(turnaround, 50),
+                                      .p90_ns = histogram_percentile(turnaround, 90),
+                                      .p99_ns = histogram_percentile(turnaround, 99),
+                                      .max_ns = turnaround->max};
+    }
     for (uint32_t i = 0; i < house->lane_count; i++) {
         struct lane *lane = house->lanes[i];
         lane->snapshot = (struct lane_snapshot){
@@ -114,6 +162,8 @@ static uint32_t port_transmit(struct house_port *house, uint64_t now_ns)
         serve_snapshot(house);
     }
     house->port->operations->flush(house->port);
+    if (house->port->watch.awaited_ns != 0)
+        end_watch(house);
     return count;
 }
 
@@ -247,6 +297,8 @@ static int assign_port(struct gateway *gateway, uint32_t index, struct error *er
     const struct config *config = gateway->config;
     house->gateway = gateway;
     house->place = &config->ports[index];
+    for (uint32_t i = 0; i < PORT_STAMPS_COUNT; i++)
+        histogram_reset(&house->turnaround[i]);
     if (house->place->type == CONFIG_PORT_XDP)
         house->interface = interface_of(gateway, house->place->interface);
     for (uint32_t i = 0; i < config->shard_count; i++) {
@@ -256,6 +308,8 @@ static int assign_port(struct gateway *gateway, uint32_t index, struct error *er
         if (house->interface)
             house->interface->lanes[house->interface->lane_count++] = &gateway->lanes[i];
     }
+    if (house->interface)
+        house->interface->stamps |= house->place->stamps;
     for (uint32_t i = 0; house->interface && i < house->place->queue_count; i++)
         if (house->interface->row_count <= house->place->queues[i])
             house->interface->row_count = house->place->queues[i] + 1;
@@ -269,7 +323,8 @@ static int assign_port(struct gateway *gateway, uint32_t index, struct error *er
 static int attach_program(struct gateway *gateway, struct house_interface *interface,
                           struct error *error)
 {
-    interface->steer = steer_load(interface->row_count, interface->lane_count, error);
+    interface->steer = steer_load(interface->row_count, interface->lane_count,
+                                  interface->stamps ? interface->name : NULL, error);
     if (!interface->steer || steer_attach(interface->steer, interface->name, true, error))
         return -1;
     for (uint32_t i = 0; i < interface->lane_count; i++) {
@@ -295,6 +350,7 @@ static int open_port_xdp(struct house_port *house, struct error *error)
                                        .queue_count = place->queue_count,
                                        .zerocopy = place->mode == CONFIG_MODE_ZEROCOPY,
                                        .busy_poll = place->busy_poll,
+                                       .stamps = place->stamps,
                                        .frame_count = place->frame_count};
     if (place->mode == CONFIG_MODE_AUTO)
         options.zerocopy = nic_zerocopy_here(place->interface);

@@ -6,6 +6,7 @@
 #define SLUICE_DATAPLANE_GATEWAY_H
 
 #include "dataplane/lane.h"
+#include "numa/histogram.h"
 #include "xdp/loader.h"
 
 struct gateway;
@@ -16,6 +17,7 @@ struct house_interface {
     struct steer *steer;
     struct lane *lanes[CONFIG_SHARDS_MAX];
     uint32_t lane_count;
+    bool stamps;        // a port wants its packets stamped
     uint32_t row_count; // the program's: one for each queue up to the last that a port has
     bool up;            // when it was last looked at, as are these
     uint32_t rx_queues;
@@ -33,9 +35,14 @@ struct house_port {
     uint32_t lane_count;
     uint64_t ticked_ns;
     uint64_t verdicts[STEER_VERDICT_COUNT]; // of packet_parse, on what was received
+    // From the arrival of a packet to its first answer, of one packet at a time, ns.
+    struct histogram turnaround[PORT_STAMPS_COUNT];
     struct { // copied by the port's thread, when asked, for others to read
         struct port_counters packets;
         uint64_t verdicts[STEER_VERDICT_COUNT];
+        struct house_turnaround {
+            uint64_t count, p50_ns, p90_ns, p99_ns, max_ns;
+        } turnaround[PORT_STAMPS_COUNT];
     } snapshot;
     _Atomic uint32_t snapshot_wanted, snapshot_taken; // requests so far, and the last one served
 };

@@ -27,6 +27,9 @@ struct frame {
     uint32_t size;
     uint64_t handle;  // the port's
     uint64_t time_ns; // when it was received, since 1970; 0: the port does not know
+    // Where packets are stamped: when the NIC had it, by the NIC's own clock, and when the kernel
+    // had it, CLOCK_TAI. 0: not known.
+    uint64_t hardware_ns, kernel_ns;
 };
 
 struct port_counters {
@@ -37,6 +40,30 @@ struct port_counters {
     uint64_t kick_busy;  // … that it could not serve at once
     uint64_t rx_dropped; // by the kernel: no room in the RX ring (XDP_STATISTICS), or the buffer
     uint64_t rx_ring_full, rx_fill_empty, rx_invalid, tx_invalid; // XDP_STATISTICS
+};
+
+// The clock that a turnaround was measured with: both its ends were read from the same one.
+enum port_stamps {
+    PORT_STAMPS_SOFTWARE, // this process: received from the port, handed to the kernel
+    PORT_STAMPS_KERNEL,   // the XDP program, and the kernel when it gave the frame to the driver
+    PORT_STAMPS_HARDWARE, // the NIC, both
+    PORT_STAMPS_COUNT,
+};
+#define PORT_STAMPS_NAMES                                                                          \
+    {                                                                                              \
+        "software", "kernel", "hardware"                                                           \
+    }
+
+// One packet at a time is watched on its way: from its arrival to the first answer that leaves.
+struct port_watch {
+    uint64_t awaited_ns;  // the time in the commands of the watched packet; 0: none is watched
+    uint64_t received_ns; // when it was received, by `stamps`; software: the house's clock
+    uint64_t begun_ns;    // … by the house's clock in any case
+    enum port_stamps stamps;
+    bool leaving; // the frame that is claimed has the answer: send() takes note
+    bool left;    // it was sent
+    uint64_t
+        sent_ns; // … when, by the clock of `stamps`, once that is known; software: not the port's
 };
 
 struct port;
@@ -62,7 +89,10 @@ struct port_operations {
 struct port {
     const struct port_operations *operations;
     uint8_t mac[6];
-    const char *mode; // in words: what was really bound
+    const char *mode;   // in words: what was really bound
+    bool stamps_sent;   // it can tell when a frame left, by the kernel or the NIC
+    bool stamps_by_nic; // … and that is the NIC's clock
+    struct port_watch watch;
     _Atomic int lost; // errno of why nothing can be sent or received any more; 0: all is well
     struct port_counters counters;
 };
@@ -73,6 +103,7 @@ struct port_xdp_options {
     uint32_t queue_count; // 1 to PORT_QUEUES_MAX; all are received from, the first one transmits
     bool zerocopy;        // ask for it; refused by a driver that cannot
     bool busy_poll;       // receive and flush run the NIC's poll function, else its interrupt does
+    bool stamps;          // the program stamps packets, and so should the kernel what is sent
     uint32_t frame_count; // a power of two
 };
 

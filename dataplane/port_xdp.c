@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The AF_XDP port, through libxdp's xsk.h. Half of the frames are lent to the kernel for receiving,
+// The AF_XDP port. Half of the frames are lent to the kernel for receiving,
 // a part of them to each queue, and FILL and RX have a slot for each, so that no packet is dropped
 // for want of a slot before the frames run out: how long a stall of this thread may last without
 // loss is the choice of `frames`. TX bounds what is being sent; COMPLETION equals it, as the kernel
@@ -9,13 +9,14 @@
 #include "dataplane/port.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-#include <xdp/xsk.h>
 
 #include "dataplane/nic.h"
+#include "dataplane/xsk.h"
 #include "numa/invariant.h"
 
 #define TX_SIZE                 2048u
@@ -35,6 +36,9 @@
 #define OPTION_PREFER_BUSY_POLL 69
 #define OPTION_BUSY_POLL_BUDGET 70
 
+// What is sent begins so far into its frame: room for its metadata, on a cache line.
+#define SEND_OFFSET             64u
+
 #define NO_FRAME                UINT64_MAX
 
 // A queue of the interface: its own FILL and COMPLETION rings, and a socket for each shard.
@@ -42,7 +46,7 @@ struct queue {
     uint32_t number; // the interface's
     struct xsk_ring_prod fill;
     struct xsk_ring_cons completion;
-    struct xsk_socket *sockets[STEER_SHARDS_MAX];
+    struct xsk sockets[STEER_SHARDS_MAX];
     struct xsk_ring_cons rx[STEER_SHARDS_MAX];
     uint32_t lent_count; // frames in its FILL ring or being received into
 };
@@ -50,7 +54,6 @@ struct queue {
 struct port_xdp {
     struct port port;
     uint8_t *umem_area;
-    struct xsk_umem *umem;
     struct queue queues[PORT_QUEUES_MAX];
     struct xsk_ring_prod tx;
     uint32_t queue_count, shard_count;
@@ -65,6 +68,8 @@ struct port_xdp {
     uint32_t tx_count;     // sent, completion not yet seen
     uint64_t *free_frames; // a stack
     uint64_t claimed;
+    uint64_t watched; // the frame whose stamp the port's watch waits for
+    bool stamps;      // packets are stamped when they come
     uint32_t unkicked_count;
 };
 
@@ -109,6 +114,18 @@ static void refill(struct port_xdp *xdp)
         refill_queue(xdp, &xdp->queues[i]);
 }
 
+// The stamp that stands in front of a packet, if one does. It is taken away: the frame will be used
+// again, by programs that may not write one.
+static void take_stamp(struct frame *frame)
+{
+    struct steer_stamp *stamp = (struct steer_stamp *)(uintptr_t)(frame->data - sizeof(*stamp));
+    if (stamp->magic != STEER_STAMP_MAGIC)
+        return;
+    frame->hardware_ns = stamp->hardware_ns;
+    frame->kernel_ns = stamp->kernel_ns;
+    stamp->magic = 0;
+}
+
 static uint32_t receive_from(struct port_xdp *xdp, struct queue *queue, uint32_t shard,
                              struct frame *frames, uint32_t max)
 {
@@ -121,6 +138,8 @@ static uint32_t receive_from(struct port_xdp *xdp, struct queue *queue, uint32_t
             .size = descriptor->len,
             .handle = descriptor->addr,
         };
+        if (xdp->stamps)
+            take_stamp(&frames[i]);
         xdp->port.counters.received_bytes += descriptor->len;
     }
     if (count > 0) {
@@ -152,7 +171,7 @@ static void note_failure(struct port_xdp *xdp, int why)
 // polling it takes packets from the NIC now.
 static void wake_receiver(struct port_xdp *xdp, const struct queue *queue)
 {
-    if (recvfrom(xsk_socket__fd(queue->sockets[0]), NULL, 0, MSG_DONTWAIT, NULL, NULL) < 0)
+    if (recvfrom(queue->sockets[0].fd, NULL, 0, MSG_DONTWAIT, NULL, NULL) < 0)
         note_failure(xdp, errno);
 }
 
@@ -182,13 +201,28 @@ static void xdp_release(struct port *port, const struct frame *frames, uint32_t 
     refill(xdp);
 }
 
+static struct xsk_tx_stamp *stamp_of(const struct port_xdp *xdp, uint64_t address)
+{
+    return (struct xsk_tx_stamp *)(void *)(xdp->umem_area + address - sizeof(struct xsk_tx_stamp));
+}
+
+static void read_stamp(struct port_xdp *xdp)
+{
+    xdp->port.watch.sent_ns = stamp_of(xdp, xdp->watched)->time_ns;
+    xdp->watched = NO_FRAME;
+}
+
 static void reap(struct port_xdp *xdp)
 {
     struct xsk_ring_cons *completion = &xdp->queues[0].completion;
     uint32_t index, count;
     while ((count = xsk_ring_cons__peek(completion, PORT_BATCH, &index)) > 0) {
-        for (uint32_t i = 0; i < count; i++)
-            put_free(xdp, *xsk_ring_cons__comp_addr(completion, index + i));
+        for (uint32_t i = 0; i < count; i++) {
+            uint64_t address = *xsk_ring_cons__comp_addr(completion, index + i);
+            if (address == xdp->watched)
+                read_stamp(xdp);
+            put_free(xdp, address);
+        }
         INVARIANT(xdp->tx_count >= count);
         xdp->tx_count -= count;
         xsk_ring_cons__release(completion, count);
@@ -203,10 +237,22 @@ static uint8_t *xdp_claim(struct port *port)
             port->counters.no_frame++;
             return NULL;
         }
-        xdp->claimed = xdp->free_frames[--xdp->free_count];
+        xdp->claimed = xdp->free_frames[--xdp->free_count] + SEND_OFFSET;
         xdp->held_count++;
     }
     return xsk_umem__get_data(xdp->umem_area, xdp->claimed);
+}
+
+// It has the answer that is watched: ask for the time when it leaves.
+static void watch_frame(struct port_xdp *xdp, struct xdp_desc *descriptor)
+{
+    xdp->port.watch.leaving = false;
+    xdp->port.watch.left = true;
+    if (!xdp->port.stamps_sent)
+        return;
+    *stamp_of(xdp, xdp->claimed) = (struct xsk_tx_stamp){.flags = XSK_TX_STAMP_WANTED};
+    descriptor->options = XSK_TX_HAS_METADATA;
+    xdp->watched = xdp->claimed;
 }
 
 static void xdp_send(struct port *port, size_t size)
@@ -217,6 +263,8 @@ static void xdp_send(struct port *port, size_t size)
     INVARIANT(xsk_ring_prod__reserve(&xdp->tx, 1, &index) == 1);
     struct xdp_desc *descriptor = xsk_ring_prod__tx_desc(&xdp->tx, index);
     *descriptor = (struct xdp_desc){.addr = xdp->claimed, .len = (uint32_t)size};
+    if (port->watch.leaving)
+        watch_frame(xdp, descriptor);
     xsk_ring_prod__submit(&xdp->tx, 1);
     xdp->claimed = NO_FRAME;
     xdp->held_count--;
@@ -228,7 +276,7 @@ static void xdp_send(struct port *port, size_t size)
 
 static void kick(struct port_xdp *xdp)
 {
-    int fd = xsk_socket__fd(xdp->queues[0].sockets[0]);
+    int fd = xdp->queues[0].sockets[0].fd;
     for (int i = 0; i < KICKS_A_FLUSH; i++) {
         xdp->port.counters.kicks++;
         if (sendto(fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0) {
@@ -262,8 +310,7 @@ static int xdp_poll_fds(struct port *port, struct pollfd *fds)
     int count = 0;
     for (uint32_t i = 0; i < xdp->queue_count; i++)
         for (uint32_t j = 0; j < xdp->shard_count; j++)
-            fds[count++] =
-                (struct pollfd){.fd = xsk_socket__fd(xdp->queues[i].sockets[j]), .events = POLLIN};
+            fds[count++] = (struct pollfd){.fd = xdp->queues[i].sockets[j].fd, .events = POLLIN};
     return count;
 }
 
@@ -274,7 +321,7 @@ static void xdp_read_counters(struct port *port)
     for (uint32_t i = 0; i < xdp->queue_count * xdp->shard_count; i++) {
         struct xdp_statistics one = {0};
         socklen_t size = sizeof(one);
-        int fd = xsk_socket__fd(xdp->queues[i / xdp->shard_count].sockets[i % xdp->shard_count]);
+        int fd = xdp->queues[i / xdp->shard_count].sockets[i % xdp->shard_count].fd;
         if (getsockopt(fd, SOL_XDP, XDP_STATISTICS, &one, &size))
             continue;
         sum.rx_dropped += one.rx_dropped;
@@ -295,9 +342,7 @@ static void xdp_close(struct port *port)
     struct port_xdp *xdp = xdp_of(port);
     for (uint32_t i = xdp->queue_count; i-- > 0;)
         for (uint32_t j = xdp->shard_count; j-- > 0;)
-            xsk_socket__delete(xdp->queues[i].sockets[j]); // NULL is fine
-    if (xdp->umem)
-        xsk_umem__delete(xdp->umem);
+            xsk_close(&xdp->queues[i].sockets[j]);
 }
 
 static const struct port_operations operations = {
@@ -317,42 +362,38 @@ size_t port_xdp_memory_size(uint32_t frame_count)
            2 * PORT_FRAME_SIZE;
 }
 
+static int bind_failed(const struct port_xdp_options *options, const struct queue *queue, int code,
+                       struct error *error)
+{
+    const char *remedy = "see `ethtool -l` for the queues there are";
+    if (code == -EBUSY)
+        remedy = "another AF_XDP socket holds the queue; stop the program that owns it";
+    else if (code == -EOPNOTSUPP && options->zerocopy)
+        remedy = "its driver has no zero-copy; set mode = \"copy\"";
+    else if (code == -EPERM)
+        remedy = "run as root or with CAP_NET_RAW and CAP_NET_ADMIN";
+    return error_set(error, "%s queue %u: cannot bind an AF_XDP socket: %s; %s", options->interface,
+                     queue->number, strerror(-code), remedy);
+}
+
 static int bind_socket(struct port_xdp *xdp, const struct port_xdp_options *options,
                        struct queue *queue, uint32_t shard, struct error *error)
 {
-    struct xsk_socket_config config = {
-        .rx_size = xdp->lent_max,
-        .tx_size = TX_SIZE,
-        .libbpf_flags = XSK_LIBBPF_FLAGS__INHIBIT_PROG_LOAD,
-        .xdp_flags = 0,
-        .bind_flags =
-            (uint16_t)(XDP_USE_NEED_WAKEUP | (options->zerocopy ? XDP_ZEROCOPY : XDP_COPY)),
-    };
-    bool transmits = queue == &xdp->queues[0] && shard == 0;
-    int result = -EBUSY;
-    for (int i = 0; i < BIND_TRIES && result == -EBUSY; i++) {
+    uint32_t interface = if_nametoindex(options->interface);
+    uint16_t flags =
+        (uint16_t)(XDP_USE_NEED_WAKEUP | (options->zerocopy ? XDP_ZEROCOPY : XDP_COPY));
+    int code = -EBUSY;
+    for (int i = 0; i < BIND_TRIES && code == -EBUSY; i++) {
         if (i > 0)
             nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
         if (i == BIND_TRIES_SILENT)
             warn("%s queue %u: an AF_XDP socket holds it, perhaps one that was closed: waiting up "
                  "to %u s",
                  options->interface, queue->number, BIND_TRIES / 100);
-        result = xsk_socket__create_shared(
-            &queue->sockets[shard], options->interface, queue->number, xdp->umem, &queue->rx[shard],
-            transmits ? &xdp->tx : NULL, &queue->fill, &queue->completion, &config);
+        code = xsk_bind(&queue->sockets[shard], interface, queue->number, flags,
+                        &xdp->queues[0].sockets[0]);
     }
-    if (result == 0)
-        return 0;
-    queue->sockets[shard] = NULL;
-    const char *remedy = "see `ethtool -l` for the queues there are";
-    if (result == -EBUSY)
-        remedy = "another AF_XDP socket holds the queue; stop the program that owns it";
-    else if (result == -EOPNOTSUPP && options->zerocopy)
-        remedy = "its driver has no zero-copy; set mode = \"copy\"";
-    else if (result == -EPERM)
-        remedy = "run as root or with CAP_NET_RAW and CAP_NET_ADMIN";
-    return error_set(error, "%s queue %u: cannot bind an AF_XDP socket: %s; %s", options->interface,
-                     queue->number, strerror(-result), remedy);
+    return code ? bind_failed(options, queue, code, error) : 0;
 }
 
 static int start_busy_polling(const struct queue *queue, const char *interface, struct error *error)
@@ -363,8 +404,8 @@ static int start_busy_polling(const struct queue *queue, const char *interface, 
                     {SO_BUSY_POLL, BUSY_POLL_US},
                     {OPTION_BUSY_POLL_BUDGET, BUSY_POLL_BUDGET}};
     for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
-        if (setsockopt(xsk_socket__fd(queue->sockets[0]), SOL_SOCKET, settings[i].option,
-                       &settings[i].value, sizeof(settings[i].value)))
+        if (setsockopt(queue->sockets[0].fd, SOL_SOCKET, settings[i].option, &settings[i].value,
+                       sizeof(settings[i].value)))
             return error_set(error,
                              "%s queue %u: cannot poll it busily: %s; set poll = \"interrupt\", "
                              "or grant CAP_NET_ADMIN",
@@ -377,45 +418,56 @@ static void read_mode(struct port_xdp *xdp)
 {
     struct xdp_options bound = {0};
     socklen_t size = sizeof(bound);
-    int fd = xsk_socket__fd(xdp->queues[0].sockets[0]);
-    if (getsockopt(fd, SOL_XDP, XDP_OPTIONS, &bound, &size))
-        xdp->port.mode = "unknown";
-    else
-        xdp->port.mode = bound.flags & XDP_OPTIONS_ZEROCOPY ? "zerocopy" : "copy";
+    int fd = xdp->queues[0].sockets[0].fd;
+    bool known = getsockopt(fd, SOL_XDP, XDP_OPTIONS, &bound, &size) == 0;
+    bool zerocopy = known && bound.flags & XDP_OPTIONS_ZEROCOPY;
+    xdp->port.mode = !known ? "unknown" : zerocopy ? "zerocopy" : "copy";
+    // What is copied is stamped by the kernel when it gives the copy to the driver.
+    xdp->port.stamps_by_nic = zerocopy;
 }
 
-// The first queue's rings are the UMEM's own and filled before bind, as some drivers take their
-// buffers then; the others' come with their first socket.
+// A socket with its rings, not bound. The first one of all registers the frames and transmits; the
+// first one of each queue has the queue's own rings.
+static int open_socket(struct port_xdp *xdp, struct queue *queue, uint32_t shard)
+{
+    struct xsk *xsk = &queue->sockets[shard];
+    bool first = queue == &xdp->queues[0] && shard == 0;
+    int code = xsk_open(xsk);
+    if (code == 0 && first)
+        code = xsk_register(xsk, xdp->umem_area, (size_t)xdp->frame_count * PORT_FRAME_SIZE,
+                            PORT_FRAME_SIZE, &xdp->port.stamps_sent);
+    if (code == 0 && shard == 0)
+        code = xsk_fill(xsk, xdp->lent_max, &queue->fill);
+    if (code == 0 && shard == 0)
+        code = xsk_completion(xsk, TX_SIZE, &queue->completion);
+    if (code == 0)
+        code = xsk_rx(xsk, xdp->lent_max, &queue->rx[shard]);
+    if (code == 0 && first)
+        code = xsk_tx(xsk, TX_SIZE, &xdp->tx);
+    return code;
+}
+
+// FILL is full before bind: some drivers take their buffers then.
 static int open_queue(struct port_xdp *xdp, const struct port_xdp_options *options,
                       struct queue *queue, struct error *error)
 {
-    for (uint32_t shard = 0; shard < xdp->shard_count; shard++)
+    for (uint32_t shard = 0; shard < xdp->shard_count; shard++) {
+        int code = open_socket(xdp, queue, shard);
+        if (code)
+            return error_set(error, "%s: cannot lend %u frames to an AF_XDP socket: %s%s",
+                             options->interface, xdp->frame_count, strerror(-code),
+                             code == -EPERM ? "; run as root or with CAP_NET_RAW" : "");
+        while (queue->lent_count < xdp->lent_max)
+            refill_queue(xdp, queue);
         if (bind_socket(xdp, options, queue, shard, error))
             return -1;
-    while (queue->lent_count < xdp->lent_max)
-        refill_queue(xdp, queue);
+    }
     return xdp->busy_poll ? start_busy_polling(queue, options->interface, error) : 0;
 }
 
 static int open_queues(struct port_xdp *xdp, const struct port_xdp_options *options,
                        struct error *error)
 {
-    struct xsk_umem_config config = {
-        .fill_size = xdp->lent_max,
-        .comp_size = TX_SIZE,
-        .frame_size = PORT_FRAME_SIZE,
-        .frame_headroom = 0,
-    };
-    struct queue *first = &xdp->queues[0];
-    int result =
-        xsk_umem__create(&xdp->umem, xdp->umem_area, (uint64_t)xdp->frame_count * PORT_FRAME_SIZE,
-                         &first->fill, &first->completion, &config);
-    if (result)
-        return error_set(error, "%s: cannot register %u frames with AF_XDP: %s%s",
-                         options->interface, xdp->frame_count, strerror(-result),
-                         result == -EPERM ? "; run as root or with CAP_NET_RAW" : "");
-    while (first->lent_count < xdp->lent_max)
-        refill_queue(xdp, first);
     for (uint32_t i = 0; i < xdp->queue_count; i++)
         if (open_queue(xdp, options, &xdp->queues[i], error))
             return -1;
@@ -445,7 +497,8 @@ struct port *port_xdp_open(const struct port_xdp_options *options, uint32_t shar
         xdp->queues[i].number = options->queues[i];
     xdp->busy_poll = options->busy_poll;
     xdp->frame_count = options->frame_count;
-    xdp->claimed = NO_FRAME;
+    xdp->claimed = xdp->watched = NO_FRAME;
+    xdp->stamps = xdp->port.stamps_sent = options->stamps;
     xdp->lent_max = lent_to_each(options->frame_count, options->queue_count);
     xdp->umem_area = arena_take(arena, (size_t)xdp->frame_count * PORT_FRAME_SIZE, 4096);
     xdp->free_frames = arena_take(arena, xdp->frame_count * sizeof(uint64_t), 64);
@@ -462,5 +515,5 @@ int port_xdp_socket(const struct port *port, uint32_t queue, uint32_t shard)
 {
     const struct port_xdp *xdp = (const struct port_xdp *)port;
     INVARIANT(queue < xdp->queue_count && shard < xdp->shard_count);
-    return xsk_socket__fd(xdp->queues[queue].sockets[shard]);
+    return xdp->queues[queue].sockets[shard].fd;
 }

@@ -77,6 +77,23 @@ json_t *report_queues(const struct config_port *place)
     return queues;
 }
 
+// By the clock that was used: a turnaround has both its ends from one.
+static json_t *report_turnaround(const struct house_port *house)
+{
+    static const char *const clocks[] = PORT_STAMPS_NAMES;
+    json_t *all = json_object();
+    for (uint32_t i = 0; i < PORT_STAMPS_COUNT; i++) {
+        const struct house_turnaround *found = &house->snapshot.turnaround[i];
+        if (found->count > 0)
+            json_object_set_new(all, clocks[i],
+                                json_pack("{s:o, s:o, s:o, s:o, s:o}", "count",
+                                          number(found->count), "p50", number(found->p50_ns), "p90",
+                                          number(found->p90_ns), "p99", number(found->p99_ns),
+                                          "max", number(found->max_ns)));
+    }
+    return all;
+}
+
 // Ports that share an interface all tell of its one program.
 static json_t *report_port(const struct house_port *house)
 {
@@ -85,11 +102,12 @@ static json_t *report_port(const struct house_port *house)
     struct error ignored;
     if (house->interface)
         steer_counters(house->interface->steer, steered, &ignored);
-    return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o}", "interface", house->place->interface,
+    return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "interface", house->place->interface,
                      "queues", report_queues(house->place), "mode", house->port->mode, "xdp",
                      named(verdicts, steered, STEER_VERDICT_COUNT), "packets",
                      report_packets(&house->snapshot.packets), "parsed",
-                     named(verdicts, house->snapshot.verdicts, STEER_VERDICT_COUNT));
+                     named(verdicts, house->snapshot.verdicts, STEER_VERDICT_COUNT),
+                     "turnaround_ns", report_turnaround(house));
 }
 
 json_t *report_gateway(struct gateway *gateway)

@@ -29,6 +29,7 @@
 
 struct steer {
     struct steer_bpf *program;
+    bool stamps; // the stamping one of its two programs is loaded
     int link_fd; // -1 until attached
     uint32_t queue_count;
     uint32_t shard_count;
@@ -87,7 +88,31 @@ static void load_failed(int code, struct error *error)
                   strerror(-code), complaint);
 }
 
-struct steer *steer_load(uint32_t queue_count, uint32_t shard_count, struct error *error)
+// BPF_F_XDP_DEV_BOUND_ONLY, kernel 6.3.
+#define DEVICE_BOUND (1u << 6)
+
+// Opens the program and loads one of the two. 0, or the negative errno.
+static int load(struct steer *steer, const char *stamped_interface)
+{
+    steer->program = steer_bpf__open();
+    if (!steer->program)
+        return -errno;
+    struct bpf_program *plain = steer->program->progs.steer;
+    struct bpf_program *stamping = steer->program->progs.steer_stamping;
+    steer->stamps = stamped_interface != NULL;
+    bpf_program__set_autoload(steer->stamps ? plain : stamping, false);
+    if (steer->stamps) {
+        bpf_program__set_ifindex(stamping, if_nametoindex(stamped_interface));
+        bpf_program__set_flags(stamping, DEVICE_BOUND);
+    }
+    steer->program->rodata->shard_count = steer->shard_count;
+    int code = bpf_map__set_max_entries(steer->program->maps.sockets,
+                                        steer->queue_count * steer->shard_count);
+    return code ? code : steer_bpf__load(steer->program);
+}
+
+struct steer *steer_load(uint32_t queue_count, uint32_t shard_count, const char *stamped_interface,
+                         struct error *error)
 {
     INVARIANT(queue_count >= 1 && queue_count <= STEER_QUEUES_MAX);
     INVARIANT(shard_count >= 1 && shard_count <= STEER_SHARDS_MAX);
@@ -99,19 +124,16 @@ struct steer *steer_load(uint32_t queue_count, uint32_t shard_count, struct erro
     steer->queue_count = queue_count;
     steer->shard_count = shard_count;
     steer->cpu_count = libbpf_num_possible_cpus();
-    steer->program = steer_bpf__open();
-    if (steer->cpu_count < 1 || !steer->program) {
-        load_failed(steer->cpu_count < 1 ? steer->cpu_count : -errno, error);
-        steer_close(steer);
-        return NULL;
+    int code = steer->cpu_count < 1 ? steer->cpu_count : load(steer, stamped_interface);
+    if (code != 0 && steer->stamps && code != -EPERM) {
+        steer_bpf__destroy(steer->program);
+        complaint[0] = '\0';
+        code = load(steer, NULL);
     }
-    steer->cpu_values = calloc((size_t)steer->cpu_count, sizeof(*steer->cpu_values));
-    INVARIANT(steer->cpu_values);
-    steer->program->rodata->shard_count = shard_count;
-    int code = bpf_map__set_max_entries(steer->program->maps.sockets, queue_count * shard_count);
-    if (code == 0)
-        code = steer_bpf__load(steer->program);
-    if (code != 0) {
+    if (code == 0) {
+        steer->cpu_values = calloc((size_t)steer->cpu_count, sizeof(*steer->cpu_values));
+        INVARIANT(steer->cpu_values);
+    } else {
         load_failed(code, error);
         steer_close(steer);
         return NULL;
@@ -387,7 +409,13 @@ int steer_counters(const struct steer *steer, uint64_t counters[STEER_VERDICT_CO
 
 int steer_program_fd(const struct steer *steer)
 {
-    return bpf_program__fd(steer->program->progs.steer);
+    return bpf_program__fd(steer->stamps ? steer->program->progs.steer_stamping
+                                         : steer->program->progs.steer);
+}
+
+bool steer_stamps(const struct steer *steer)
+{
+    return steer->stamps;
 }
 
 void steer_close(struct steer *steer)

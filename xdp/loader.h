@@ -16,11 +16,16 @@
 
 struct steer;
 
-// steer_load: load the program, sized for `queue_count` x `shard_count` sockets (1 to
-// STEER_QUEUES_MAX, 1 to STEER_SHARDS_MAX), without attaching it. The caller frees it with
-// steer_close. NULL with `error` (no CAP_BPF: says so). A process that has CAP_PERFMON too gets a
-// program without speculation barriers, less than half as long per packet (xdp/steer.bpf.c).
-struct steer *steer_load(uint32_t queue_count, uint32_t shard_count, struct error *error);
+// steer_load: load the program, without time stamps, or for `stamped_interface` (not NULL) with
+// them: each redirected packet then has a struct steer_stamp in front of it. Where the interface's
+// driver cannot have such a program (`steer_stamps` says so) it is the plain one. Sized for
+// `queue_count` x `shard_count` sockets (1 to STEER_QUEUES_MAX, 1 to STEER_SHARDS_MAX), without
+// attaching it. The caller frees it with steer_close. NULL with `error` (no CAP_BPF: says so). A
+// process that has CAP_PERFMON too gets a program without speculation barriers, less than half as
+// long per packet (xdp/steer.bpf.c).
+struct steer *steer_load(uint32_t queue_count, uint32_t shard_count, const char *stamped_interface,
+                         struct error *error);
+bool steer_stamps(const struct steer *steer);
 
 // steer_attach: attach to `interface`, in the driver (native) or in the generic path. Once per
 // load. -1 with `error` when another program is there (it is named, with the command that removes

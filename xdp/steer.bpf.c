@@ -175,23 +175,50 @@ static __always_inline enum steer_verdict admit(const struct found *found)
     return STEER_REDIRECT;
 }
 
+// Stamping takes about 36 ns a packet more (make bench ONLY=stamps).
+//
+// Kernel 6.3. The verifier admits it only in a program that is bound to one device, so that
+// stamping needs a program of its own.
+extern int bpf_xdp_metadata_rx_timestamp(const struct xdp_md *context,
+                                         __u64 *timestamp) __ksym __weak;
+
+// Whatever cannot be had is not there: a stamp is not worth a packet.
+static __always_inline void stamp(struct xdp_md *context)
+{
+    if (bpf_xdp_adjust_meta(context, -(int)sizeof(struct steer_stamp)) != 0)
+        return;
+    struct steer_stamp *found = (void *)(long)context->data_meta;
+    if ((void *)(found + 1) > (void *)(long)context->data)
+        return;
+    __u64 hardware_ns = 0;
+    if (bpf_xdp_metadata_rx_timestamp(context, &hardware_ns) != 0)
+        hardware_ns = 0;
+    found->hardware_ns = hardware_ns;
+    found->kernel_ns = bpf_ktime_get_tai_ns();
+    found->magic = STEER_STAMP_MAGIC;
+    found->zero = 0;
+}
+
 // Hands it to the shard's socket on this queue. The kernel drops in silence what is redirected to a
 // socket of another queue, and aborts, loudly, on an empty place: both are looked for first, and
 // XDP_DROP is the answer should the socket be closed between the look and the redirect. Room in
 // the socket's rings is known only later, and counted in its XDP_STATISTICS.
-static __always_inline enum steer_verdict redirect(struct xdp_md *context, __u32 shard)
+static __always_inline enum steer_verdict redirect(struct xdp_md *context, __u32 shard,
+                                                   const _Bool stamps)
 {
     __u32 queue = context->rx_queue_index;
     __u32 place = queue * shard_count + shard;
     const struct bpf_xdp_sock *socket = bpf_map_lookup_elem(&sockets, &place);
     if (!socket || socket->queue_id != queue)
         return STEER_DROP_QUEUE;
+    if (stamps)
+        stamp(context);
     if (bpf_redirect_map(&sockets, place, XDP_DROP) != XDP_REDIRECT)
         return STEER_DROP_QUEUE;
     return STEER_REDIRECT;
 }
 
-static __always_inline enum steer_verdict judge(struct xdp_md *context)
+static __always_inline enum steer_verdict judge(struct xdp_md *context, const _Bool stamps)
 {
     const void *end = (const void *)(long)context->data_end;
     struct found found;
@@ -204,19 +231,30 @@ static __always_inline enum steer_verdict judge(struct xdp_md *context)
     verdict = admit(&found);
     if (verdict != STEER_REDIRECT)
         return verdict;
-    return redirect(context, found.shard);
+    return redirect(context, found.shard, stamps);
 }
 
-SEC("xdp")
-int steer(struct xdp_md *context)
+static __always_inline int handle(struct xdp_md *context, const _Bool stamps)
 {
-    __u32 verdict = judge(context);
+    __u32 verdict = judge(context, stamps);
     __u64 *counter = bpf_map_lookup_elem(&counters, &verdict);
     if (counter)
         ++*counter; // of this CPU, in the driver's poll: nobody else writes it
     if (verdict == STEER_REDIRECT)
         return XDP_REDIRECT;
     return verdict <= STEER_PASS_DESTINATION ? XDP_PASS : XDP_DROP;
+}
+
+SEC("xdp")
+int steer(struct xdp_md *context)
+{
+    return handle(context, 0);
+}
+
+SEC("xdp")
+int steer_stamping(struct xdp_md *context)
+{
+    return handle(context, 1);
 }
 
 const char _license[] SEC("license") = "Dual MIT/GPL";

@@ -52,4 +52,14 @@ struct steer_destination {
     unsigned short zero;
 };
 
+// What the stamping program puts in front of a packet that it redirects, for whoever receives it.
+struct steer_stamp {
+    unsigned long long
+        hardware_ns;              // when the NIC received it, by the NIC's clock; 0: it did not say
+    unsigned long long kernel_ns; // when the program saw it, CLOCK_TAI
+    unsigned int magic;           // else there is no stamp here
+    unsigned int zero;
+};
+#define STEER_STAMP_MAGIC 0x504D5453u
+
 #endif

@@ -71,7 +71,7 @@ static void open_end(struct end *end, const char *interface, bool busy_poll,
                                        .busy_poll = busy_poll,
                                        .frame_count = FRAME_COUNT};
     clock_calibrate(&end->clock, 50);
-    end->steer = steer_load(1, 1, &error);
+    end->steer = steer_load(1, 1, NULL, &error);
     if (!end->steer || steer_attach(end->steer, interface, true, &error) ||
         arena_open(&end->memory, "frames", port_xdp_memory_size(FRAME_COUNT), ARENA_ANY_NODE, true,
                    &error))

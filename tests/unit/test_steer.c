@@ -158,7 +158,7 @@ static void close_sockets(struct bound_socket *bound, uint32_t socket_count,
 static struct steer *open_steer(void)
 {
     struct error error = {{0}};
-    struct steer *steer = steer_load(QUEUE_COUNT, SHARD_COUNT, &error);
+    struct steer *steer = steer_load(QUEUE_COUNT, SHARD_COUNT, NULL, &error);
     cr_assert(steer, "%s", error.text);
     cr_assert_eq(steer_attach(steer, "v0", true, &error), 0, "%s", error.text);
     for (uint32_t shard = 0; shard < SHARD_COUNT; ++shard)
@@ -555,7 +555,7 @@ Test(steer, a_queue_beyond_those_it_was_loaded_for_is_not_another_queues_shard,
     struct bound_socket bound = {0};
     uint64_t counters[STEER_VERDICT_COUNT] = {0};
     struct error error = {{0}};
-    struct steer *steer = steer_load(1, SHARD_COUNT, &error);
+    struct steer *steer = steer_load(1, SHARD_COUNT, NULL, &error);
     cr_assert(steer, "%s", error.text);
     cr_assert_eq(steer_attach(steer, "v0", true, &error), 0, "%s", error.text);
     cr_assert_eq(steer_add_destination(steer, shard_end.address, shard_end.port, 0, &error), 0);
@@ -727,7 +727,7 @@ static void expect_refused(struct steer *steer, const char *interface, bool nati
 static struct steer *load_only(void)
 {
     struct error error = {{0}};
-    struct steer *steer = steer_load(QUEUE_COUNT, SHARD_COUNT, &error);
+    struct steer *steer = steer_load(QUEUE_COUNT, SHARD_COUNT, NULL, &error);
     cr_assert(steer, "%s", error.text);
     return steer;
 }
@@ -768,7 +768,7 @@ Test(steer, an_instance_that_was_killed_no_longer_holds_the_interface, .init = e
     cr_assert_eq(pipe(ready), 0);
     pid_t other = fork();
     if (other == 0) {
-        struct steer *first = steer_load(1, 1, NULL);
+        struct steer *first = steer_load(1, 1, NULL, NULL);
         if (first && steer_attach(first, "v0", true, NULL) == 0 && write(ready[1], "", 1) == 1)
             pause();
         _exit(1);
@@ -867,10 +867,10 @@ Test(steer, without_a_capability_the_error_names_it, .init = enter_namespace)
 {
     struct error error = {{0}};
     keep_capabilities(CAPABILITY(BPF) | CAPABILITY(NET_RAW));
-    cr_assert_null(steer_load(1, 1, &error));
+    cr_assert_null(steer_load(1, 1, NULL, &error));
     cr_assert(strstr(error.text, "CAP_NET_ADMIN"), "%s", error.text);
     keep_capabilities(CAPABILITY(NET_RAW));
-    cr_assert_null(steer_load(1, 1, &error));
+    cr_assert_null(steer_load(1, 1, NULL, &error));
     cr_assert(strstr(error.text, "CAP_BPF"), "%s", error.text);
     fprintf(stderr, "steer: refused: %s\n", error.text);
 }

@@ -1,0 +1,34 @@
+#!/bin/bash
+# Time stamps: with stamps = "on" the XDP program and the kernel stamp packets as they come and go, and a packet's
+# turnaround is measured between the two; without, this process's own clock is used. Which one it was is said.
+. "$(dirname "$0")/lib.sh"
+turnaround() { message stopped ports 0 turnaround_ns; }
+trade() {
+    lab_up
+    rm -rf "$work/journal"
+    gateway_start || exit 1
+    $in_cl "$sluice" load --to 10.77.0.1:26400 --user LOAD0:SECRET --user LOAD1:SECRET --rate 5000 --count 10000 \
+        >"$work/load.log" 2>&1 || fail "the load: $(tail -n 1 "$work/load.log")"
+    gateway_end
+}
+holds() { turnaround | python3 -c "
+import json, sys
+found = json.load(sys.stdin)
+$1"; }
+
+trade
+check "without stamps turnarounds are timed by the process" holds "
+assert list(found) == ['software'] and found['software']['count'] > 500, found
+assert 1000 < found['software']['p50'] <= found['software']['max'], found"
+
+STAMPS=on trade
+# A veth's driver admits the stamping program, and says 0 for the NIC's time: that is no time.
+check "with stamps, by the kernel, from the XDP program to the driver" holds "
+assert list(found) == ['kernel'] and found['kernel']['count'] > 500, found
+assert 1000 < found['kernel']['p50'] < 1e9, found"
+check "nothing else is changed by it" test "$(replay | field state_hash)" = "$(message stopped shards 0 state_hash)"
+
+export STAMPS=on PORT=udp
+trade
+check "where there is no program the process times them" holds "assert list(found) == ['software'], found"
+finish
