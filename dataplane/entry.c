@@ -102,8 +102,7 @@ static void send_to(struct entry *entry, const struct endpoint *client, const vo
     if (!frame)
         return; // the client asks again: only answers that are repeatable come this way
     memcpy(frame + packet_payload_offset(client), message, size);
-    entry->port->operations->send(entry->port,
-                                  packet_write_headers(frame, &entry->source, client, size));
+    port_send(entry->port, frame, packet_write_headers(frame, &entry->source, client, size));
     entry->counters.sent_packets++;
 }
 
@@ -155,8 +154,8 @@ static uint16_t send_messages(struct entry *entry, const struct entry_session *s
     header->count = be16_of(count);
     note_watched(entry, session, first, count);
     CRASH_POINT(packet_unsent);
-    entry->port->operations->send(
-        entry->port, packet_write_headers(frame, &entry->source, &session->client, size));
+    port_send(entry->port, frame,
+              packet_write_headers(frame, &entry->source, &session->client, size));
     CRASH_POINT(packet_sent);
     entry->counters.sent_packets++;
     entry->counters.sent_messages += count;

@@ -38,8 +38,7 @@ static uint16_t send_messages(struct feed *feed, const struct endpoint *source,
     if (count == 0)
         return 0;
     write_header(feed, payload, first, count);
-    feed->port->operations->send(feed->port,
-                                 packet_write_headers(frame, source, destination, size));
+    port_send(feed->port, frame, packet_write_headers(frame, source, destination, size));
     return count;
 }
 
@@ -66,9 +65,8 @@ void feed_tick(struct feed *feed, uint64_t now_ns)
         return;
     write_header(feed, frame + packet_payload_offset(&feed->group), feed->stream.next,
                  feed->ended ? MOLD_COUNT_END_OF_SESSION : MOLD_COUNT_HEARTBEAT);
-    feed->port->operations->send(
-        feed->port,
-        packet_write_headers(frame, &feed->source, &feed->group, sizeof(struct mold_header)));
+    port_send(feed->port, frame,
+              packet_write_headers(frame, &feed->source, &feed->group, sizeof(struct mold_header)));
     feed->heartbeats++;
     feed->spoke_ns = now_ns;
 }

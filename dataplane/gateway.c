@@ -110,6 +110,7 @@ static uint32_t port_receive(struct house_port *house, uint64_t now_ns)
     if (count == 0)
         return 0;
     uint64_t time_ns = clock_wall_ns(&house->gateway->clock);
+    port_show_received(house->port, frames, count, time_ns);
     for (uint32_t i = 0; i < count; i++)
         take_packet(house, &frames[i], now_ns, time_ns);
     operations->release(house->port, frames, count);
@@ -376,6 +377,28 @@ static int open_port_udp(struct house_port *house, struct error *error)
     return house->port ? 0 : -1;
 }
 
+void gateway_tap_path(const struct config *config, uint32_t port, char path[64])
+{
+    int start = snprintf(path, 64, "/dev/shm/");
+    snprintf(path + start, 64 - (size_t)start, "sluice-%s-port%u", config->name, port);
+    for (char *at = path + start; *at; at++)
+        if (*at == '/')
+            *at = '_';
+}
+
+static int open_tap(struct gateway *gateway, uint32_t index, struct error *error)
+{
+    struct house_port *house = &gateway->ports[index];
+    char path[64];
+    gateway_tap_path(gateway->config, index, path);
+    if (tap_open(&house->tap, path, GATEWAY_TAP_RECORDS, GATEWAY_TAP_BYTES / 8, house->place->node,
+                 error))
+        return -1;
+    house->port->tap = &house->tap;
+    house->port->clock = &gateway->clock;
+    return 0;
+}
+
 // The programs are attached first: that fails at once when another instance is there.
 static int open_ports(struct gateway *gateway, struct error *error)
 {
@@ -388,6 +411,8 @@ static int open_ports(struct gateway *gateway, struct error *error)
     for (uint32_t i = 0; i < gateway->config->port_count; i++) {
         struct house_port *house = &gateway->ports[i];
         if (house->interface ? open_port_xdp(house, error) : open_port_udp(house, error))
+            return -1;
+        if (open_tap(gateway, i, error))
             return -1;
     }
     return 0;
@@ -564,7 +589,8 @@ bool gateway_watch(struct gateway *gateway)
     for (uint32_t i = 0; i < gateway->interface_count; i++)
         watch_interface(&gateway->interfaces[i]);
     for (uint32_t i = 0; i < gateway->config->port_count; i++) {
-        const struct house_port *house = &gateway->ports[i];
+        struct house_port *house = &gateway->ports[i];
+        tap_watch(&house->tap);
         int lost = atomic_load_explicit(&house->port->lost, memory_order_relaxed);
         if (lost)
             warn("%s is gone: %s", house->place->interface, strerror(lost));
@@ -665,6 +691,7 @@ void gateway_free(struct gateway *gateway)
         struct house_port *house = &gateway->ports[i];
         if (house->port)
             house->port->operations->close(house->port);
+        tap_close(&house->tap);
         arena_close(&house->memory);
     }
     for (uint32_t i = 0; i < gateway->lanes_opened; i++) {

@@ -7,7 +7,11 @@
 
 #include "dataplane/lane.h"
 #include "numa/histogram.h"
+#include "numa/tap.h"
 #include "xdp/loader.h"
+
+#define GATEWAY_TAP_RECORDS 32768u // of each port's tap, and its bytes: 100 ms at 300,000 packets
+#define GATEWAY_TAP_BYTES   (4u << 20) // of 128 bytes a second
 
 struct gateway;
 
@@ -31,6 +35,7 @@ struct house_port {
     struct house_interface *interface; // NULL: it needs no program
     struct arena memory;
     struct port *port;
+    struct tap tap; // of everything that the port receives and sends, for `sluice capture`
     struct lane *lanes[CONFIG_SHARDS_MAX];
     uint32_t lane_count;
     uint64_t ticked_ns;
@@ -84,9 +89,13 @@ struct gateway *gateway_open(struct config *config, struct error *error);
 // gateway_start: start the threads and let packets in. 0, or -1 with `error`.
 int gateway_start(struct gateway *gateway, struct error *error);
 
-// gateway_watch: look at the interfaces, and say on stderr what has changed: a link that went down
-// or came up, a queue count that changed underneath, orders that arrive where nobody takes them.
-// False when one of them is gone for good. Once a second or so, one thread at a time.
+// gateway_tap_path: where the tap of `config`'s port `port` is while a gateway runs.
+void gateway_tap_path(const struct config *config, uint32_t port, char path[64]);
+
+// gateway_watch: see who reads the ports' taps; look at the interfaces, and say on stderr what has
+// changed: a link that went down or came up, a queue count that changed underneath, orders that
+// arrive where nobody takes them. False when one of them is gone for good. Once a second or so, one
+// thread at a time.
 bool gateway_watch(struct gateway *gateway);
 
 // gateway_close_day: have each shard end its trading day, in order with what came before. Any

@@ -8,6 +8,7 @@
 #ifndef SLUICE_DATAPLANE_PORT_H
 #define SLUICE_DATAPLANE_PORT_H
 
+#include <assert.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -15,12 +16,17 @@
 
 #include "dataplane/packet.h"
 #include "numa/arena.h"
+#include "numa/clock.h"
 #include "numa/error.h"
+#include "numa/invariant.h"
+#include "numa/tap.h"
 
 #define PORT_BATCH        64u
 #define PORT_QUEUES_MAX   16u
 #define PORT_POLL_FDS_MAX (PORT_QUEUES_MAX * STEER_SHARDS_MAX)
 #define PORT_FRAME_SIZE   2048u
+
+static_assert(PORT_FRAME_SIZE <= TAP_RECORD_MAX, "whatever is received fits the tap");
 
 struct frame {
     const uint8_t *data;
@@ -95,7 +101,32 @@ struct port {
     struct port_watch watch;
     _Atomic int lost; // errno of why nothing can be sent or received any more; 0: all is well
     struct port_counters counters;
+    struct tap *tap;               // is shown what is received and sent; NULL: nobody is
+    const struct tsc_clock *clock; // of the times it is told; not used without a tap
 };
+
+// The kinds of record in a port's tap.
+enum port_direction { PORT_RECEIVED, PORT_SENT };
+
+// port_show_received: let the tap see frames that the port has received, as they came, at `time_ns`
+// (since 1970). Before anything is made of them. One load while nobody reads the tap.
+static inline void port_show_received(struct port *port, const struct frame *frames, uint32_t count,
+                                      uint64_t time_ns)
+{
+    if (!port->tap || likely(!tap_watched(port->tap)))
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        tap_put(port->tap, time_ns, PORT_RECEIVED, frames[i].data, frames[i].size);
+}
+
+// port_send: send the first `size` bytes of `frame`, which is the one that was claimed, and let the
+// tap see them, at the time it is now. Whoever answers or tells sends this way.
+static inline void port_send(struct port *port, const uint8_t *frame, size_t size)
+{
+    if (port->tap && unlikely(tap_watched(port->tap)))
+        tap_put(port->tap, clock_wall_ns(port->clock), PORT_SENT, frame, size);
+    port->operations->send(port, size);
+}
 
 struct port_xdp_options {
     const char *interface;
