@@ -24,6 +24,10 @@ static const struct {
     {"load", verb_load, "--to ADDRESS:PORT …: open-loop load and latency probe"},
     {"replay", verb_replay,
      "JOURNAL|TAPE|CAPTURE: apply recorded input again: events, state hash, speed"},
+    {"capture", verb_capture,
+     "--config FILE | --interface NAME --write FILE: nanosecond pcap of a gateway's ports, or of "
+     "an "
+     "interface"},
     {"journal", verb_journal, "dump|verify|stat DIR: read a journal"},
     {"version", verb_version, "print the version"},
 };

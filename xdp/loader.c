@@ -243,6 +243,20 @@ static void describe(const struct occupant *occupant, char *text, size_t text_si
     snprintf(text, text_size, "id %u%s%s", occupant->program_id, name, holder);
 }
 
+static uint32_t program_found(const struct bpf_xdp_query_opts *query)
+{
+    return query->prog_id       ? query->prog_id
+           : query->drv_prog_id ? query->drv_prog_id
+                                : query->skb_prog_id;
+}
+
+uint32_t steer_program_on(const char *interface)
+{
+    LIBBPF_OPTS(bpf_xdp_query_opts, query);
+    int failed = bpf_xdp_query((int)if_nametoindex(interface), 0, &query);
+    return failed ? 0 : program_found(&query);
+}
+
 // The kernel has said that the interface is taken: by whom?
 static int occupied(const struct steer *steer, const char *interface, uint32_t index,
                     struct error *error)
@@ -250,9 +264,7 @@ static int occupied(const struct steer *steer, const char *interface, uint32_t i
     LIBBPF_OPTS(bpf_xdp_query_opts, query);
     struct occupant occupant = {0};
     if (bpf_xdp_query((int)index, 0, &query) == 0)
-        occupant.program_id = query.prog_id       ? query.prog_id
-                              : query.drv_prog_id ? query.drv_prog_id
-                                                  : query.skb_prog_id;
+        occupant.program_id = program_found(&query);
     if (occupant.program_id == 0)
         return error_set(error,
                          "attaching to %s: another XDP program was there a moment ago: "

@@ -54,6 +54,10 @@ int steer_counters(const struct steer *steer, uint64_t counters[STEER_VERDICT_CO
 // steer_program_fd: for BPF_PROG_TEST_RUN; stays the loader's.
 int steer_program_fd(const struct steer *steer);
 
+// steer_program_on: the id of the XDP program that is attached to `interface`, whoever's it is; 0:
+// none, or none that can be seen.
+uint32_t steer_program_on(const char *interface);
+
 // steer_close: detach and free. NULL is fine.
 void steer_close(struct steer *steer);
 
