@@ -244,7 +244,10 @@ static int open_day(struct lane *lane, uint64_t time_ns, struct error *error)
                             .sessions_max = CONFIG_SESSIONS_MAX},
                  .shard = (uint16_t)lane->index},
     };
-    name_session(lane, time_ns, open.open.session_id);
+    if (lane->session_name[0])
+        memcpy(open.open.session_id, lane->session_name, sizeof(lane->session_name));
+    else
+        name_session(lane, time_ns, open.open.session_id);
     return submit(lane, &open, time_ns, error);
 }
 

@@ -61,6 +61,7 @@ struct lane {
     _Atomic bool journal_stop, spare_stop;
     _Atomic bool cancel_only; // no segment can be made and fewer than two are left
 
+    char session_name[10];  // of a day that lane_prime begins; all 0: made up from the time
     _Atomic bool close_day; // set by any thread, taken by the port's
 
     pthread_t snapshot_thread;

@@ -108,15 +108,17 @@ struct port {
 // The kinds of record in a port's tap.
 enum port_direction { PORT_RECEIVED, PORT_SENT };
 
-// port_show_received: let the tap see frames that the port has received, as they came, at `time_ns`
-// (since 1970). Before anything is made of them. One load while nobody reads the tap.
+// port_show_received: let the tap see frames that the port has received, as they came, before
+// anything is made of them, with the times that they have, or `time_ns` (since 1970). One load
+// while nobody reads the tap.
 static inline void port_show_received(struct port *port, const struct frame *frames, uint32_t count,
                                       uint64_t time_ns)
 {
     if (!port->tap || likely(!tap_watched(port->tap)))
         return;
     for (uint32_t i = 0; i < count; i++)
-        tap_put(port->tap, time_ns, PORT_RECEIVED, frames[i].data, frames[i].size);
+        tap_put(port->tap, frames[i].time_ns ? frames[i].time_ns : time_ns, PORT_RECEIVED,
+                frames[i].data, frames[i].size);
 }
 
 // port_send: send the first `size` bytes of `frame`, which is the one that was claimed, and let the

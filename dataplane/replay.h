@@ -58,6 +58,8 @@ int replay_tape(struct replay *replay, const char *path, const char *symbol);
 
 // replay_capture: the order packets of a pcap file, to shard 0 of the configuration `config_path`:
 // through the packet parser, the UFO sessions and the OUCH decoder, with the packets' own times.
+// Where the shard's own packets are in the file too, as `sluice capture --config` has them, the day
+// has the name that they tell, and the state is the captured gateway's to the bit.
 // What is sent goes to the pcap `output` (NULL: nowhere).
 int replay_capture(struct replay *replay, const char *path, const char *config_path,
                    const char *output);

@@ -6,8 +6,12 @@
 
 #include <arpa/inet.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include "dataplane/lane.h"
+#include "dataplane/mold.h"
+#include "dataplane/recording.h"
 
 #define SECOND_NS 1000000000ull
 
@@ -67,6 +71,53 @@ static bool play_packet(struct replay *replay, struct lane *lane, const uint8_t 
     return pump(replay, lane, time_ns);
 }
 
+static int to_anybody(void *context, uint32_t address, uint16_t port)
+{
+    (void)context;
+    (void)address;
+    (void)port;
+    return 0;
+}
+
+// The name of the day's session, where it is in a packet of the lane's own: the answer to a login,
+// or market data.
+static const char *session_in(const struct lane *lane, const struct packet *packet)
+{
+    if (packet->source.address != lane->entry.source.address)
+        return NULL;
+    const struct ufo_login_accept *accept = (const struct ufo_login_accept *)packet->payload;
+    if (packet->source.port == lane->entry.source.port && packet->payload_size == sizeof(*accept) &&
+        accept->type == UFO_LOGIN_ACCEPT)
+        return accept->session;
+    const struct mold_header *header = (const struct mold_header *)packet->payload;
+    bool feed = packet->destination.address == lane->feed.group.address &&
+                packet->destination.port == lane->feed.group.port;
+    return feed && packet->payload_size >= sizeof(*header) ? header->session : NULL;
+}
+
+// A recording that has the lane's own packets too tells the name of its day, which is made up from
+// the moment otherwise: with it the state is the recorded gateway's. A pipe is read once only.
+static void find_session(struct lane *lane, const char *path)
+{
+    struct stat file;
+    struct error ignored;
+    struct recorded_packet recorded;
+    struct packet packet;
+    uint32_t shard;
+    const char *name = NULL;
+    if (stat(path, &file) || !S_ISREG(file.st_mode))
+        return;
+    pcap_t *recording = recording_open(path, &ignored);
+    while (!name && recording && recording_next(recording, &recorded, &ignored) == 1)
+        if (packet_parse(recorded.data, recorded.size, to_anybody, NULL, &packet, &shard) ==
+            STEER_REDIRECT)
+            name = session_in(lane, &packet);
+    if (name)
+        memcpy(lane->session_name, name, sizeof(lane->session_name));
+    if (recording)
+        pcap_close(recording);
+}
+
 static int play(struct replay *replay, struct lane *lane, struct port *port)
 {
     struct frame frame;
@@ -101,8 +152,10 @@ int replay_capture(struct replay *replay, const char *path, const char *config_p
                       : error_set(&replay->error, "no memory");
     if (result == 0) {
         lane_place(lane, port);
+        find_session(lane, path);
         result = play(replay, lane, port);
         replay->book = lane->shard.book;
+        replay_finish(replay);
     }
     if (result == 0) {
         // The book outlives its lane: it moves to the replay, with the memory it lies in.
