@@ -120,18 +120,19 @@ static void send_reject(struct entry *entry, const struct endpoint *client, uint
     send_to(entry, client, &reject, sizeof(reject));
 }
 
-// Whether the answer that the port's watch waits for is among these. Commands count from 1970 and
-// events from the day's midnight, which is a whole second: what is less than one is in both, and no
-// packet is watched for longer.
+// Whether the answer that the port's watch waits for is among these. Events come in the order of
+// the commands that caused them, each session's and all of them.
 static void note_watched(const struct entry *entry, const struct entry_session *session,
                          uint64_t first, uint64_t count)
 {
     struct port_watch *watch = &entry->port->watch;
-    if (watch->awaited_ns == 0 || watch->left)
+    if (watch->of != entry || watch->left)
         return;
-    for (uint64_t number = first; number < first + count; number++)
-        watch->leaving |= stream_event(&session->stream, number)->time_ns % SECOND_NS ==
-                          watch->awaited_ns % SECOND_NS;
+    for (uint64_t number = first; number < first + count; number++) {
+        uint64_t seq = stream_event(&session->stream, number)->seq;
+        watch->leaving |= seq == watch->awaited_seq;
+        watch->unanswered |= seq > watch->awaited_seq && !watch->leaving;
+    }
 }
 
 // Sequenced messages from `first` on, up to `count_max`, as many as fit one packet; how many were

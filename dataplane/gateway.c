@@ -17,7 +17,6 @@
 #define TICK_NS       50000000ull // heartbeats and time-outs are looked at this often
 #define SPIN_NS       100000ull   // how long an adaptive loop looks before it sleeps
 #define LOOP_SLEEP_MS 10
-#define WATCH_NS      1000000000ull // the longest that a packet is watched
 #define DRAIN_MS      10000
 
 // --- Polling
@@ -36,16 +35,16 @@ static int lane_of_destination(void *context, uint32_t address, uint16_t port)
     return -1;
 }
 
-// Watch this packet, if none is: its first answer ends it, or a second without one.
-static void begin_watch(struct house_port *house, const struct lane *lane,
+// Watch the packet whose first command is `seq`, if none is watched.
+static void begin_watch(struct house_port *house, const struct lane *lane, uint64_t seq,
                         const struct frame *frame, uint64_t now_ns)
 {
     struct port *port = house->port;
-    if (port->watch.awaited_ns != 0)
+    if (port->watch.of)
         return;
-    port->watch = (struct port_watch){.awaited_ns = lane->entry.commanded_ns,
+    port->watch = (struct port_watch){.of = &lane->entry,
+                                      .awaited_seq = seq,
                                       .received_ns = now_ns,
-                                      .begun_ns = now_ns,
                                       .stamps = PORT_STAMPS_SOFTWARE};
     if (!port->stamps_sent)
         return;
@@ -62,13 +61,12 @@ static void begin_watch(struct house_port *house, const struct lane *lane,
 static void end_watch(struct house_port *house)
 {
     struct port_watch *watch = &house->port->watch;
-    uint64_t now_ns = clock_ns(&house->gateway->clock);
     if (watch->left && watch->stamps == PORT_STAMPS_SOFTWARE)
-        watch->sent_ns = now_ns;
+        watch->sent_ns = clock_ns(&house->gateway->clock);
     if (watch->sent_ns > watch->received_ns)
         histogram_record(&house->turnaround[watch->stamps], watch->sent_ns - watch->received_ns);
-    if (watch->sent_ns != 0 || now_ns - watch->begun_ns > WATCH_NS)
-        watch->awaited_ns = 0;
+    if (watch->sent_ns != 0 || (watch->unanswered && !watch->left))
+        watch->of = NULL;
 }
 
 static void take_packet(struct house_port *house, const struct frame *frame, uint64_t now_ns,
@@ -82,9 +80,11 @@ static void take_packet(struct house_port *house, const struct frame *frame, uin
     if (verdict != STEER_REDIRECT)
         return;
     struct lane *lane = house->lanes[index];
+    uint64_t seq = lane->recovered_count +
+                   atomic_load_explicit(&lane->commands->producer.tail, memory_order_relaxed) + 1;
     if (lane_receive(lane, &packet, now_ns, time_ns) == 0)
         return;
-    begin_watch(house, lane, frame, now_ns);
+    begin_watch(house, lane, seq, frame, now_ns);
     if (lane->shard_bell)
         bell_ring(lane->shard_bell);
 }
@@ -163,7 +163,7 @@ static uint32_t port_transmit(struct house_port *house, uint64_t now_ns)
         serve_snapshot(house);
     }
     house->port->operations->flush(house->port);
-    if (house->port->watch.awaited_ns != 0)
+    if (house->port->watch.of)
         end_watch(house);
     return count;
 }

@@ -60,16 +60,17 @@ enum port_stamps {
         "software", "kernel", "hardware"                                                           \
     }
 
-// One packet at a time is watched on its way: from its arrival to the first answer that leaves.
+// One packet at a time is watched on its way: from its arrival to the packet that has the first
+// answer to it.
 struct port_watch {
-    uint64_t awaited_ns;  // the time in the commands of the watched packet; 0: none is watched
+    const void *of;       // the entry that took it; NULL: none is watched
+    uint64_t awaited_seq; // of its first command
     uint64_t received_ns; // when it was received, by `stamps`; software: the house's clock
-    uint64_t begun_ns;    // … by the house's clock in any case
     enum port_stamps stamps;
-    bool leaving; // the frame that is claimed has the answer: send() takes note
-    bool left;    // it was sent
-    uint64_t
-        sent_ns; // … when, by the clock of `stamps`, once that is known; software: not the port's
+    bool leaving;     // the frame that is claimed has the answer
+    bool left;        // it was sent
+    bool unanswered;  // what came after it is being answered: it will not be
+    uint64_t sent_ns; // when it left, by `stamps`, once the port knows; software: not the port's
 };
 
 struct port;
@@ -128,6 +129,8 @@ static inline void port_send(struct port *port, const uint8_t *frame, size_t siz
     if (port->tap && unlikely(tap_watched(port->tap)))
         tap_put(port->tap, clock_wall_ns(port->clock), PORT_SENT, frame, size);
     port->operations->send(port, size);
+    port->watch.left |= port->watch.leaving;
+    port->watch.leaving = false;
 }
 
 struct port_xdp_options {

@@ -208,7 +208,8 @@ static struct xsk_tx_stamp *stamp_of(const struct port_xdp *xdp, uint64_t addres
 
 static void read_stamp(struct port_xdp *xdp)
 {
-    xdp->port.watch.sent_ns = stamp_of(xdp, xdp->watched)->time_ns;
+    uint64_t time_ns = stamp_of(xdp, xdp->watched)->time_ns;
+    xdp->port.watch.sent_ns = time_ns ? time_ns : 1; // never stamped: before anything arrived
     xdp->watched = NO_FRAME;
 }
 
@@ -246,10 +247,6 @@ static uint8_t *xdp_claim(struct port *port)
 // It has the answer that is watched: ask for the time when it leaves.
 static void watch_frame(struct port_xdp *xdp, struct xdp_desc *descriptor)
 {
-    xdp->port.watch.leaving = false;
-    xdp->port.watch.left = true;
-    if (!xdp->port.stamps_sent)
-        return;
     *stamp_of(xdp, xdp->claimed) = (struct xsk_tx_stamp){.flags = XSK_TX_STAMP_WANTED};
     descriptor->options = XSK_TX_HAS_METADATA;
     xdp->watched = xdp->claimed;
@@ -263,7 +260,7 @@ static void xdp_send(struct port *port, size_t size)
     INVARIANT(xsk_ring_prod__reserve(&xdp->tx, 1, &index) == 1);
     struct xdp_desc *descriptor = xsk_ring_prod__tx_desc(&xdp->tx, index);
     *descriptor = (struct xdp_desc){.addr = xdp->claimed, .len = (uint32_t)size};
-    if (port->watch.leaving)
+    if (port->watch.leaving && port->stamps_sent)
         watch_frame(xdp, descriptor);
     xsk_ring_prod__submit(&xdp->tx, 1);
     xdp->claimed = NO_FRAME;
