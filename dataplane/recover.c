@@ -20,8 +20,6 @@ static void replay_more(struct event_sink *sink)
     struct event *first = sink->end - 64;
     for (const struct event *event = first; event < sink->next; event++) {
         if (event->session == FEED_SESSION) {
-            if (FAULT(FEED_NOT_REBUILT) && event + 1 == sink->next)
-                continue;
             stream_skip(&lane->feed.stream);
             feed_release(&lane->feed, event);
         } else if (!FAULT(STREAM_NOT_REBUILT) || event->type != EVENT_EXECUTED) {
@@ -386,6 +384,7 @@ int recover_journal(struct lane *lane, struct error *error)
     CRASH_POINT(recover_done);
     lane->recovered_hash = lane->shard.book ? book_hash(lane->shard.book) : 0;
     resume_clock(lane);
+    lane->feed.stream.next -= FAULT(FEED_NOT_REBUILT) && lane->feed.stream.next > 1;
     stream_skip(&lane->feed.stream);
     return 0;
 }

@@ -9,7 +9,8 @@
 // again and again with less, and the least that still breaks it is printed, with what happens in
 // it. Ends with one line of counts; the status is 1 when a promise was broken. --plant, in builds
 // with FAULTS=1, plants one of the faults of numa/fault.h; the first seed that finds it is the
-// last. --save writes what is on the disk in the end into a folder.
+// last, and "seed N finds it: " the promise says so: a seed that ends in any other way, or not at
+// all, has found nothing. --save writes what is on the disk in the end into a folder.
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -199,18 +200,49 @@ static struct sim_plan plan_of(const struct campaign *campaign, uint64_t seed)
     return plan;
 }
 
+// The promise that the seed says is broken; false when it says nothing of the kind.
+static bool find_broken(FILE *file, char *line, int size)
+{
+    rewind(file);
+    while (fgets(line, size, file))
+        if (strncmp(line, SIM_BROKEN, strlen(SIM_BROKEN)) == 0)
+            return true;
+    return false;
+}
+
+// A fault is planted: whether this seed has found it.
+static bool finish_planted(const struct job *job, int status)
+{
+    char line[1024];
+    bool says_so =
+        WIFEXITED(status) && WEXITSTATUS(status) == 1 && find_broken(job->out, line, sizeof(line));
+    if (says_so)
+        printf("seed %" PRIu64 " finds it: %s", job->plan.seed, line + strlen(SIM_BROKEN));
+    else
+        printf("seed %" PRIu64 " ends with %s %d\n", job->plan.seed,
+               WIFSIGNALED(status) ? "signal" : "status",
+               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    return says_so;
+}
+
+static void finish_broken(const struct job *job, int status)
+{
+    bool endless = WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM;
+    if (endless)
+        printf("seed %" PRIu64 " does not end within %d s\n", job->plan.seed, SECONDS_MAX);
+    else if (!job->plan.trace)
+        explain(&job->plan);
+    if (endless || job->plan.trace)
+        print_file(job->out);
+}
+
 static void finish(struct job *job, int status, uint64_t *broken)
 {
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        bool endless = WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM;
-        if (planted)
-            printf("seed %" PRIu64 " finds it\n", job->plan.seed);
-        else if (endless)
-            printf("seed %" PRIu64 " does not end within %d s\n", job->plan.seed, SECONDS_MAX);
-        else if (!job->plan.trace && !planted)
-            explain(&job->plan);
-        if (endless || job->plan.trace)
-            print_file(job->out);
+    bool kept = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!kept && planted) {
+        *broken += finish_planted(job, status);
+    } else if (!kept) {
+        finish_broken(job, status);
         ++*broken;
     } else if (job->plan.trace) {
         print_file(job->out);

@@ -68,7 +68,7 @@ void sim_fail(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "broken: ");
+    fprintf(stderr, SIM_BROKEN);
     vfprintf(stderr, format, arguments);
     fprintf(stderr, "\n");
     va_end(arguments);

@@ -51,8 +51,9 @@ struct sim_report {
     uint64_t steps, commands, messages, recoveries, rots, snapshots, refusals;
 };
 
-// sim_run: play one seed. Ends the process with status 1 and a line on stderr when a promise is
-// broken.
+// sim_run: play one seed. Ends the process with status 1 and a line on stderr that begins with
+// SIM_BROKEN when a promise is broken.
+#define SIM_BROKEN "broken: "
 void sim_run(const struct sim_plan *plan, struct sim_report *report);
 
 // A promise is broken: says so and ends the process.
