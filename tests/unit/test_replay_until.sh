@@ -76,6 +76,10 @@ done
 echo tape >"$work/tape"
 check "what is not a journal has no --until" refused '^sluice: .*--until and --at are for journals' --until 5 "$work/tape"
 
+cp -r "$work/golden" "$work/later"
+rm "$work/later/segment-0000000000000001"
+check "a journal whose beginning is gone is refused" refused 'records from 1 on are missing' "$work/later"
+
 # Python's pty gives the verb a terminal for its errors.
 cat >"$work/terminal.py" <<'END'
 import os, pty, re, subprocess, sys
