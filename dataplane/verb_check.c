@@ -77,8 +77,7 @@ static void check_capabilities(struct findings *findings)
     for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
         if (!(effective >> needed[i].bit & 1))
             add(findings->errors,
-                "%s is missing: run as root, or grant it (systemd: "
-                "AmbientCapabilities=%s)",
+                "%s is missing: run as root, or grant it (systemd: AmbientCapabilities=%s)",
                 needed[i].name, needed[i].name);
 }
 
@@ -154,42 +153,22 @@ static void check_cores(const struct config *config, struct findings *findings)
     }
 }
 
-// Huge pages that ports and shards of a node (ARENA_ANY_NODE: of none) take. Each arena is rounded
-// up to whole pages: one a port, two a shard.
-static uint64_t pages_wanted(const struct config *config, int node)
-{
-    uint64_t pages = 0;
-    for (uint32_t i = 0; i < config->port_count; i++)
-        if (config->ports[i].node == node)
-            pages += port_xdp_memory_size(config->ports[i].frame_count) / HUGE_PAGE_BYTES + 1;
-    for (uint32_t i = 0; i < config->shard_count; i++) {
-        struct book_limits limits = {.orders_max = config->orders_max,
-                                     .instruments_max = lane_instruments_max(config, i),
-                                     .sessions_max = CONFIG_SESSIONS_MAX};
-        if (config->shards[i].node == node)
-            pages += book_memory_size(&limits) / HUGE_PAGE_BYTES +
-                     lane_memory_size(config, i) / HUGE_PAGE_BYTES + 2;
-    }
-    return pages;
-}
-
 static json_t *check_pool(const struct config *config, int node, struct findings *findings)
 {
-    char name[64] = "/sys/kernel/mm/hugepages", where[32] = "";
+    char folder[64] = "/sys/kernel/mm/hugepages", on_node[24] = "", argument[12] = "any";
     if (node != ARENA_ANY_NODE) {
-        snprintf(name, sizeof(name), "/sys/devices/system/node/node%d/hugepages", node);
-        snprintf(where, sizeof(where), " on node %d", node);
+        snprintf(folder, sizeof(folder), "/sys/devices/system/node/node%d/hugepages", node);
+        snprintf(on_node, sizeof(on_node), " on node %d", node);
+        snprintf(argument, sizeof(argument), "%d", node);
     }
-    uint64_t pages = pages_wanted(config, node);
-    long long free_pages = read_number("%s/hugepages-2048kB/free_hugepages", name);
+    uint64_t pages = plan_huge_pages(config, node);
+    long long free_pages = read_number("%s/hugepages-2048kB/free_hugepages", folder);
     if (free_pages < (long long)pages)
         add(findings->warnings,
             "%llu huge pages of 2 MiB are wanted%s and %lld are free: normal pages are used for "
-            "the "
-            "rest; `scripts/hugepages %s %llu`, or echo as much into "
-            "%s/hugepages-2048kB/nr_hugepages",
-            (unsigned long long)pages, where, free_pages < 0 ? 0 : free_pages,
-            node == ARENA_ANY_NODE ? "any" : where + 9, (unsigned long long)pages, name);
+            "the rest; `sluice configure init hugepages`, or `scripts/hugepages %s %llu`",
+            (unsigned long long)pages, on_node, free_pages < 0 ? 0 : free_pages, argument,
+            (unsigned long long)pages);
     return json_pack("{s:i, s:I, s:I}", "node", node, "huge_pages_wanted", (json_int_t)pages,
                      "huge_pages_free", (json_int_t)free_pages);
 }
@@ -200,7 +179,7 @@ static json_t *check_memory(const struct config *config, const struct topology *
     json_t *pools = json_array();
     uint64_t pages = 0;
     for (int node = ARENA_ANY_NODE; node < (int)topology->node_count; node++) {
-        uint64_t wanted = pages_wanted(config, node);
+        uint64_t wanted = plan_huge_pages(config, node);
         if (wanted > 0)
             json_array_append_new(pools, check_pool(config, node, findings));
         pages += wanted;
@@ -260,13 +239,18 @@ static void check_plan(struct config *config, struct machine *machine, struct fi
         return;
     }
     plan_cores(config, &machine->topology, true, &machine->plan);
+    plan_interrupts_now(&machine->plan, config, &machine->topology, "");
     for (uint32_t i = 0; i < machine->plan.count; i++)
         if (machine->plan.threads[i].remark[0])
             add(findings->warnings, "%s: %s", machine->plan.threads[i].name,
                 machine->plan.threads[i].remark);
+    for (uint32_t i = 0; i < machine->plan.interrupt_count; i++)
+        if (machine->plan.interrupts[i].remark[0])
+            add(findings->warnings, "%s: %s", machine->plan.interrupts[i].name,
+                machine->plan.interrupts[i].remark);
 }
 
-static json_t *plan_json(const struct plan *plan)
+static json_t *threads_json(const struct plan *plan)
 {
     json_t *threads = json_array();
     for (uint32_t i = 0; i < plan->count; i++) {
@@ -277,6 +261,23 @@ static json_t *plan_json(const struct plan *plan)
                                         thread->near, "chosen", thread->planned));
     }
     return threads;
+}
+
+// Only of interfaces that have interrupts.
+static json_t *interrupts_json(const struct plan *plan, const struct config *config)
+{
+    json_t *interrupts = json_array();
+    for (uint32_t i = 0; i < plan->interrupt_count; i++) {
+        const struct plan_interrupt *interrupt = &plan->interrupts[i];
+        if (interrupt->state == PLAN_INTERRUPT_FOUND)
+            json_array_append_new(interrupts,
+                                  json_pack("{s:s, s:i, s:i, s:i, s:i, s:i}", "interface",
+                                            config->ports[interrupt->port].interface, "queue",
+                                            (int)interrupt->queue, "port", (int)interrupt->port,
+                                            "core", interrupt->core, "node", interrupt->node,
+                                            "core_now", interrupt->now));
+    }
+    return interrupts;
 }
 
 static json_t *examine(struct config *config, struct machine *machine, struct findings *findings)
@@ -291,8 +292,9 @@ static json_t *examine(struct config *config, struct machine *machine, struct fi
     check_plan(config, machine, findings); // writes the cores it chooses into config
     for (uint32_t i = 0; i < config->port_count; i++)
         json_array_append_new(ports, check_port(&config->ports[i], &machine->topology, findings));
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "ports", ports, "cores", cores, "threads",
-                     plan_json(&machine->plan), "memory",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "ports", ports, "cores", cores,
+                     "threads", threads_json(&machine->plan), "interrupts",
+                     interrupts_json(&machine->plan, config), "memory",
                      check_memory(config, &machine->topology, findings), "journal",
                      check_journal(config, findings), "limits", limits_json(config));
 }

@@ -9,8 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dataplane/irq.h"
 #include "dataplane/plan.h"
 #include "numa/thread.h"
+#include "tests/unit/fake_root.h"
 
 #define EPYC  "pack:2 [numa] l3:4 core:4 pu:2"
 #define XEON  "pack:2 group:2 [numa] core:6 pu:2"
@@ -180,6 +182,145 @@ Test(plan, the_drawing_shows_who_is_where)
     cr_assert_not_null(strstr(node, "port 0"));
     cr_assert_not_null(strstr(text, "and 16 cores free"), "%s", text);
     free(text);
+}
+
+static void give_queues(uint32_t port, uint32_t count)
+{
+    config.ports[port].queue_count = count;
+    for (uint32_t i = 0; i < count; i++)
+        config.ports[port].queues[i] = i;
+}
+
+Test(plan, interrupts_go_to_cores_of_the_interfaces_node_that_have_no_thread)
+{
+    bool used[64] = {0};
+    set_up(EPYC, 1, (int[]){1});
+    give_queues(0, 4);
+    plan_cores(&config, &machine, false, &plan);
+    cr_assert_eq(plan.interrupt_count, 4);
+    for (uint32_t i = 0; i < plan.interrupt_count; i++) {
+        const struct plan_interrupt *interrupt = &plan.interrupts[i];
+        cr_assert_eq(interrupt->queue, i);
+        cr_assert_eq(interrupt->node, 1);
+        cr_assert_not(used[core_of(interrupt->core)],
+                      "two interrupts on one core, and others idle");
+        used[core_of(interrupt->core)] = true;
+        for (uint32_t t = 0; t < plan.count; t++)
+            cr_assert_neq(core_of(interrupt->core), core_of(plan.threads[t].core));
+    }
+}
+
+Test(plan, the_core_left_to_everything_else_takes_interrupts_of_its_node)
+{
+    set_up(EPYC, 1, (int[]){0});
+    give_queues(0, 1);
+    plan_cores(&config, &machine, false, &plan);
+    cr_assert_eq(plan.interrupts[0].core, 0);
+}
+
+Test(plan, a_polled_queue_interrupts_its_own_port)
+{
+    set_up(EPYC, 1, (int[]){1});
+    give_queues(0, 2);
+    config.ports[0].busy_poll = true;
+    plan_cores(&config, &machine, false, &plan);
+    cr_assert_eq(plan.interrupts[0].core, config.ports[0].core);
+    cr_assert_eq(plan.interrupts[1].core, config.ports[0].core);
+}
+
+Test(plan, where_every_core_has_a_thread_interrupts_go_to_the_ports)
+{
+    set_up(SMALL, 1, (int[]){0});
+    give_queues(0, 1);
+    plan_cores(&config, &machine, false, &plan);
+    cr_assert_eq(plan.interrupts[0].core, config.ports[0].core);
+}
+
+Test(plan, sockets_of_the_kernels_stack_have_no_queues_and_no_interrupts)
+{
+    set_up(EPYC, 1, (int[]){1});
+    give_queues(0, 1);
+    config.ports[0].type = CONFIG_PORT_UDP;
+    plan_cores(&config, &machine, false, &plan);
+    cr_assert_eq(plan.interrupt_count, 0);
+}
+
+Test(plan, an_interrupt_on_another_node_is_told_and_drawn)
+{
+    char root[FAKE_ROOT_SIZE], *text = NULL;
+    size_t size = 0;
+    fake_root_make(root);
+    fake_link(root, "sys/class/net/eth0/device", "../../../devices/pci0000:80/0000:81:00.0");
+    fake_file(root, "proc/interrupts",
+              "           CPU0       CPU1\n"
+              " 70:          0          9 IR-PCI-MSIX-0000:81:00.0   1-edge   eth0-TxRx-0\n"
+              " 71:          0          9 IR-PCI-MSIX-0000:81:00.0   2-edge   eth0-TxRx-1\n");
+    set_up(EPYC, 1, (int[]){1});
+    give_queues(0, 2);
+    plan_cores(&config, &machine, false, &plan);
+    fake_file(root, "proc/irq/70/effective_affinity_list", "3\n");
+    fake_file(root, "proc/irq/71/effective_affinity_list", "50\n");
+    plan_interrupts_now(&plan, &config, &machine, root);
+    cr_assert_eq(plan.interrupts[0].now, 3);
+    cr_assert_not_null(strstr(plan.interrupts[0].remark, "core 3 on node 0"), "%s",
+                       plan.interrupts[0].remark);
+    cr_assert_eq(plan.interrupts[1].now, 50);
+    cr_assert_str_empty(plan.interrupts[1].remark);
+    FILE *stream = open_memstream(&text, &size);
+    plan_print(&plan, &machine, stream);
+    fclose(stream);
+    cr_assert_not_null(strstr(strstr(text, "node 1  eth0"), "irq eth0 q1]"), "%s", text);
+    free(text);
+    fake_root_remove(root);
+}
+
+Test(plan, an_interface_without_interrupts_is_passed_over)
+{
+    char root[FAKE_ROOT_SIZE], *text = NULL;
+    size_t size = 0;
+    fake_root_make(root);
+    fake_file(root, "proc/interrupts", " 24:   1   0  IO-APIC   5-edge      ACPI:Ged\n");
+    set_up(EPYC, 1, (int[]){1});
+    give_queues(0, 1);
+    plan_cores(&config, &machine, false, &plan);
+    plan_interrupts_now(&plan, &config, &machine, root);
+    FILE *stream = open_memstream(&text, &size);
+    plan_print(&plan, &machine, stream);
+    fclose(stream);
+    cr_assert_null(strstr(text, "interrupts"), "%s", text);
+    cr_assert_null(strstr(text, "irq"), "%s", text);
+    free(text);
+    fake_root_remove(root);
+}
+
+Test(plan, drivers_names_of_a_queues_interrupt_are_known)
+{
+    static const struct {
+        const char *name, *device;
+        uint32_t queue;
+        bool is;
+    } names[] = {
+        {"virtio2-input.1", "virtio2", 1, true},
+        {"virtio2-output.1", "virtio2", 1, true},
+        {"virtio2-input.11", "virtio2", 1, false},
+        {"virtio22-input.1", "virtio2", 1, false},
+        {"virtio2-config", "virtio2", 0, false},
+        {"mlx5_comp7@pci:0000:81:00.0", "0000:81:00.0", 7, true},
+        {"mlx5_comp7@pci:0000:81:00.1", "0000:81:00.0", 7, false},
+        {"mlx5_async0@pci:0000:81:00.0", "0000:81:00.0", 0, false},
+        {"ice-eth1-TxRx-3", "0000:81:00.0", 3, true},
+        {"i40e-eth1-TxRx-3", "0000:81:00.0", 13, false},
+        {"eth1-TxRx-3", "0000:81:00.0", 3, true},
+        {"eth1-Tx-Rx-3", "0000:00:05.0", 3, true},
+        {"eth1-rx-3", "0000:81:00.0", 3, true},
+        {"eth1-tx-3", "0000:81:00.0", 3, false},
+        {"eth11-TxRx-3", "0000:81:00.0", 3, false},
+        {"veth1-TxRx-3", "0000:81:00.0", 3, false},
+        {"eth1", "0000:81:00.0", 0, false},
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        cr_assert_eq(irq_name_is(names[i].name, "eth1", names[i].device, names[i].queue),
+                     names[i].is, "%s, queue %u", names[i].name, names[i].queue);
 }
 
 Test(plan, an_xml_description_of_a_machine_is_read)
