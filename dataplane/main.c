@@ -21,6 +21,8 @@ static const struct {
     {"run", verb_run, "--config FILE: start the gateway"},
     {"check", verb_check,
      "--config FILE: what this host and the file give, with a remedy for each problem"},
+    {"configure", verb_configure,
+     "init|check|fini --config FILE [STAGE…]: prepare this host, or put it back"},
     {"load", verb_load, "--to ADDRESS:PORT …: open-loop load and latency probe"},
     {"replay", verb_replay,
      "JOURNAL|TAPE|CAPTURE: apply recorded input again: events, state hash, speed"},
@@ -47,6 +49,6 @@ int main(int argc, char **argv)
     FILE *stream = asked ? stdout : stderr;
     fprintf(stream, "usage: sluice VERB …\n");
     for (size_t i = 0; i < VERB_COUNT; i++)
-        fprintf(stream, "  %-8s %s\n", verbs[i].name, verbs[i].help);
+        fprintf(stream, "  %-9s %s\n", verbs[i].name, verbs[i].help);
     return asked ? 0 : 2;
 }

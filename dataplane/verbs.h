@@ -12,6 +12,7 @@
 
 int verb_run(int argc, char **argv);
 int verb_check(int argc, char **argv);
+int verb_configure(int argc, char **argv);
 int verb_load(int argc, char **argv);
 int verb_replay(int argc, char **argv);
 int verb_capture(int argc, char **argv);
