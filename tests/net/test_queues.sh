@@ -4,26 +4,40 @@
 . "$(dirname "$0")/lib.sh"
 export QUEUES=2
 lab_up
-load() { $in_cl ${pinned:-} "$sluice" load --to "10.77.0.1:$1" --symbol "${4:-ACME}" --user LOAD0:SECRET --user LOAD1:SECRET \
-    --user LOAD2:SECRET --user LOAD3:SECRET --rate "$2" --count "$3" >"$work/load-$1.log" 2>&1; }
+load() { # PORT RATE COUNT [SYMBOL [USER …]]
+    local port=$1 rate=$2 count=$3 symbol=${4:-ACME} users=()
+    for user in "${@:5}"; do users+=(--user "$user:SECRET"); done
+    [ $# -gt 4 ] || users=(--user LOAD0:SECRET --user LOAD1:SECRET)
+    $in_cl ${pinned:-} "$sluice" load --to "10.77.0.1:$port" --symbol "$symbol" "${users[@]}" --rate "$rate" --count "$count" \
+        >"$work/load-$port-$symbol.log" 2>&1
+}
 told() { grep -q "$1" "$work/gateway.err"; }
 soon() { for _ in $(seq 40); do told "$1" && return; sleep 0.1; done; false; }
 received_on() { $in_gw ethtool -S sl-gw | sed -n "s/ *rx_queue_$1_xdp_packets: //p"; }
 replays() { test "$(replay "$work/journal/shard-${1:-0}" | field state_hash)" = "$(message stopped shards "${1:-0}" state_hash)"; }
 steered() { test "$(message stopped ports 0 xdp redirect)" = "$(message stopped ports 0 packets received)"; }
 
-# One port, two queues: the kernel spreads the clients' flows over them, one thread serves both.
+# Here it is the sender that chooses the queue: its kernel sends by the queue of the core that the sender runs on
+# (XPS), and a veth's queue is the same on both ends.
+by_core() { for queue in 0 1; do $in_cl sh -c "echo $((queue + 1)) >/sys/class/net/sl-cl/queues/tx-$queue/xps_cpus"; done; }
+by_core
+
+# One port, two queues, one thread that serves both.
 gateway_start || exit 1
-check "orders that arrive on two queues of one port are all accounted for" load 26400 20000 60000
+pinned="taskset -c 0" load 26400 10000 30000 ACME LOAD0 LOAD1 & first=$!
+pinned="taskset -c 1" load 26400 10000 30000 AMZN LOAD2 LOAD3 & second=$!
+wait $first
+check "orders that arrive on one of two queues of a port are all accounted for" test $? = 0
+wait $second
+check "and those that arrive on the other" test $? = 0
 for queue in 0 1; do
-    check "queue $queue brought a share of them ($(received_on $queue))" test "$(received_on $queue)" -gt 5000
+    check "queue $queue brought a share of them ($(received_on $queue))" test "$(received_on $queue)" -gt 500
 done
 gateway_end
 check "what was steered was received" steered
 check "its journal replays to its state" replays
 
-# Two ports on one interface, a queue each. Here it is the sender that steers: its kernel sends by the queue of the
-# core that the sender runs on (XPS), and a veth's queue is the same on both ends.
+# Two ports on one interface, a queue each.
 python3 - "$work/lab.conf" "$work/two.conf" "$(($(nproc) - 1))" <<'PYTHON'
 import re, sys
 text = open(sys.argv[1]).read()
@@ -34,7 +48,6 @@ text = text.replace(port, both)
 text = re.sub(r'journal_core = \d+;\n\} \);', '} , { port = 1; udp_port = 26500; feed_group = "239.77.0.2"; feed_port = 26477; } );', text)
 open(sys.argv[2], "w").write(text.replace('"AMZN"; shard = 0', '"AMZN"; shard = 1'))
 PYTHON
-for queue in 0 1; do $in_cl sh -c "echo $((queue + 1)) >/sys/class/net/sl-cl/queues/tx-$queue/xps_cpus"; done
 rm -rf "$work/journal"
 gateway_start "$work/two.conf" || exit 1
 pinned="taskset -c 0" load 26400 10000 30000 ACME & first=$!
