@@ -109,17 +109,28 @@ struct port {
 // The kinds of record in a port's tap.
 enum port_direction { PORT_RECEIVED, PORT_SENT };
 
+// frame_time_ns: when a frame was received, since 1970; it is `now_ns`. By the NIC where its clock
+// is kept within a second of ours (PTP), else as the port or the house knows.
+static inline uint64_t frame_time_ns(const struct frame *frame, uint64_t now_ns)
+{
+    uint64_t apart_ns =
+        frame->hardware_ns > now_ns ? frame->hardware_ns - now_ns : now_ns - frame->hardware_ns;
+    if (apart_ns < 1000000000)
+        return frame->hardware_ns;
+    return frame->time_ns ? frame->time_ns : now_ns;
+}
+
 // port_show_received: let the tap see frames that the port has received, as they came, before
-// anything is made of them, with the times that they have, or `time_ns` (since 1970). One load
-// while nobody reads the tap.
+// anything is made of them, with their times; it is `time_ns` (since 1970). One load while nobody
+// reads the tap.
 static inline void port_show_received(struct port *port, const struct frame *frames, uint32_t count,
                                       uint64_t time_ns)
 {
     if (!port->tap || likely(!tap_watched(port->tap)))
         return;
     for (uint32_t i = 0; i < count; i++)
-        tap_put(port->tap, frames[i].time_ns ? frames[i].time_ns : time_ns, PORT_RECEIVED,
-                frames[i].data, frames[i].size);
+        tap_put(port->tap, frame_time_ns(&frames[i], time_ns), PORT_RECEIVED, frames[i].data,
+                frames[i].size);
 }
 
 // port_send: send the first `size` bytes of `frame`, which is the one that was claimed, and let the

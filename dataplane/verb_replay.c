@@ -4,6 +4,7 @@
 // hash. Or put back on the wire.
 #include "dataplane/verbs.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +37,7 @@ static void print_result(const struct replay *replay, double seconds, bool json)
 }
 
 struct replay_options {
-    const char *input, *config, *output, *symbol;
+    const char *input, *config, *output, *symbol, *hgrm;
     uint64_t until_seq, until_time_ns;
     struct replay_wire_options wire;
     bool json, events;
@@ -54,6 +55,18 @@ static int apply(struct replay *replay, const struct replay_options *options)
     if (options->config)
         return replay_capture(replay, options->input, options->config, options->output);
     return replay_tape(replay, options->input, options->symbol);
+}
+
+static int write_hgrm(const struct histogram *histogram, const char *path)
+{
+    FILE *stream = fopen(path, "w");
+    int status = stream ? histogram_write_hgrm(histogram, stream, 1000.0) : -1;
+    if (stream && fclose(stream) != 0)
+        status = -1;
+    if (status)
+        fprintf(stderr, "sluice: replay: cannot write the histogram %s: %s\n", path,
+                strerror(errno));
+    return status;
 }
 
 static int run_on_wire(const struct replay_options *options)
@@ -83,7 +96,7 @@ static int run_on_wire(const struct replay_options *options)
         report_print(result, stdout);
     }
     json_decref(result);
-    return 0;
+    return options->hgrm && write_hgrm(late, options->hgrm) ? 1 : 0;
 }
 
 static int run(const struct replay_options *options)
@@ -136,6 +149,7 @@ int verb_replay(int argc, char **argv)
                                           {"at", required_argument, NULL, 'a'},
                                           {"interface", required_argument, NULL, 'i'},
                                           {"pace", required_argument, NULL, 'p'},
+                                          {"hgrm", required_argument, NULL, 'h'},
                                           {"loops", required_argument, NULL, 'l'},
                                           {"source", required_argument, NULL, 'S'},
                                           {"destination", required_argument, NULL, 'D'},
@@ -187,6 +201,9 @@ int verb_replay(int argc, char **argv)
                 return 2;
             }
             break;
+        case 'h':
+            options.hgrm = optarg;
+            break;
         case 'l':
             options.wire.loops = (uint32_t)strtoul(optarg, &end, 10);
             if (*end != 0 || options.wire.loops == 0) {
@@ -215,7 +232,7 @@ int verb_replay(int argc, char **argv)
             "sluice: usage: sluice replay [--json] [--events] [--until SEQ] [--at HH:MM:SS] "
             "JOURNAL-FOLDER | [--symbol NAME] TAPE | --config FILE [--output OUT.pcap] "
             "CAPTURE.pcap |\n"
-            "       --interface NAME [--pace FACTOR|full] [--loops N]\n"
+            "       --interface NAME [--pace FACTOR|full] [--loops N] [--hgrm FILE]\n"
             "       [--source END] [--destination END] CAPTURE.pcap, END: [MAC,]ADDRESS[:PORT]\n");
         return 2;
     }

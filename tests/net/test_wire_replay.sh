@@ -29,12 +29,13 @@ for n in range(2000):
     out.write(struct.pack("<IIII", at // 10**9, at % 10**9, len(frame), len(frame)) + frame)
 PYTHON
 capture "$work/back.pcap"
-$in_cl "$sluice" replay --json --interface sl-cl "$work/orders.pcap" >"$work/recorded.json" 2>"$work/err"
+$in_cl "$sluice" replay --json --interface sl-cl --hgrm "$work/late.hgrm" "$work/orders.pcap" >"$work/recorded.json" 2>"$work/err"
 end_capture
 check "it sends every packet" test "$(field packets <"$work/recorded.json")" = 2000
 check "they arrive, whole and in order" sh -c "[ \"\$(tshark -r '$work/back.pcap' -T fields -e udp.payload 2>/dev/null | md5sum)\" = \"\$(tshark -r '$work/orders.pcap' -T fields -e udp.payload 2>/dev/null | md5sum)\" ]"
 check "it takes no less than the recorded second" \
     python3 -c "import json; r = json.load(open('$work/recorded.json')); assert r['seconds'] >= r['seconds_asked'] > 0.9"
+check "how late they were is a histogram" grep -q 'Total count *= *2000' "$work/late.hgrm"
 echo "note $(cat "$work/recorded.json")"
 
 $in_cl "$sluice" replay --json --interface sl-cl --pace 10 --loops 3 "$work/orders.pcap" >"$work/fast.json"
