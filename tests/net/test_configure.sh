@@ -142,6 +142,11 @@ run init rss >"$work/out" 2>&1
 check "queues are not taken away before orders are steered" says '^rss: not configured: .*steered first'
 settings | cmp -s - "$work/nic-before" && ok "nothing is changed then" || fail "changed: $(settings)"
 
+run init nonsense >"$work/out" 2>&1
+status=$?
+check "a stage that there is not is refused in one line, with those there are" \
+    test $status = 2 -a "$(grep -c 'no stage nonsense: .*channels.*irq' "$work/out")" = 1 -a "$(wc -l <"$work/out")" = 1
+
 # Without ethtool one line says so, and the rest is done.
 path=$PATH
 unshare -m sh -c "mount --bind /dev/null /usr/sbin/ethtool

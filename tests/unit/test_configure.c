@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // configure on hosts that plain files play, and what ethtool prints, read.
-#include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <jansson.h>
 #include <string.h>
 
 #include "dataplane/configure.h"
@@ -102,6 +102,13 @@ static bool there(const char *name)
 static void is(const char *name, const char *value)
 {
     cr_assert_str_eq(fake_line(root, name), value, "%s", name);
+}
+
+static json_t *read_record(void)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s/" RECORD, root);
+    return json_load_file(path, 0, NULL);
 }
 
 Test(configure, interrupts_go_where_the_plan_says_and_back)
@@ -227,6 +234,9 @@ Test(configure, a_step_that_fails_is_told_and_the_others_are_done)
     cr_assert_not_null(strstr(error_text, "sluice: sysctl: /proc/sys/vm/stat_interval: No space"),
                        "%s", error_text);
     is("proc/sys/vm/swappiness", "1");
+    json_t *record = read_record();
+    cr_assert_eq(json_array_size(json_object_get(record, "changes")), 1, "what failed is not kept");
+    json_decref(record);
 }
 
 Test(configure, without_a_place_for_the_record_nothing_is_changed)
