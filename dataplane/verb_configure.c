@@ -6,6 +6,7 @@
 #include "dataplane/verbs.h"
 
 #include <getopt.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,6 +31,17 @@ static bool is_stage(const char *word)
     return *name != NULL;
 }
 
+// Cores are not asked for: once they are a partition of their own, only its members may use them.
+static int check_interfaces(const struct config *config, struct error *error)
+{
+    for (uint32_t i = 0; i < config->port_count; i++)
+        if (if_nametoindex(config->ports[i].interface) == 0)
+            return error_set(error,
+                             "port %u: there is no interface \"%s\"; `ip link` lists what there is",
+                             i, config->ports[i].interface);
+    return 0;
+}
+
 static int run(const char *path, const struct configure_options *options)
 {
     static struct topology topology; // too large for a stack
@@ -41,7 +53,7 @@ static int run(const char *path, const struct configure_options *options)
     }
     struct config *config = config_load(path, &error);
     if (!config || topology_load(&topology, NULL, &error) ||
-        (options->verb != CONFIGURE_FINI && config_check_host(config, &error))) {
+        (options->verb != CONFIGURE_FINI && check_interfaces(config, &error))) {
         fprintf(stderr, "sluice: %s\n", error.text);
         config_free(config);
         return 1;

@@ -73,6 +73,9 @@ static int open_machine(hwloc_topology_t machine, const char *source, struct err
                          "\"%s\" is not a topology that hwloc understands: give an XML file "
                          "of lstopo, or a description as in \"pack:2 node:1 core:4 pu:2\"",
                          source);
+    // Cores outside this process's cpuset too: others run there, and what stands where stays the
+    // same for those who look from outside.
+    hwloc_topology_set_flags(machine, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED);
     hwloc_topology_set_io_types_filter(machine, HWLOC_TYPE_FILTER_KEEP_IMPORTANT);
     if (hwloc_topology_load(machine) != 0)
         return error_set(error, "hwloc cannot read the topology of %s: %s",
