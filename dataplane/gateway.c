@@ -140,7 +140,8 @@ static void take_snapshot(struct house_port *house)
 
 static void serve_snapshot(struct house_port *house)
 {
-    uint32_t wanted = atomic_load_explicit(&house->snapshot_wanted, memory_order_relaxed);
+    // Acquire pairs with the release in gateway_snapshot: the last snapshot has been read.
+    uint32_t wanted = atomic_load_explicit(&house->snapshot_wanted, memory_order_acquire);
     if (wanted == atomic_load_explicit(&house->snapshot_taken, memory_order_relaxed))
         return;
     take_snapshot(house);
@@ -616,7 +617,8 @@ void gateway_snapshot(struct gateway *gateway, int timeout_ms)
             continue;
         }
         uint32_t wanted = atomic_load_explicit(&house->snapshot_wanted, memory_order_relaxed) + 1;
-        atomic_store_explicit(&house->snapshot_wanted, wanted, memory_order_relaxed);
+        // Release pairs with the acquire in serve_snapshot.
+        atomic_store_explicit(&house->snapshot_wanted, wanted, memory_order_release);
         for (int waited_ms = 0; waited_ms < timeout_ms; waited_ms++) {
             if (atomic_load_explicit(&house->snapshot_taken, memory_order_acquire) == wanted)
                 break;

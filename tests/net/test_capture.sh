@@ -34,11 +34,13 @@ packets() {
 }
 total() { echo $(($(message "$1" ports 0 packets received) + $(message "$1" ports 0 packets sent))); }
 
-# capturing_all NAME COMMAND…: the same as capturing, at a moment in which nothing goes by: $start is how much had. (With
-# another capture on, one joins at once, else within a second, in which there is a heartbeat.)
+# capturing_all NAME COMMAND…: the same as capturing, at a moment in which nothing goes by, between two heartbeats of
+# the feed: $start is how much had. With another capture on, one joins at once; else it takes up to a second.
 capturing_all() {
-    for _ in 1 2 3 4 5; do
-        start=$(packets)
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        local before
+        before=$(packets)
+        until start=$(packets) && [ "$start" != "$before" ]; do :; done
         capturing "$@" || return 1
         [ "$start" = "$(packets)" ] && return 0
         kill $capturing
