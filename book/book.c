@@ -174,6 +174,7 @@ static void apply_session(struct book *book, const struct command *command, stru
     session->stream_next = 1;
     memcpy(session->user_name, command->member.user_name, sizeof(session->user_name));
     memcpy(session->firm, command->member.firm, sizeof(session->firm));
+    bars_spread(book);
     if (book->state == BOOK_TRADING)
         emit_rare(book, sink, EVENT_SYSTEM, index)->code = 'S';
 }

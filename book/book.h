@@ -72,6 +72,7 @@ extern "C" {
 #define BOOK_ORDERS_MAX      (1u << 26)
 #define BOOK_INSTRUMENTS_MAX 65000u
 #define BOOK_SESSIONS_MAX    4096u
+#define BOOK_BARS_MAX        1024u // ENTRY: sessions and firms that may enter nothing
 
 enum side {
     SIDE_BUY = 0,
@@ -135,7 +136,9 @@ enum command_type {
     COMMAND_MODIFY = 9,
     COMMAND_QUERY = 10, // OUCH Account Query
     COMMAND_MASS_CANCEL = 11,
-    COMMAND_CLOCK = 12, // time has passed; nothing else
+    COMMAND_CLOCK = 12,   // time has passed; nothing else
+    COMMAND_TRADING = 13, // an instrument is halted, or trades again
+    COMMAND_ENTRY = 14,   // OUCH Disable and Enable Order Entry, or an operator's
 };
 
 // Reject reasons, OUCH 5.0 section 8. A command that arrives with a verdict other than 0 is
@@ -212,13 +215,32 @@ struct command {
             uint16_t session;      // of the orders, or ANY_SESSION
             uint8_t side;          // enum side, exactly, or ANY_SIDE
             uint8_t reason;        // OUCH 5.0 section 7: 'U' user request, 'S' supervisory
-        } mass; // command.instrument: or NO_INSTRUMENT for any; command.session: who asks, is told
-                // and has used the number; ANY_SESSION for an operator, who is not told
+            char actor[32];        // the operator, in words; not looked at
+        } mass;  // command.instrument: or NO_INSTRUMENT for any; command.session: who asks, is told
+                 // and has used the number; ANY_SESSION for an operator, who is not told
+        struct { // ENTRY: may enter and replace orders, or may not
+            uint32_t user_ref_num; // the client's new number; 0 from an operator
+            char firm[4];          // MPID, zeros for any
+            uint16_t session;      // whose, or ANY_SESSION
+            uint8_t allowed;       // 0: no more; 1: again, where the same was said before
+            uint8_t reserved;
+            char actor[32]; // the operator, in words; not looked at
+        } entry; // command.session: who asks, is told and has used the number; ANY_SESSION for an
+                 // operator, who is not told. What an operator disables a client cannot enable.
+        struct { // TRADING
+            uint8_t state; // 'H' halted: no order is entered, replaced or executed; 'T' trades
+            uint8_t reserved[11];
+            char actor[32]; // the operator, in words; not looked at
+        } trading;          // command.instrument: or NO_INSTRUMENT for all
         uint8_t bytes[48];
     };
 };
 static_assert(sizeof(struct command) == 64, "a command is one cache line");
 static_assert(offsetof(struct command, order) == 16, "journal format");
+static_assert(offsetof(struct command, mass.actor) == 28 &&
+                  offsetof(struct command, entry.actor) == 28 &&
+                  offsetof(struct command, trading.actor) == 28,
+              "journal format");
 static_assert(offsetof(struct command, order.min_quantity) == 36, "journal format");
 static_assert(offsetof(struct command, order.client_order_id) == 48, "journal format");
 
@@ -237,7 +259,9 @@ enum event_type {
                           // trading; price, code: as the execution would have had them; order_ref:
                           // the order's own; match_number: enum self_match of the incoming order
     EVENT_RESTATED = 11, // code 'R': a new slice of `quantity` shares is displayed under order_ref
-    EVENT_MASS_CANCELED = 12, // the answer: firm, instrument, side as asked for (firm zeros: any)
+    EVENT_MASS_CANCELED = 12,  // the answer: firm, instrument, side as asked for (firm zeros: any)
+    EVENT_ENTRY_DISABLED = 13, // the answers: firm as asked for
+    EVENT_ENTRY_ENABLED = 14,
     // To the feed, as ITCH 5.0.
     EVENT_FEED_SYSTEM = 32,         // code: 'O' 'S' 'Q' 'M' 'E' 'C'
     EVENT_FEED_DIRECTORY = 33,      // listing.symbol; quantity: round lot

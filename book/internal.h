@@ -90,6 +90,7 @@ struct instrument {
     uint32_t base;          // step number of the window's first level, a multiple of 64
     uint32_t best[2];       // rank of the best displayed level
     uint32_t special_count; // orders here that are hidden or have an extra
+    bool halted;
     alignas(64) uint64_t summary[2][WINDOW_MAX / 4096]; // which words of `occupied` have a bit
     alignas(64) struct tree far[2];
     struct tree hidden[2];
@@ -102,8 +103,18 @@ struct session {
     alignas(64) uint64_t stream_next; // stream_seq of its next event
     char firm[4];
     char user_name[6];
+    bool restricted;                 // a bar concerns it
     uint32_t last_user_ref_num[256]; // by order-flow channel
 };
+
+// Who may enter no orders: a session's, a firm's, both or everybody's.
+struct bar {
+    uint16_t session;    // or ANY_SESSION
+    uint8_t by_operator; // 1: a client cannot take it away
+    uint8_t unused;
+    char firm[4]; // zeros: any
+};
+static_assert(sizeof(struct bar) == 8, "compared and hashed whole");
 
 struct book {
     struct book_limits limits;
@@ -139,6 +150,8 @@ struct book {
     uint32_t *wheel;   // last order to expire in each second, of a ring linked by timer_next
     uint32_t *scratch; // of a mass cancel
     char session_id[10];
+    uint32_t bar_count;
+    struct bar bars[BOOK_BARS_MAX];
 };
 
 // Asks for a line. The empty asm is a side effect: without one gcc 12 takes a function that only

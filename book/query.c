@@ -200,7 +200,11 @@ uint64_t book_hash(const struct book *book)
         hash_word(&hash, instrument->round_lot);
         hash_side(&hash, book, instrument, SIDE_BUY);
         hash_side(&hash, book, instrument, SIDE_SELL);
+        if (instrument->halted)
+            hash_word(&hash, 'H');
     }
+    for (uint32_t i = 0; i < book->bar_count; i++)
+        hash_text(&hash, (const char *)&book->bars[i], sizeof(book->bars[i]));
     timers_each(book, hash_timer, &hash);
     return hash;
 }

@@ -11,10 +11,12 @@ enum {
     RECORD_INSTRUMENT = 5,
     RECORD_ORDER = 6, // by instrument, side and priority
     RECORD_TIMER = 7, // of the orders that expire: first to go first
+    RECORD_BARS = 9,  // of version 2
 };
 
-#define VERSION 1
+#define VERSION 2   // and 1, which had no halts and no bars
 #define NUMBERS 12u // channels in a record
+#define BARS    6u  // bars in a record
 
 struct record {
     uint8_t type;
@@ -42,8 +44,13 @@ struct record {
         } member;
         uint32_t numbers[NUMBERS];
         struct {
+            uint32_t count;
+            struct bar bars[BARS];
+        } bars;
+        struct {
             char symbol[8];
             uint32_t round_lot, step, base;
+            uint8_t halted;
         } listing;
         struct {
             uint64_t ref;
@@ -176,7 +183,21 @@ static bool save_instrument(const struct writer *writer, const struct instrument
     record.listing.round_lot = listing->round_lot;
     record.listing.step = listing->step;
     record.listing.base = listing->base;
+    record.listing.halted = listing->halted;
     return put(writer, &record);
+}
+
+static bool save_bars(const struct book *book, const struct writer *writer)
+{
+    for (uint32_t first = 0; first < book->bar_count; first += BARS) {
+        struct record record = {.type = RECORD_BARS};
+        uint32_t left = book->bar_count - first;
+        record.bars.count = left < BARS ? left : BARS;
+        memcpy(record.bars.bars, book->bars + first, record.bars.count * sizeof(struct bar));
+        if (!put(writer, &record))
+            return false;
+    }
+    return true;
 }
 
 static bool save_timer(void *context, const struct order *order, uint32_t seconds)
@@ -206,14 +227,14 @@ bool book_save(const struct book *book,
                 return false;
     struct record end = {.type = BOOK_RECORD_END};
     end.hash = book_hash(book);
-    return timers_each(book, save_timer, &writer) && put(&writer, &end);
+    return save_bars(book, &writer) && timers_each(book, save_timer, &writer) && put(&writer, &end);
 }
 
 // --- In
 
 static const char *load_limits(struct book *book, const struct record *record)
 {
-    if (record->version != VERSION)
+    if (record->version < 1 || record->version > VERSION)
         return "a snapshot of another version";
     if (record->day.limits.orders_max != book->limits.orders_max ||
         record->day.limits.instruments_max != book->limits.instruments_max ||
@@ -272,7 +293,23 @@ static const char *load_instrument(struct book *book, const struct record *recor
     uint16_t index = book->instrument_count++;
     memcpy(book->instruments[index].symbol, record->listing.symbol, 8);
     book->instruments[index].round_lot = record->listing.round_lot;
+    book->instruments[index].halted = record->listing.halted;
     levels_open(book, index, record->listing.step, record->listing.base);
+    return NULL;
+}
+
+static const char *load_bars(struct book *book, const struct record *record)
+{
+    if (record->bars.count < 1 || record->bars.count > BARS ||
+        record->bars.count > BOOK_BARS_MAX - book->bar_count)
+        return "bars too many";
+    for (uint32_t i = 0; i < record->bars.count; i++) {
+        const struct bar *bar = &record->bars.bars[i];
+        if (bar->by_operator > 1 || bar->unused != 0)
+            return "a bar that cannot be";
+        book->bars[book->bar_count++] = *bar;
+    }
+    bars_spread(book);
     return NULL;
 }
 
@@ -371,6 +408,8 @@ const char *book_load(struct book *book, const struct book_record *in)
         return load_order(book, &record);
     case RECORD_TIMER:
         return load_timer(book, &record);
+    case RECORD_BARS:
+        return load_bars(book, &record);
     case BOOK_RECORD_END:
         book->state = book->loading_state;
         return book_hash(book) == record.hash ? NULL : "the state's hash differs";

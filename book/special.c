@@ -331,7 +331,8 @@ void settle(struct book *book, struct event_sink *sink, struct instrument *listi
 {
     struct taker taker = {.listing = listing, .special = true};
     struct maker maker;
-    if ((listing->midpoint[SIDE_BUY].best | listing->midpoint[SIDE_SELL].best) == NONE)
+    if ((listing->midpoint[SIDE_BUY].best | listing->midpoint[SIDE_SELL].best) == NONE ||
+        listing->halted)
         return;
     while (next_pair(book, listing, &taker, &maker)) {
         struct order *order = taker.order;

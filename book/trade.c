@@ -157,6 +157,28 @@ static inline bool plain(const struct command *command)
             command->order.expire_seconds) == 0;
 }
 
+// Something may stand against an order, and what it is.
+static inline bool restricted(const struct book *book, uint16_t session, uint16_t instrument)
+{
+    return book->instruments[instrument].halted | book->sessions[session].restricted;
+}
+
+static enum reject_reason restriction(const struct book *book, uint16_t session,
+                                      uint16_t instrument, const char firm[4])
+{
+    if (entry_barred(book, session, firm))
+        return REJECT_FIRM_NOT_AUTHORIZED;
+    return book->instruments[instrument].halted ? REJECT_HALTED : REJECT_NONE;
+}
+
+// The firm that an ENTER's order will have.
+static const char *named_firm(const struct book *book, const struct command *command)
+{
+    const char *named = command->order.firm;
+    return named[0] | named[1] | named[2] | named[3] ? named
+                                                     : book->sessions[command->session].firm;
+}
+
 static inline enum reject_reason enter_check(const struct book *book, const struct command *command)
 {
     if (command->verdict != REJECT_NONE)
@@ -170,6 +192,12 @@ static inline enum reject_reason enter_check(const struct book *book, const stru
     if (unlikely(!plain(command) || !quantity_valid(command->order.quantity) ||
                  !price_valid(command->order.price))) {
         enum reject_reason reason = terms_check(command);
+        if (reason != REJECT_NONE)
+            return reason;
+    }
+    if (unlikely(restricted(book, command->session, command->instrument))) {
+        enum reject_reason reason =
+            restriction(book, command->session, command->instrument, named_firm(book, command));
         if (reason != REJECT_NONE)
             return reason;
     }
@@ -596,6 +624,14 @@ static void apply_replace(struct book *book, const struct command *command, stru
         return;
     }
     *last = command->order.user_ref_num;
+    if (unlikely(restricted(book, order->session, order->instrument))) {
+        enum reject_reason reason =
+            restriction(book, order->session, order->instrument, firm_of(book, order));
+        if (reason != REJECT_NONE) {
+            reject(book, command, sink, reason);
+            return;
+        }
+    }
     const struct order old = *order;
     order_unlink(book, listing, order_level(book, listing, order), index);
     table_remove(book, index);
@@ -729,7 +765,16 @@ static inline void apply_order(struct book *book, const struct command *command,
     case COMMAND_MASS_CANCEL:
         apply_mass_cancel(book, command, sink);
         break;
+    case COMMAND_ENTRY:
+        apply_entry(book, command, sink);
+        break;
     }
+}
+
+static inline bool operators(const struct command *command)
+{
+    return command->session == ANY_SESSION &&
+           (command->type == COMMAND_MASS_CANCEL || command->type == COMMAND_ENTRY);
 }
 
 static inline __attribute__((always_inline)) void apply(struct book *book,
@@ -743,8 +788,9 @@ static inline __attribute__((always_inline)) void apply(struct book *book,
     if (unlikely(book->event_time_ns >= book->next_second_ns) && book->state != BOOK_NEW)
         expire(book, sink);
     if (likely(command->type >= COMMAND_ENTER)) {
-        if (command->session < book->session_count ||
-            (command->type == COMMAND_MASS_CANCEL && command->session == ANY_SESSION))
+        if (command->type == COMMAND_TRADING)
+            apply_trading(book, command, sink);
+        else if (command->session < book->session_count || operators(command))
             apply_order(book, command, head, sink);
     } else if (command->type == COMMAND_OPEN) {
         apply_open(book, command, sink);

@@ -81,4 +81,13 @@ bool timers_each(const struct book *book,
 
 bool self_matched(const struct book *book, const struct order *taker, const struct order *maker);
 
+// Halts and bars (control.c).
+void apply_trading(struct book *book, const struct command *command, struct event_sink *sink);
+void apply_entry(struct book *book, const struct command *command, struct event_sink *sink);
+
+// entry_barred: orders of this session and firm are refused. bars_spread: tell the sessions, once
+// bars have changed.
+bool entry_barred(const struct book *book, uint16_t session, const char firm[4]);
+void bars_spread(struct book *book);
+
 #endif

@@ -246,6 +246,8 @@ static int decode_orders(struct entry *entry, uint32_t index, const struct packe
         command->time_ns = time_ns;
         if (command->type == COMMAND_MASS_CANCEL)
             command->mass.session = (uint16_t)index; // nobody else's orders
+        if (command->type == COMMAND_ENTRY)
+            command->entry.session = (uint16_t)index;
         mind_expiry(entry, command);
         bool adds_risk = command->type == COMMAND_ENTER || command->type == COMMAND_REPLACE;
         if (cancel_only && adds_risk && command->verdict == REJECT_NONE)

@@ -145,6 +145,8 @@ static void take_firm(struct command *command, const void *firm, const char sess
         memcpy(command->order.firm, firm, 4);
     else if (command->type == COMMAND_MASS_CANCEL)
         memcpy(command->mass.firm, firm, 4);
+    else if (command->type == COMMAND_ENTRY)
+        memcpy(command->entry.firm, firm, 4);
 }
 
 static bool any_set(const uint8_t *value, size_t size)
@@ -427,6 +429,21 @@ static enum ouch_fault decode_mass_cancel(const uint8_t *message, size_t size,
     return take_appendage(command, message + fixed, size - fixed, session_firm);
 }
 
+// Disable and Enable Order Entry.
+static enum ouch_fault decode_entry(const uint8_t *message, size_t size, const char session_firm[4],
+                                    struct command *command)
+{
+    const struct ouch_entry *entry = (const struct ouch_entry *)message;
+    if (size < sizeof(*entry))
+        return OUCH_WRONG_LENGTH;
+    command->type = COMMAND_ENTRY;
+    command->entry.user_ref_num = be32_load(entry->user_ref_num);
+    command->entry.allowed = entry->type == OUCH_ENABLE;
+    take_firm(command, entry->firm, session_firm);
+    size_t fixed = offsetof(struct ouch_entry, appendage_size);
+    return take_appendage(command, message + fixed, size - fixed, session_firm);
+}
+
 static enum ouch_fault decode_query(const uint8_t *message, size_t size, const char session_firm[4],
                                     struct command *command)
 {
@@ -452,6 +469,9 @@ enum ouch_fault ouch_decode(const uint8_t *message, size_t size, const struct sy
         return decode_modify(message, size, session_firm, command);
     case OUCH_MASS_CANCEL:
         return decode_mass_cancel(message, size, symbols, session_firm, command);
+    case OUCH_DISABLE:
+    case OUCH_ENABLE:
+        return decode_entry(message, size, session_firm, command);
     case OUCH_QUERY:
         return decode_query(message, size, session_firm, command);
     default:
@@ -632,6 +652,16 @@ static size_t encode_mass_canceled(const struct event *event, const struct symbo
     return offsetof(struct ouch_mass_canceled, appendage_size);
 }
 
+static size_t encode_entry_response(const struct event *event, uint8_t *out)
+{
+    struct ouch_entry_response *response = (struct ouch_entry_response *)out;
+    response->type = event->type == EVENT_ENTRY_ENABLED ? OUCH_ENABLED : OUCH_DISABLED;
+    response->time_ns = be64_of(event->time_ns);
+    response->user_ref_num = be32_of(event->user_ref_num);
+    memcpy(response->firm, names_firm(event) ? event->firm : blank, sizeof(response->firm));
+    return offsetof(struct ouch_entry_response, appendage_size);
+}
+
 static size_t encode_query_response(const struct event *event, uint8_t *out)
 {
     struct ouch_query_response *response = (struct ouch_query_response *)out;
@@ -735,6 +765,9 @@ size_t ouch_encode(const struct event *event, const struct symbols *symbols, uin
         return put_appendage(out, encode_restated(event, out), event);
     case EVENT_MASS_CANCELED:
         return put_appendage(out, encode_mass_canceled(event, symbols, out), event);
+    case EVENT_ENTRY_DISABLED:
+    case EVENT_ENTRY_ENABLED:
+        return put_appendage(out, encode_entry_response(event, out), event);
     case EVENT_QUERY_RESPONSE:
         return put_if_indexed(out, encode_query_response(event, out), event);
     default:

@@ -20,6 +20,8 @@
 #define OUCH_CANCEL         'X'
 #define OUCH_MODIFY         'M'
 #define OUCH_MASS_CANCEL    'C'
+#define OUCH_DISABLE        'D'
+#define OUCH_ENABLE         'E'
 #define OUCH_QUERY          'Q'
 
 // Outbound, host to client.
@@ -34,6 +36,8 @@
 #define OUCH_MODIFIED       'M'
 #define OUCH_RESTATED       'R'
 #define OUCH_MASS_CANCELED  'X'
+#define OUCH_DISABLED       'G'
+#define OUCH_ENABLED        'K'
 #define OUCH_QUERY_RESPONSE 'Q'
 
 // Option tags, section 3. The numbers that are missing are not assigned.
@@ -113,6 +117,13 @@ struct ouch_mass_cancel {
     be32 user_ref_num;
     char firm[4];   // spaces for any
     char symbol[8]; // spaces for any
+    be16 appendage_size;
+};
+
+struct ouch_entry { // Disable and Enable Order Entry
+    uint8_t type;
+    be32 user_ref_num;
+    char firm[4];
     be16 appendage_size;
 };
 
@@ -235,6 +246,14 @@ struct ouch_mass_canceled {
     be16 appendage_size;
 };
 
+struct ouch_entry_response { // Disable and Enable Order Entry Response
+    uint8_t type;
+    be64 time_ns;
+    be32 user_ref_num;
+    char firm[4];
+    be16 appendage_size;
+};
+
 struct ouch_query_response {
     uint8_t type;
     be64 time_ns;
@@ -285,6 +304,12 @@ WIRE_FIELD(struct ouch_mass_cancel, firm, 5, 4);
 WIRE_FIELD(struct ouch_mass_cancel, symbol, 9, 8);
 WIRE_FIELD(struct ouch_mass_cancel, appendage_size, 17, 2);
 WIRE_SIZE(struct ouch_mass_cancel, 19);
+
+WIRE_FIELD(struct ouch_entry, type, 0, 1);
+WIRE_FIELD(struct ouch_entry, user_ref_num, 1, 4);
+WIRE_FIELD(struct ouch_entry, firm, 5, 4);
+WIRE_FIELD(struct ouch_entry, appendage_size, 9, 2);
+WIRE_SIZE(struct ouch_entry, 11);
 
 WIRE_FIELD(struct ouch_query, type, 0, 1);
 WIRE_SIZE(struct ouch_query, 1);
@@ -393,6 +418,13 @@ WIRE_FIELD(struct ouch_mass_canceled, symbol, 17, 8);
 WIRE_FIELD(struct ouch_mass_canceled, appendage_size, 25, 2);
 WIRE_SIZE(struct ouch_mass_canceled, 27);
 
+WIRE_FIELD(struct ouch_entry_response, type, 0, 1);
+WIRE_FIELD(struct ouch_entry_response, time_ns, 1, 8);
+WIRE_FIELD(struct ouch_entry_response, user_ref_num, 9, 4);
+WIRE_FIELD(struct ouch_entry_response, firm, 13, 4);
+WIRE_FIELD(struct ouch_entry_response, appendage_size, 17, 2);
+WIRE_SIZE(struct ouch_entry_response, 19);
+
 WIRE_FIELD(struct ouch_query_response, type, 0, 1);
 WIRE_FIELD(struct ouch_query_response, time_ns, 1, 8);
 WIRE_FIELD(struct ouch_query_response, next_user_ref_num, 9, 4);
@@ -428,9 +460,9 @@ enum ouch_fault {
 
 // ouch_decode: what the client of `session_firm` (its MPID, padded with spaces) asks for with the
 // `size` bytes at `message`, as a command: type, verdict, instrument, side, user_ref_index and
-// order, or mass. All else is zero; time_ns and session (mass.session too) are the caller's to fill
-// in. OUCH_OK, or the fault, and then `command` means nothing. Reads nothing beyond
-// message[size - 1]. Any thread.
+// order, mass or entry. All else is zero; time_ns and session (mass.session and entry.session too)
+// are the caller's to fill in. OUCH_OK, or the fault, and then `command` means nothing. Reads
+// nothing beyond message[size - 1]. Any thread.
 //
 // A message that is well formed but asks for something invalid or not served becomes a command with
 // a verdict: that of the first such field, in the order of the message. Its other fields are filled
@@ -450,7 +482,7 @@ enum ouch_fault ouch_decode(const uint8_t *message, size_t size, const struct sy
                             const char session_firm[4], struct command *command);
 
 // ouch_encode: write the OUCH message that tells a session of `event`, one of EVENT_SYSTEM to
-// EVENT_MASS_CANCELED, to `out`, which has room for OUCH_OUT_SIZE_MAX bytes. Returns its size. Any
+// EVENT_ENTRY_ENABLED, to `out`, which has room for OUCH_OUT_SIZE_MAX bytes. Returns its size. Any
 // thread. MinQty, MaxFloor and ExpireTime are not echoed: an event has no room for them.
 size_t ouch_encode(const struct event *event, const struct symbols *symbols, uint8_t *out);
 

@@ -28,6 +28,8 @@ static const char *const command_names[] = {
     [COMMAND_QUERY] = "query",
     [COMMAND_MASS_CANCEL] = "mass_cancel",
     [COMMAND_CLOCK] = "clock",
+    [COMMAND_TRADING] = "trading",
+    [COMMAND_ENTRY] = "entry",
 };
 
 #define COMMAND_NAME_COUNT (sizeof(command_names) / sizeof(command_names[0]))
@@ -64,6 +66,35 @@ static json_t *mass_json(const struct command *command)
     return object;
 }
 
+static json_t *entry_json(const struct command *command)
+{
+    json_t *object = json_pack("{s:i, s:I, s:i, s:b}", "session", command->session, "user_ref_num",
+                               (json_int_t)command->entry.user_ref_num, "verdict", command->verdict,
+                               "allowed", command->entry.allowed != 0);
+    if (command->entry.session != ANY_SESSION)
+        json_object_set_new(object, "of_session", json_integer(command->entry.session));
+    if (command->entry.firm[0])
+        json_object_set_new(object, "firm", json_stringn(command->entry.firm, 4));
+    return object;
+}
+
+static json_t *trading_json(const struct command *command)
+{
+    json_t *object = json_pack("{s:s%}", "state", (const char *)&command->trading.state, (size_t)1);
+    if (command->instrument != NO_INSTRUMENT)
+        json_object_set_new(object, "instrument", json_integer(command->instrument));
+    return object;
+}
+
+// Who did it, of what an operator does.
+static const char *actor_of(const struct command *command)
+{
+    bool acts = command->type == COMMAND_TRADING ||
+                (command->session == ANY_SESSION &&
+                 (command->type == COMMAND_MASS_CANCEL || command->type == COMMAND_ENTRY));
+    return acts && command->trading.actor[0] ? command->trading.actor : NULL;
+}
+
 static json_t *command_json(uint64_t seq, const struct command *command)
 {
     json_t *object;
@@ -71,6 +102,10 @@ static json_t *command_json(uint64_t seq, const struct command *command)
         object = order_json(command);
     else if (command->type == COMMAND_MASS_CANCEL)
         object = mass_json(command);
+    else if (command->type == COMMAND_ENTRY)
+        object = entry_json(command);
+    else if (command->type == COMMAND_TRADING)
+        object = trading_json(command);
     else if (command->type == COMMAND_OPEN)
         object = json_pack("{s:s%, s:I}", "session_id", command->open.session_id, (size_t)10,
                            "orders_max", (json_int_t)command->open.limits.orders_max);
@@ -86,6 +121,10 @@ static json_t *command_json(uint64_t seq, const struct command *command)
     json_object_set_new(object, "seq", json_integer((json_int_t)seq));
     json_object_set_new(object, "time_ns", json_integer((json_int_t)command->time_ns));
     json_object_set_new(object, "command", json_string(name ? name : "unknown"));
+    const char *actor = actor_of(command);
+    if (actor)
+        json_object_set_new(object, "actor",
+                            json_stringn(actor, strnlen(actor, sizeof(command->trading.actor))));
     return object;
 }
 
@@ -108,6 +147,13 @@ static void print_mass(const struct command *command)
            command->mass.side, command->mass.firm, command->mass.reason, command->verdict);
 }
 
+static void print_entry(const struct command *command)
+{
+    printf(" session %u urn %u of session %u firm %.4s allowed %u verdict %u", command->session,
+           command->entry.user_ref_num, command->entry.session, command->entry.firm,
+           command->entry.allowed, command->verdict);
+}
+
 static void dump_text(uint64_t seq, const struct command *command)
 {
     const char *name = command->type < COMMAND_NAME_COUNT ? command_names[command->type] : NULL;
@@ -117,12 +163,18 @@ static void dump_text(uint64_t seq, const struct command *command)
         print_order(command);
     else if (command->type == COMMAND_MASS_CANCEL)
         print_mass(command);
+    else if (command->type == COMMAND_ENTRY)
+        print_entry(command);
+    else if (command->type == COMMAND_TRADING)
+        printf(" instrument %u state %c", command->instrument, command->trading.state);
     else if (command->type == COMMAND_OPEN)
         printf(" %.10s", command->open.session_id);
     else if (command->type == COMMAND_INSTRUMENT)
         printf(" %u %.8s", command->instrument, command->listing.symbol);
     else if (command->type == COMMAND_SESSION)
         printf(" %u %.6s", command->session, command->member.user_name);
+    if (actor_of(command))
+        printf(" by %.32s", actor_of(command));
     printf("\n");
 }
 

@@ -34,7 +34,9 @@ static inline const char *command_name(uint8_t type)
                                         "COMMAND_MODIFY",
                                         "COMMAND_QUERY",
                                         "COMMAND_MASS_CANCEL",
-                                        "COMMAND_CLOCK"};
+                                        "COMMAND_CLOCK",
+                                        "COMMAND_TRADING",
+                                        "COMMAND_ENTRY"};
     static char number[4];
     if (type < sizeof(names) / sizeof(names[0]))
         return names[type];
@@ -91,6 +93,14 @@ static inline void print_mass(const struct command *c)
     print_number("mass.reason", c->mass.reason);
 }
 
+static inline void print_entry(const struct command *c)
+{
+    print_number("entry.user_ref_num", c->entry.user_ref_num);
+    print_text("entry.firm", c->entry.firm, sizeof(c->entry.firm));
+    print_number("entry.session", c->entry.session);
+    print_number("entry.allowed", c->entry.allowed);
+}
+
 // As it stands in a list of initialisers.
 static inline void print_command(const struct command *c)
 {
@@ -114,6 +124,10 @@ static inline void print_command(const struct command *c)
         print_text("member.firm", c->member.firm, sizeof(c->member.firm));
     } else if (c->type == COMMAND_MASS_CANCEL) {
         print_mass(c);
+    } else if (c->type == COMMAND_ENTRY) {
+        print_entry(c);
+    } else if (c->type == COMMAND_TRADING) {
+        print_number("trading.state", c->trading.state);
     } else if (c->type >= COMMAND_ENTER && c->type <= COMMAND_QUERY) {
         print_order(c);
     }

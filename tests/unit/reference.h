@@ -35,7 +35,17 @@ struct reference_order {
 
 struct reference_instrument {
     char symbol[8];
+    bool halted;
 };
+
+// Nobody of this session (or any) and this firm (zeros: any) may enter an order.
+struct reference_bar {
+    uint16_t session;
+    char firm[4];
+    bool by_operator;
+    bool in_force;
+};
+#define REFERENCE_BARS_MAX 512u
 
 struct reference_session {
     char user_name[6];
@@ -62,6 +72,7 @@ struct reference {
     struct reference_instrument *instruments;
     struct reference_session *sessions;
     struct reference_order *orders; // first in time first
+    struct reference_bar bars[REFERENCE_BARS_MAX];
 
     struct event *events; // of the last command
     uint32_t event_count;
@@ -641,7 +652,7 @@ static inline void reference_trade_all_resting(struct reference *r)
     if (!reference_any_midpoint(r))
         return;
     for (uint16_t instrument = 0; instrument < r->instrument_count; instrument++) {
-        while (reference_trade_resting(r, instrument))
+        while (!r->instruments[instrument].halted && reference_trade_resting(r, instrument))
             ;
     }
 }
@@ -823,6 +834,21 @@ static inline bool reference_valid_post_only(const struct command *c)
             !c->order.attributes.midpoint);
 }
 
+// What stands against a session's order in an instrument.
+static inline uint8_t reference_restriction(const struct reference *r, uint16_t session,
+                                            uint16_t instrument, const char firm[4])
+{
+    static const char any[4];
+    for (uint32_t i = 0; i < REFERENCE_BARS_MAX; i++) {
+        const struct reference_bar *bar = &r->bars[i];
+        bool session_fits = bar->session == ANY_SESSION || bar->session == session;
+        bool firm_fits = memcmp(bar->firm, any, 4) == 0 || memcmp(bar->firm, firm, 4) == 0;
+        if (bar->in_force && session_fits && firm_fits)
+            return REJECT_FIRM_NOT_AUTHORIZED;
+    }
+    return r->instruments[instrument].halted ? REJECT_HALTED : REJECT_NONE;
+}
+
 static inline uint8_t reference_enter_verdict(const struct reference *r, const struct command *c)
 {
     if (c->verdict != REJECT_NONE)
@@ -850,6 +876,12 @@ static inline uint8_t reference_enter_verdict(const struct reference *r, const s
         return REJECT_INVALID_MAX_FLOOR;
     if (!reference_valid_post_only(c))
         return REJECT_OTHER;
+    static const char nothing[4];
+    bool names_firm = memcmp(c->order.firm, nothing, 4) != 0;
+    uint8_t restriction = reference_restriction(
+        r, c->session, c->instrument, names_firm ? c->order.firm : r->sessions[c->session].firm);
+    if (restriction != REJECT_NONE)
+        return restriction;
     if (r->order_count == r->limits.orders_max)
         return REJECT_PROCESSING_ERROR;
     return REJECT_NONE;
@@ -925,6 +957,12 @@ static inline void reference_apply_replace(struct reference *r, const struct com
         return;
     }
     *last = c->order.user_ref_num;
+    uint8_t restriction =
+        reference_restriction(r, found->session, found->instrument, reference_firm(r, found));
+    if (restriction != REJECT_NONE) {
+        reference_emit_rejected(r, c, c->order.user_ref_num, restriction);
+        return;
+    }
 
     struct reference_order old = *found;
     reference_remove(r, found);
@@ -1069,6 +1107,76 @@ static inline void reference_apply_mass_cancel(struct reference *r, const struct
     reference_cancel_fitting(r, c);
 }
 
+static inline void reference_apply_trading(struct reference *r, const struct command *c)
+{
+    bool halted = c->trading.state == 'H';
+    if (r->state == BOOK_CLOSED || (!halted && c->trading.state != 'T'))
+        return;
+    for (uint16_t i = 0; i < r->instrument_count; i++) {
+        struct reference_instrument *instrument = &r->instruments[i];
+        bool meant = c->instrument == i || c->instrument == NO_INSTRUMENT;
+        if (!meant || instrument->halted == halted)
+            continue;
+        instrument->halted = halted;
+        struct event *event = reference_emit(r, FEED_SESSION, EVENT_FEED_ACTION);
+        event->instrument = i;
+        event->code = c->trading.state;
+        memcpy(event->listing.symbol, instrument->symbol, 8);
+        while (!halted && reference_trade_resting(r, i))
+            ;
+    }
+}
+
+static inline void reference_bar(struct reference *r, const struct command *c, bool by_operator)
+{
+    struct reference_bar *unused = NULL;
+    for (uint32_t i = 0; i < REFERENCE_BARS_MAX; i++) {
+        struct reference_bar *bar = &r->bars[i];
+        if (!bar->in_force) {
+            unused = bar;
+        } else if (bar->session == c->entry.session && bar->by_operator == by_operator &&
+                   memcmp(bar->firm, c->entry.firm, 4) == 0) {
+            bar->in_force = !c->entry.allowed;
+            return;
+        }
+    }
+    if (c->entry.allowed)
+        return;
+    if (!unused)
+        abort(); // more than any test has
+    *unused = (struct reference_bar){
+        .session = c->entry.session, .by_operator = by_operator, .in_force = true};
+    memcpy(unused->firm, c->entry.firm, 4);
+}
+
+static inline void reference_apply_entry(struct reference *r, const struct command *c)
+{
+    if (c->session == ANY_SESSION) {
+        if (c->verdict == REJECT_NONE)
+            reference_bar(r, c, true);
+        return;
+    }
+    if (c->session >= r->session_count)
+        return;
+    uint32_t *last = &r->sessions[c->session].last[c->user_ref_index];
+    if (c->entry.user_ref_num <= *last)
+        return;
+    *last = c->entry.user_ref_num;
+    uint8_t verdict = c->verdict;
+    if (verdict == REJECT_NONE && r->state != BOOK_TRADING)
+        verdict = REJECT_DESTINATION_CLOSED;
+    if (verdict != REJECT_NONE) {
+        reference_emit_rejected(r, c, c->entry.user_ref_num, verdict);
+        return;
+    }
+    struct event *event = reference_emit(
+        r, c->session, c->entry.allowed ? EVENT_ENTRY_ENABLED : EVENT_ENTRY_DISABLED);
+    event->user_ref_num = c->entry.user_ref_num;
+    event->user_ref_index = c->user_ref_index;
+    memcpy(event->firm, c->entry.firm, 4);
+    reference_bar(r, c, false);
+}
+
 static inline void reference_apply_client(struct reference *r, const struct command *c)
 {
     if (c->session >= r->session_count)
@@ -1119,6 +1227,12 @@ static inline void reference_apply(struct reference *r, const struct command *c)
         break;
     case COMMAND_MASS_CANCEL:
         reference_apply_mass_cancel(r, c);
+        break;
+    case COMMAND_TRADING:
+        reference_apply_trading(r, c);
+        break;
+    case COMMAND_ENTRY:
+        reference_apply_entry(r, c);
         break;
     default:
         reference_apply_client(r, c);
@@ -1182,6 +1296,8 @@ static inline bool reference_uncrossed(const struct reference *r, uint16_t instr
 static inline bool reference_settled(const struct reference *r, uint16_t instrument)
 {
     uint32_t midpoint = reference_midpoint(r, instrument);
+    if (r->instruments[instrument].halted)
+        return true;
     for (uint32_t i = 0; i < r->order_count; i++) {
         const struct reference_order *order = &r->orders[i];
         if (order->instrument == instrument && order->attributes.midpoint &&
@@ -1232,6 +1348,22 @@ static inline bool reference_same_order(const struct reference_order *a,
            memcmp(&a->attributes, &b->attributes, sizeof(a->attributes)) == 0;
 }
 
+// The bars of `a` are all in force in `b`.
+static inline bool reference_bars_within(const struct reference *a, const struct reference *b)
+{
+    for (uint32_t i = 0; i < REFERENCE_BARS_MAX; i++) {
+        const struct reference_bar *bar = &a->bars[i];
+        bool found = !bar->in_force;
+        for (uint32_t j = 0; j < REFERENCE_BARS_MAX && !found; j++)
+            found = b->bars[j].in_force && b->bars[j].session == bar->session &&
+                    b->bars[j].by_operator == bar->by_operator &&
+                    memcmp(b->bars[j].firm, bar->firm, 4) == 0;
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
 // Whether two books must answer all that may follow alike.
 static inline bool reference_same_state(const struct reference *a, const struct reference *b)
 {
@@ -1240,6 +1372,11 @@ static inline bool reference_same_state(const struct reference *a, const struct 
         a->match_count != b->match_count || a->slice_count != b->slice_count ||
         a->instrument_count != b->instrument_count || a->session_count != b->session_count ||
         a->order_count != b->order_count || memcmp(&a->limits, &b->limits, sizeof(a->limits)) != 0)
+        return false;
+    for (uint16_t i = 0; i < a->instrument_count; i++)
+        if (a->instruments[i].halted != b->instruments[i].halted)
+            return false;
+    if (!reference_bars_within(a, b) || !reference_bars_within(b, a))
         return false;
     for (uint16_t i = 0; i < a->session_count; i++) {
         const struct reference_session *left = &a->sessions[i], *right = &b->sessions[i];

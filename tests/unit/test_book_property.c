@@ -276,7 +276,7 @@ struct flow {
     uint32_t check_interval;
     uint32_t thousandths; // of all commands
     // Which command, in parts of their sum.
-    uint32_t enter, replace, cancel, modify, query, clock, mass, day;
+    uint32_t enter, replace, cancel, modify, query, clock, mass, control, day;
     uint32_t channels;     // 1 to 3
     uint32_t price_middle; // of all orders
     uint32_t price_width;  // ticks to either side
@@ -563,7 +563,7 @@ static void make_hostile(struct generator *g, struct command *c)
             memcpy((char *)c + i, &bits, 8);
         }
         if (random_percent(random, 80))
-            c->type = (uint8_t)(COMMAND_ENTER + random_below(random, 8));
+            c->type = (uint8_t)(COMMAND_ENTER + random_below(random, 10));
         if (random_percent(random, 80))
             c->session %= 4;
         return;
@@ -599,6 +599,33 @@ static void fill_mass(struct generator *g, struct command *c)
         c->session = ANY_SESSION;
 }
 
+static const char control_firms[8][5] = {"\0\0\0", "\0\0\0", "\0\0\0", "ALFA",
+                                         "BRAV",   "DELT",   "ECHO",   "FOXT"};
+
+// Halts and bars, and their ends, which come more often.
+static void fill_control(struct generator *g, struct command *c)
+{
+    struct random *random = &g->random;
+    c->type = random_percent(random, 50) ? COMMAND_TRADING : COMMAND_ENTRY;
+    if (c->type == COMMAND_TRADING) {
+        c->trading.state = random_percent(random, 65) ? 'T' : 'H';
+        if (random_percent(random, 3))
+            c->trading.state = 'Q';
+        if (random_percent(random, 30))
+            c->instrument = NO_INSTRUMENT;
+        return;
+    }
+    c->entry.user_ref_num = new_user_ref(g, c);
+    c->entry.allowed = random_percent(random, 75);
+    c->entry.session = c->session;
+    memcpy(c->entry.firm, control_firms[random_below(random, 8)], 4);
+    if (random_percent(random, 40)) {
+        c->session = ANY_SESSION;
+        if (random_percent(random, 30))
+            c->entry.session = ANY_SESSION;
+    }
+}
+
 static struct command client_command(struct generator *g)
 {
     const struct flow *flow = g->flow;
@@ -609,7 +636,7 @@ static struct command client_command(struct generator *g)
         .user_ref_index = pick_channel(g),
     };
     uint32_t sum = flow->enter + flow->replace + flow->cancel + flow->modify + flow->query +
-                   flow->clock + flow->mass;
+                   flow->clock + flow->mass + flow->control;
     uint32_t pick = random_below(&g->random, sum + flow->day);
     if (pick >= sum) {
         c = setup_command(g, random_below(&g->random, setup_count(flow)));
@@ -627,9 +654,11 @@ static struct command client_command(struct generator *g)
     } else if ((pick -= flow->cancel + flow->modify) < flow->mass) {
         c.type = COMMAND_MASS_CANCEL;
         fill_mass(g, &c);
-    } else if (pick - flow->mass < flow->clock) {
+    } else if ((pick -= flow->mass) < flow->clock) {
         c.type = COMMAND_CLOCK;
         c.time_ns = g->time_ns += random_below(&g->random, 1500000000);
+    } else if (pick - flow->clock < flow->control) {
+        fill_control(g, &c);
     } else {
         c.type = COMMAND_QUERY;
     }
@@ -899,7 +928,8 @@ Test(book_property, agrees_with_the_reference_when_time_leaps_and_runs_backwards
 
 Test(book_property, agrees_with_the_reference_on_mass_cancels)
 {
-    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 30, .mass = 5, .channels = 2,
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 30, .mass = 5, .control = 5,
+                            .channels = 2,
                             .limits = {.orders_max = 64, .instruments_max = 3, .sessions_max = 5},
                             .passive_percent = 90, .hidden_percent = 30, .midpoint_percent = 20,
                             .reserve_percent = 20, .timed_percent = 20, .price_width = 5});
@@ -907,12 +937,25 @@ Test(book_property, agrees_with_the_reference_on_mass_cancels)
 
 Test(book_property, agrees_with_the_reference_on_everything_at_once)
 {
-    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 80, .mass = 1, .clock = 3, .replace = 30,
+    run_flow(&(struct flow){FLOW_DEFAULTS,
+                            .thousandths = 80,
+                            .mass = 1,
+                            .control = 2,
+                            .clock = 3,
+                            .replace = 30,
                             .limits = {.orders_max = 40, .instruments_max = 2, .sessions_max = 4},
-                            .passive_percent = 75, .hidden_percent = 20, .midpoint_percent = 20,
-                            .reserve_percent = 25, .timed_percent = 20, .price_width = 5,
-                            .price_tick = 3, .self_match_percent = 30, .leap_percent = 1,
-                            .leap_seconds = 10, .backwards_percent = 1, .drift_percent = 3,
+                            .passive_percent = 75,
+                            .hidden_percent = 20,
+                            .midpoint_percent = 20,
+                            .reserve_percent = 25,
+                            .timed_percent = 20,
+                            .price_width = 5,
+                            .price_tick = 3,
+                            .self_match_percent = 30,
+                            .leap_percent = 1,
+                            .leap_seconds = 10,
+                            .backwards_percent = 1,
+                            .drift_percent = 3,
                             .drift_ticks = 10});
 }
 
@@ -922,7 +965,7 @@ Test(book_property, agrees_with_the_reference_on_hostile_fields)
                             .limits = {.orders_max = 20, .instruments_max = 3, .sessions_max = 3},
                             .trace_length = 500, .check_interval = 10, .channels = 3, .day = 1,
                             .reserve_percent = 15, .midpoint_percent = 15, .timed_percent = 15,
-                            .mass = 1, .unordered_start = true});
+                            .mass = 1, .control = 1, .unordered_start = true});
 }
 
 Test(book_property, agrees_with_the_reference_when_the_day_ends_in_the_middle)

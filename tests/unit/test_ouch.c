@@ -164,6 +164,20 @@ Test(ouch, a_mass_cancel_becomes_a_command)
     }
 }
 
+Test(ouch, disabling_and_enabling_entry_become_commands)
+{
+    struct command expected = {.type = COMMAND_ENTRY, .entry = {.user_ref_num = 7, .firm = "LIME"}};
+    expect_command("44 00000007 4C494D45 0000", &expected);
+    expected.entry.allowed = 1;
+    expect_command("45 00000007 4C494D45 0000", &expected);
+    memset(expected.entry.firm, 0, 4);
+    expected.user_ref_index = 9;
+    expect_command("45 00000007 20202020 0003 02 1C 09", &expected);
+    struct command foreign = {
+        .type = COMMAND_ENTRY, .verdict = REJECT_FIRM_NOT_AUTHORIZED, .entry = {.user_ref_num = 7}};
+    expect_command("44 00000007 4D4C524F 0000", &foreign);
+}
+
 Test(ouch, a_mass_cancel_that_cannot_be_served_gives_its_reason)
 {
     static const struct {
@@ -576,7 +590,8 @@ Test(ouch, bytes_that_are_not_a_message_are_told_apart_by_their_fault)
     expect_fault("", OUCH_WRONG_LENGTH);
     expect_fault("00", OUCH_UNKNOWN_TYPE);
     expect_fault("41", OUCH_UNKNOWN_TYPE);
-    expect_fault("44 00000007 4C494D45 0000", OUCH_UNKNOWN_TYPE);
+    expect_fault("44 00000007 4C494D45", OUCH_WRONG_LENGTH);
+    expect_fault("45 00000007 4C494D45 00", OUCH_WRONG_LENGTH);
     expect_fault("6F 00000007", OUCH_UNKNOWN_TYPE);
     expect_fault(ENTER_FIXED, OUCH_WRONG_LENGTH);
     expect_fault(ENTER_FIXED "00", OUCH_WRONG_LENGTH);
@@ -930,6 +945,15 @@ Test(ouch, a_mass_cancel_is_answered_with_what_it_asked_for)
                  "58 0000289B4D64AF87 00753A8D 4C494D45 41434D4520202020", letters[side]);
         expect_encoded(&event, text);
     }
+}
+
+Test(ouch, disabling_and_enabling_entry_are_answered)
+{
+    struct event event = session_event(EVENT_ENTRY_DISABLED);
+    expect_encoded_always(event, "47 0000289B4D64AF87 00753A8D 20202020");
+    event = session_event(EVENT_ENTRY_ENABLED);
+    memcpy(event.firm, "LIME", 4);
+    expect_encoded_always(event, "4B 0000289B4D64AF87 00753A8D 4C494D45");
 }
 
 Test(ouch, a_rejected_mass_cancel_has_no_clients_id)
