@@ -43,23 +43,31 @@ BPFFLAGS  := -O2 -g -target bpf -Wall -Wextra -Werror -I. -I/usr/include/$(shell
 Q := $(if $(V),,@)
 
 rooms     := numa book journal xdp dataplane
-sources   := $(filter-out %.bpf.c,$(wildcard $(rooms:%=%/*.c)))
+sources   := $(filter-out %.bpf.c dataplane/port_dpdk.c,$(wildcard $(rooms:%=%/*.c)))
 objects   := $(sources:%.c=$(B)/%.o)
 shared    := $(filter-out $(B)/dataplane/main.o,$(objects))
 unit      := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 bench     := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/bench_*.c))
 headers   := $(wildcard $(rooms:%=%/*.h))
 formatted := $(wildcard $(rooms:%=%/*.[ch]) tests/*/*.[ch] tests/*/*.cc)
+dpdk      := $(shell pkg-config --exists 'libdpdk >= 21.11' && echo $(B)/sluice-dpdk.so)
 
 .PHONY: all run test test-numa unit sim bench adapter install clean format format-check
 .SECONDARY:
-all: $(B)/sluice $(B)/libbook.a
+all: $(B)/sluice $(B)/libbook.a $(dpdk)
 
 $(B)/sluice: $(objects)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(B)/libbook.a: $(patsubst %.c,$(B)/%.o,$(wildcard book/*.c))
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+# Loaded when a configuration asks for it; shares nothing with the program but what it is called with. DPDK's
+# headers are not held to our warnings.
+$(B)/sluice-dpdk.so: dataplane/port_dpdk.c numa/error.c $(headers) Makefile
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(patsubst -I%,-isystem %,$(shell pkg-config --cflags libdpdk)) -fPIC -fvisibility=hidden \
+	    -shared $(LDFLAGS) $(filter %.c,$^) $(shell pkg-config --libs libdpdk) -o $@
 
 # The core's inner loop gains a tenth from -O3; nothing else does.
 $(B)/book/%.o: private CFLAGS += $(if $(SAN),,-O3)
@@ -146,6 +154,7 @@ adapter:
 
 install: all
 	install -D -m 0755 $(B)/sluice $(DESTDIR)$(PREFIX)/bin/sluice
+	$(if $(dpdk),install -D -m 0755 $(dpdk) $(DESTDIR)$(PREFIX)/lib/sluice/sluice-dpdk.so)
 	install -D -m 0644 $(B)/libbook.a $(DESTDIR)$(PREFIX)/lib/libbook.a
 	install -D -m 0644 book/book.h $(DESTDIR)$(PREFIX)/include/book/book.h
 	install -D -m 0644 deploy/sluice.conf $(DESTDIR)/etc/sluice/sluice.conf.example

@@ -200,6 +200,31 @@ static int read_limits(const struct reader *reader, const config_setting_t *root
     return 0;
 }
 
+static int read_dpdk(const struct reader *reader, const config_setting_t *root,
+                     struct config *config)
+{
+    static const char *const known[] = {"eal", NULL};
+    const config_setting_t *group = config_setting_get_member(root, "dpdk");
+    if (!group)
+        return 0;
+    if (check_keys(reader, group, known))
+        return -1;
+    const config_setting_t *list = config_setting_get_member(group, "eal");
+    if (!list || !config_setting_is_array(list) ||
+        config_setting_length(list) > (int)CONFIG_EAL_MAX)
+        return complain(reader, list ? list : group,
+                        "\"eal\" must be a list of up to %u arguments: eal = [ \"--no-huge\" ];",
+                        CONFIG_EAL_MAX);
+    for (int i = 0; i < config_setting_length(list); i++) {
+        const char *argument = config_setting_get_string_elem(list, i);
+        if (!argument || strlen(argument) >= sizeof(config->eal[0]))
+            return complain(reader, list, "\"eal\" must hold texts of up to %zu characters",
+                            sizeof(config->eal[0]) - 1);
+        memcpy(config->eal[config->eal_count++], argument, strlen(argument) + 1);
+    }
+    return 0;
+}
+
 static bool has_queue(const struct config_port *port, uint32_t queue)
 {
     for (uint32_t i = 0; i < port->queue_count; i++)
@@ -247,6 +272,9 @@ static int check_shared(const struct reader *reader, const config_setting_t *gro
         if (other->type != port->type)
             return complain(reader, group, "ports %u and %u take interface %s in different ways", i,
                             config->port_count, port->interface);
+        if (port->type == CONFIG_PORT_DPDK)
+            return complain(reader, group, "ports %u and %u both take device %s", i,
+                            config->port_count, port->interface);
         for (uint32_t q = 0; q < port->queue_count; q++)
             if (has_queue(other, port->queues[q]))
                 return complain(reader, group, "ports %u and %u both take queue %u of %s", i,
@@ -255,25 +283,46 @@ static int check_shared(const struct reader *reader, const config_setting_t *gro
     return 0;
 }
 
+// An interface is the kernel's, a device DPDK's, with queues that DPDK numbers when it makes them.
+static int read_interface(const struct reader *reader, const config_setting_t *group,
+                          struct config_port *port)
+{
+    bool dpdk = port->type == CONFIG_PORT_DPDK;
+    const char *key = dpdk ? "device" : "interface", *other = dpdk ? "interface" : "device";
+    if (config_setting_get_member(group, other))
+        return complain(reader, config_setting_get_member(group, other),
+                        "a port of this type has \"%s\", and no \"%s\"", key, other);
+    if (read_text(reader, group, key, port->interface, dpdk ? sizeof(port->interface) : IF_NAMESIZE,
+                  0) ||
+        read_queues(reader, group, port))
+        return -1;
+    for (uint32_t i = 0; dpdk && i < port->queue_count; i++)
+        if (port->queues[i] != i)
+            return complain(reader, config_setting_get_member(group, "queues"),
+                            "the \"queues\" of a DPDK device are all of the first: [ 0, 1, … ]");
+    return 0;
+}
+
 static int read_port(const struct reader *reader, const config_setting_t *group,
                      struct config *config)
 {
     static const char *const known[] = {"type", "interface", "queues", "mode",
                                         "poll", "address",   "frames", "core",
-                                        "idle", "stamps",    NULL};
+                                        "idle", "stamps",    "device", NULL};
     if (config->port_count == CONFIG_PORTS_MAX)
         return complain(reader, group, "more than %u ports", CONFIG_PORTS_MAX);
     struct config_port *port = &config->ports[config->port_count];
     port->node = ARENA_ANY_NODE;
-    static const char *const types[] = {"xdp", "udp"}, *const modes[] = {"auto", "copy",
-                                                                         "zerocopy"};
+    static const char *const types[] = {"xdp", "udp", "dpdk"}, *const modes[] = {"auto", "copy",
+                                                                                 "zerocopy"};
     static const char *const switches[] = {"off", "on"};
     static const char *const polls[] = {"interrupt", "busy"}, *const idles[] = {"adaptive", "spin"};
     long long frames = 8192;
     uint32_t type = CONFIG_PORT_XDP, mode = CONFIG_MODE_AUTO, busy_poll = 0, spin = 0, stamps = 0;
-    if (check_keys(reader, group, known) || read_word(reader, group, "type", types, 2, &type) ||
-        read_text(reader, group, "interface", port->interface, sizeof(port->interface), 0) ||
-        read_queues(reader, group, port) || read_word(reader, group, "mode", modes, 3, &mode) ||
+    if (check_keys(reader, group, known) || read_word(reader, group, "type", types, 3, &type))
+        return -1;
+    port->type = (enum config_port_type)type;
+    if (read_interface(reader, group, port) || read_word(reader, group, "mode", modes, 3, &mode) ||
         read_word(reader, group, "poll", polls, 2, &busy_poll) ||
         read_address(reader, group, "address", &port->address) ||
         read_power(reader, group, "frames", 1024, 65536, &frames) ||
@@ -281,7 +330,6 @@ static int read_port(const struct reader *reader, const config_setting_t *group,
         read_word(reader, group, "idle", idles, 2, &spin) ||
         read_word(reader, group, "stamps", switches, 2, &stamps))
         return -1;
-    port->type = (enum config_port_type)type;
     port->mode = (enum config_port_mode)mode;
     port->busy_poll = busy_poll;
     port->spin = spin;
@@ -399,7 +447,7 @@ static int read_list(const struct reader *reader, const config_setting_t *root, 
 static int read_all(const struct reader *reader, const config_setting_t *root,
                     struct config *config)
 {
-    static const char *const known[] = {"name",   "journal",     "limits",   "ports",
+    static const char *const known[] = {"name",   "journal",     "limits",   "dpdk", "ports",
                                         "shards", "instruments", "sessions", NULL};
     config->instruments = calloc(BOOK_INSTRUMENTS_MAX, sizeof(*config->instruments));
     config->sessions = calloc(CONFIG_SESSIONS_MAX, sizeof(*config->sessions));
@@ -408,6 +456,7 @@ static int read_all(const struct reader *reader, const config_setting_t *root,
     return check_keys(reader, root, known) ||
                    read_text(reader, root, "name", config->name, sizeof(config->name), 0) ||
                    read_journal(reader, root, config) || read_limits(reader, root, config) ||
+                   read_dpdk(reader, root, config) ||
                    read_list(reader, root, "ports", CONFIG_PORTS_MAX, read_port, config) ||
                    read_list(reader, root, "shards", CONFIG_SHARDS_MAX, read_shard, config) ||
                    read_list(reader, root, "instruments", BOOK_INSTRUMENTS_MAX, read_instrument,
@@ -460,7 +509,7 @@ int config_check_host(const struct config *config, struct error *error)
 {
     for (uint32_t i = 0; i < config->port_count; i++) {
         const struct config_port *port = &config->ports[i];
-        if (if_nametoindex(port->interface) == 0)
+        if (port->type != CONFIG_PORT_DPDK && if_nametoindex(port->interface) == 0)
             return error_set(error,
                              "port %u: there is no interface \"%s\"; `ip link` lists what there is",
                              i, port->interface);

@@ -14,12 +14,14 @@
 
 #define CONFIG_PORTS_MAX    16u
 #define CONFIG_QUEUES_MAX   16u // of one port
+#define CONFIG_EAL_MAX      32u // arguments of DPDK's EAL
 #define CONFIG_SHARDS_MAX   STEER_SHARDS_MAX
 #define CONFIG_SESSIONS_MAX BOOK_SESSIONS_MAX
 
 enum config_port_type {
     CONFIG_PORT_XDP, // AF_XDP sockets, the packets steered by our program
     CONFIG_PORT_UDP, // UDP sockets of the kernel's stack
+    CONFIG_PORT_DPDK,
 };
 
 enum config_port_mode {
@@ -30,14 +32,14 @@ enum config_port_mode {
 
 struct config_port {
     enum config_port_type type;
-    char interface[16];
+    char interface[64]; // with DPDK: the device, as the EAL calls it
     uint32_t queues[CONFIG_QUEUES_MAX];
     uint32_t queue_count;
     enum config_port_mode mode;
     bool stamps;          // the kernel, or the NIC, stamps what comes and goes
     bool busy_poll;       // the port's thread drives the NIC's queue, else its interrupt does
     uint32_t address;     // network byte order
-    uint32_t frame_count; // UMEM frames of 2 KiB, a power of two
+    uint32_t frame_count; // UMEM frames, or mbufs, of 2 KiB, a power of two
     int core;             // THREAD_ANY_CORE when not given, until it is planned
     int node;             // NUMA node of its memory, once planned; ARENA_ANY_NODE
     bool spin;            // idle policy: spin, else adaptive
@@ -82,6 +84,8 @@ struct config {
     struct config_shard shards[CONFIG_SHARDS_MAX];
     struct config_instrument *instruments;
     struct config_session *sessions;
+    uint32_t eal_count;
+    char eal[CONFIG_EAL_MAX][256]; // arguments
 };
 
 // config_load: read and check `path`. NULL with `error`, which names file and line, the key, and

@@ -17,6 +17,7 @@
 #define TICK_NS       50000000ull // heartbeats and time-outs are looked at this often
 #define SPIN_NS       100000ull   // how long an adaptive loop looks before it sleeps
 #define LOOP_SLEEP_MS 10
+#define LOOK_AGAIN_NS 100000 // … with a port that nothing tells of: so much later may it be seen
 #define DRAIN_MS      10000
 
 // --- Polling
@@ -102,11 +103,19 @@ static uint64_t lanes_with_room(const struct house_port *house)
     return shards;
 }
 
+// At the end the program lets no more packets in; a port without one leaves them where they are.
+static bool lets_in(const struct house_port *house)
+{
+    return house->interface ||
+           !atomic_load_explicit(&house->gateway->draining, memory_order_relaxed);
+}
+
 static uint32_t port_receive(struct house_port *house, uint64_t now_ns)
 {
     const struct port_operations *operations = house->port->operations;
     struct frame frames[PORT_BATCH];
-    uint32_t count = operations->receive(house->port, lanes_with_room(house), frames, PORT_BATCH);
+    uint64_t shards = lets_in(house) ? lanes_with_room(house) : 0;
+    uint32_t count = operations->receive(house->port, shards, frames, PORT_BATCH);
     if (count == 0)
         return 0;
     uint64_t time_ns = clock_wall_ns(&house->gateway->clock);
@@ -203,11 +212,16 @@ static void loop_sleep(struct loop *loop)
 {
     struct pollfd fds[CONFIG_PORTS_MAX * PORT_POLL_FDS_MAX + 1];
     nfds_t count = 1;
+    struct timespec longest = {.tv_nsec = LOOP_SLEEP_MS * 1000000};
     fds[0] = (struct pollfd){.fd = loop->bell.event_fd, .events = POLLIN};
-    for (uint32_t i = 0; i < loop->port_count; i++)
-        count +=
-            (nfds_t)loop->ports[i]->port->operations->poll_fds(loop->ports[i]->port, fds + count);
-    poll(fds, count, LOOP_SLEEP_MS);
+    for (uint32_t i = 0; i < loop->port_count; i++) {
+        struct port *port = loop->ports[i]->port;
+        int found = port->operations->poll_fds(port, fds + count);
+        count += (nfds_t)found;
+        if (found == 0)
+            longest.tv_nsec = LOOK_AGAIN_NS;
+    }
+    ppoll(fds, count, &longest, NULL);
 }
 
 static void *loop_main(void *argument)
@@ -362,20 +376,62 @@ static int open_port_xdp(struct house_port *house, struct error *error)
     return house->port ? 0 : -1;
 }
 
-static int open_port_udp(struct house_port *house, struct error *error)
+static uint32_t list_destinations(const struct house_port *house,
+                                  struct port_destination *destinations)
 {
-    struct port_udp_destination destinations[PORT_UDP_DESTINATIONS_MAX];
-    struct port_udp_options options = {.interface = house->place->interface,
-                                       .destinations = destinations};
+    uint32_t count = 0;
     for (uint32_t i = 0; i < house->lane_count; i++) {
         const struct config_shard *place = house->lanes[i]->place;
         const uint16_t ports[2] = {place->udp_port, place->request_port};
         for (uint32_t j = 0; j < 2 && ports[j]; j++)
-            destinations[options.destination_count++] =
-                (struct port_udp_destination){house->place->address, htons(ports[j]), i};
+            destinations[count++] =
+                (struct port_destination){house->place->address, htons(ports[j]), i};
     }
+    return count;
+}
+
+static int open_port_udp(struct house_port *house, struct error *error)
+{
+    struct port_destination destinations[PORT_DESTINATIONS_MAX];
+    struct port_udp_options options = {.interface = house->place->interface,
+                                       .destinations = destinations,
+                                       .destination_count = list_destinations(house, destinations)};
     house->port = port_udp_open(&options, error);
     return house->port ? 0 : -1;
+}
+
+static int open_port_dpdk(struct house_port *house, struct error *error)
+{
+    struct config *config = house->gateway->config;
+    struct port_destination destinations[PORT_DESTINATIONS_MAX];
+    char *eal[CONFIG_EAL_MAX];
+    for (uint32_t i = 0; i < config->eal_count; i++)
+        eal[i] = config->eal[i];
+    struct port_dpdk_options options = {.device = house->place->interface,
+                                        .eal = eal,
+                                        .eal_count = config->eal_count,
+                                        .queue_count = house->place->queue_count,
+                                        .frame_count = house->place->frame_count,
+                                        .node = house->place->node,
+                                        .destinations = destinations,
+                                        .destination_count =
+                                            list_destinations(house, destinations)};
+    port_dpdk_open_fn *open_port = port_dpdk_load(error);
+    house->port = open_port ? open_port(&options, house->lane_count, error) : NULL;
+    return house->port ? 0 : -1;
+}
+
+static int open_port(struct house_port *house, struct error *error)
+{
+    switch (house->place->type) {
+    case CONFIG_PORT_XDP:
+        return open_port_xdp(house, error);
+    case CONFIG_PORT_UDP:
+        return open_port_udp(house, error);
+    case CONFIG_PORT_DPDK:
+        return open_port_dpdk(house, error);
+    }
+    return error_set(error, "%s: a port of no type", house->place->interface);
 }
 
 void gateway_tap_path(const struct config *config, uint32_t port, char path[64])
@@ -409,13 +465,9 @@ static int open_ports(struct gateway *gateway, struct error *error)
     for (uint32_t i = 0; i < gateway->interface_count; i++)
         if (attach_program(gateway, &gateway->interfaces[i], error))
             return -1;
-    for (uint32_t i = 0; i < gateway->config->port_count; i++) {
-        struct house_port *house = &gateway->ports[i];
-        if (house->interface ? open_port_xdp(house, error) : open_port_udp(house, error))
+    for (uint32_t i = 0; i < gateway->config->port_count; i++)
+        if (open_port(&gateway->ports[i], error) || open_tap(gateway, i, error))
             return -1;
-        if (open_tap(gateway, i, error))
-            return -1;
-    }
     return 0;
 }
 
@@ -652,6 +704,7 @@ static bool quiet(struct gateway *gateway)
 
 static bool drain(struct gateway *gateway)
 {
+    atomic_store_explicit(&gateway->draining, true, memory_order_relaxed);
     for (uint32_t i = 0; i < gateway->interface_count; i++)
         steer_remove_sockets(gateway->interfaces[i].steer);
     for (int waited_ms = 0; waited_ms < DRAIN_MS; waited_ms += 5) {

@@ -78,7 +78,7 @@ struct gateway {
     struct disk *disks[CONFIG_SHARDS_MAX]; // of the lanes' journals
     struct loop loops[CONFIG_PORTS_MAX + CONFIG_SHARDS_MAX];
     uint32_t loop_count;
-    _Atomic bool stop;
+    _Atomic bool draining, stop; // take no more packets; end the threads
 };
 
 // gateway_open: everything up to the point where packets would flow: memory, journals recovered and

@@ -249,7 +249,7 @@ uint64_t plan_huge_pages(const struct config *config, int node)
 {
     uint64_t pages = 0;
     for (uint32_t i = 0; i < config->port_count; i++)
-        if (config->ports[i].node == node)
+        if (config->ports[i].node == node && config->ports[i].type == CONFIG_PORT_XDP)
             pages += port_xdp_memory_size(config->ports[i].frame_count) / HUGE_PAGE_BYTES + 1;
     for (uint32_t i = 0; i < config->shard_count; i++) {
         struct book_limits limits = {.orders_max = config->orders_max,

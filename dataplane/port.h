@@ -42,10 +42,14 @@ struct port_counters {
     uint64_t received_packets, received_bytes;
     uint64_t sent_packets, sent_bytes;
     uint64_t no_frame;   // a frame to send was wanted and none was free: tried again later
-    uint64_t kicks;      // system calls to make the kernel send
-    uint64_t kick_busy;  // … that it could not serve at once
-    uint64_t rx_dropped; // by the kernel: no room in the RX ring (XDP_STATISTICS), or the buffer
-    uint64_t rx_ring_full, rx_fill_empty, rx_invalid, tx_invalid; // XDP_STATISTICS
+    uint64_t kicks;      // system calls to make the kernel send; with DPDK transmit bursts
+    uint64_t kick_busy;  // … that it could not serve at once; that took nothing
+    uint64_t rx_dropped; // by the kernel: no room in the RX ring (XDP_STATISTICS), or the buffer;
+                         // by the device (imissed)
+    uint64_t rx_ring_full, rx_fill_empty, rx_invalid,
+        tx_invalid; // XDP_STATISTICS; with DPDK: no
+                    // room among those that wait for a shard, rx_nombuf, ierrors and chained mbufs,
+                    // oerrors
 };
 
 // The clock that a turnaround was measured with: both its ends were read from the same one.
@@ -87,7 +91,8 @@ struct port_operations {
     void (*send)(struct port *port, size_t size);
     // Hand over what was sent, take back what has left. Once a poll.
     void (*flush)(struct port *port);
-    // What to poll() for when idle: the number of entries filled.
+    // What to poll() for when idle: the number of entries filled. 0: nothing tells when a packet
+    // comes, so the port must be looked at again soon.
     int (*poll_fds)(struct port *port, struct pollfd *fds);
     void (*read_counters)(struct port *port);
     void (*close)(struct port *port);
@@ -165,9 +170,10 @@ struct port *port_xdp_open(const struct port_xdp_options *options, uint32_t shar
                            struct arena *arena, struct error *error);
 int port_xdp_socket(const struct port *port, uint32_t queue, uint32_t shard);
 
-#define PORT_UDP_DESTINATIONS_MAX (2 * STEER_SHARDS_MAX)
+#define PORT_DESTINATIONS_MAX (2 * STEER_SHARDS_MAX)
 
-struct port_udp_destination {
+// What is a shard's, for ports that have no program to tell them.
+struct port_destination {
     uint32_t address; // network byte order, as is `port`
     uint16_t port;
     uint32_t shard;
@@ -175,14 +181,39 @@ struct port_udp_destination {
 
 struct port_udp_options {
     const char *interface;
-    const struct port_udp_destination *destinations;
-    uint32_t destination_count; // 1 to PORT_UDP_DESTINATIONS_MAX
+    const struct port_destination *destinations;
+    uint32_t destination_count; // 1 to PORT_DESTINATIONS_MAX
 };
 
 // port_udp_open: a port over sockets of the kernel's stack, for hosts without XDP and to compare
 // with: what comes to the destinations is received, and what is sent is routed by the kernel, which
 // finds the Ethernet addresses itself. NULL with `error`.
 struct port *port_udp_open(const struct port_udp_options *options, struct error *error);
+
+struct port_dpdk_options {
+    const char *device; // as the EAL calls it: a PCI address, or a virtual device's name
+    char *const *eal;   // the EAL's arguments, without the program's name: the first port's count
+    uint32_t eal_count;
+    uint32_t queue_count; // 1 to PORT_QUEUES_MAX; all are received from, the first one transmits
+    uint32_t frame_count; // mbufs, a power of two
+    int node;             // NUMA node of its memory; ARENA_ANY_NODE: the device's
+    const struct port_destination *destinations;
+    uint32_t destination_count; // 1 to PORT_DESTINATIONS_MAX
+};
+
+// port_dpdk_open: a port over a DPDK device. Packets of the destinations' shards wait in the port,
+// in bounded queues, while receive does not want them; all others are handed out at once. Starts
+// the EAL when it is the first, on the calling thread, which keeps its cores; the last one to be
+// closed ends it for good. Where the device says so, its links and its loss are told on stderr and
+// in `lost`. NULL with `error`. Before threads start.
+typedef struct port *port_dpdk_open_fn(const struct port_dpdk_options *options,
+                                       uint32_t shard_count, struct error *error);
+port_dpdk_open_fn port_dpdk_open;
+
+// port_dpdk_load: port_dpdk_open from the shared object that it is in, so that only those who use
+// DPDK need it: sluice-dpdk.so beside the program, or in ../lib/sluice from there. NULL with
+// `error`.
+port_dpdk_open_fn *port_dpdk_load(struct error *error);
 
 // port_tape_open: a port over files: receives the packets of the recording `input` one by one, and
 // writes what is sent to the nanosecond pcap `output` (NULL: nowhere), with the time of the packet

@@ -33,8 +33,8 @@ struct batch {
 
 struct port_udp {
     struct port port;
-    struct port_udp_destination destinations[PORT_UDP_DESTINATIONS_MAX];
-    int sockets[PORT_UDP_DESTINATIONS_MAX];
+    struct port_destination destinations[PORT_DESTINATIONS_MAX];
+    int sockets[PORT_DESTINATIONS_MAX];
     uint32_t socket_count;
     uint32_t next_socket; // where receive goes on
     int sender;
@@ -201,7 +201,7 @@ static int set(int fd, int level, int option, int value)
     return setsockopt(fd, level, option, &value, sizeof(value));
 }
 
-static int open_receiver(struct port_udp *udp, const struct port_udp_destination *destination,
+static int open_receiver(struct port_udp *udp, const struct port_destination *destination,
                          const char *interface, struct error *error)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
@@ -267,7 +267,7 @@ static void prepare_batches(struct port_udp *udp)
 
 struct port *port_udp_open(const struct port_udp_options *options, struct error *error)
 {
-    INVARIANT(options->destination_count <= PORT_UDP_DESTINATIONS_MAX);
+    INVARIANT(options->destination_count <= PORT_DESTINATIONS_MAX);
     struct port_udp *udp = calloc(1, sizeof(*udp));
     if (!udp) {
         error_set(error, "%s: no memory", options->interface);

@@ -161,6 +161,7 @@ int replay_capture(struct replay *replay, const char *path, const char *config_p
         // The book outlives its lane: it moves to the replay, with the memory it lies in.
         replay->memory = lane->book_memory;
         lane->book_memory = (struct arena){0};
+        replay_finish(replay);
     }
     if (port && lane)
         lane_close(lane);

@@ -24,9 +24,12 @@ static bool readable(const struct configuring *configuring, const struct setting
     return setting_read(&configuring->host, setting, value, NULL) == 0;
 }
 
-// The port is the first on its interface, and so stands for it; of AF_XDP unless `any`.
+// The port is the first on its interface, and so stands for it; of AF_XDP unless `any`. What DPDK
+// has is no interface of the kernel's.
 static bool stands_for_interface(const struct config *config, uint32_t port, bool any)
 {
+    if (config->ports[port].type == CONFIG_PORT_DPDK)
+        return false;
     for (uint32_t i = 0; i < port; i++)
         if (strcmp(config->ports[i].interface, config->ports[port].interface) == 0)
             return false;

@@ -85,14 +85,28 @@ static const char *mode_wanted(const struct config_port *port)
 {
     if (port->type == CONFIG_PORT_UDP)
         return "sockets";
+    if (port->type == CONFIG_PORT_DPDK)
+        return "dpdk";
     bool zerocopy = port->mode == CONFIG_MODE_ZEROCOPY ||
                     (port->mode == CONFIG_MODE_AUTO && nic_zerocopy_here(port->interface));
     return zerocopy ? "zerocopy" : "copy";
 }
 
+// What the kernel knows of a device that DPDK has is nothing, and starting the EAL would take it.
+static json_t *check_port_dpdk(const struct config_port *port, struct findings *findings)
+{
+    struct error error;
+    if (!port_dpdk_load(&error))
+        add(findings->errors, "%s", error.text);
+    return json_pack("{s:s, s:o, s:s}", "device", port->interface, "queues", report_queues(port),
+                     "mode_wanted", mode_wanted(port));
+}
+
 static json_t *check_port(const struct config_port *port, const struct topology *topology,
                           struct findings *findings)
 {
+    if (port->type == CONFIG_PORT_DPDK)
+        return check_port_dpdk(port, findings);
     char driver[32], directory[PATH_MAX];
     const char *name = port->interface;
     if (if_nametoindex(name) == 0) {

@@ -35,7 +35,8 @@ static bool is_stage(const char *word)
 static int check_interfaces(const struct config *config, struct error *error)
 {
     for (uint32_t i = 0; i < config->port_count; i++)
-        if (if_nametoindex(config->ports[i].interface) == 0)
+        if (config->ports[i].type != CONFIG_PORT_DPDK &&
+            if_nametoindex(config->ports[i].interface) == 0)
             return error_set(error,
                              "port %u: there is no interface \"%s\"; `ip link` lists what there is",
                              i, config->ports[i].interface);

@@ -21,6 +21,7 @@ for count in commands events executions resting_orders; do
     check "a capture of the order packets gives as many $count as the journal" \
         test "$(field $count <"$work/capture.json")" = "$(field $count <"$work/journal.json")"
 done
+check "a capture's events have a hash" test "$(field event_hash <"$work/capture.json")" != 0000000000000000
 for hash in event_hash state_hash; do
     check "the same capture gives the same $hash again" \
         test "$(field $hash <"$work/capture.json")" = "$(field $hash <"$work/again.json")"

@@ -3,7 +3,11 @@
 . "$(dirname "$0")/lib.sh"
 lab_up
 gateway_start || { fail "the gateway starts"; exit 1; }
-check "it is ready in under a second" python3 -c "import sys; sys.exit(not $(message ready seconds) < 1.0)"
+if [ "${PORT:-xdp}" = dpdk ]; then
+    skip "it is ready in under a second: DPDK loads each of its drivers first"
+else
+    check "it is ready in under a second" python3 -c "import sys; sys.exit(not $(message ready seconds) < 1.0)"
+fi
 $in_cl "$sluice" load --to 10.77.0.1:26400 --user LOAD0:SECRET --user LOAD1:SECRET --rate 20000 --count 400000 \
     >"$work/load.log" 2>&1 &
 load_pid=$!
@@ -18,6 +22,8 @@ check "the log is marked complete" test "$("$sluice" journal stat --json "$work/
 check "thousands of commands were taken ($commands)" test "$commands" -gt 10000
 check "everything taken is durable" test "$(message stopped shards 0 durable_seq)" = "$commands"
 check "a replay gives the same state" test "$(replay | field state_hash)" = "$hash"
+check "everything that was decided was sent" \
+    test "$(message stopped shards 0 events_released)" = "$(replay | field events)"
 
 gateway_start || { fail "the gateway starts again"; exit 1; }
 check "a restart finds every command" test "$(message ready shards 0 recovered)" = "$commands"
