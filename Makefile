@@ -122,26 +122,26 @@ $(B)/tests/fuzz/%: tests/fuzz/%.c $(wildcard tests/unit/*.h) numa/invariant.h Ma
 
 unit: $(unit)
 
-packages:
-	$(Q)scripts/install-packages
+packages-run packages-test: packages-%:
+	$(Q)scripts/install-packages $*
 
-run: packages
+run: packages-run
 	$(Q)$(MAKE) --no-print-directory -j2 all
 	$(Q)scripts/run
 
-test: packages
+test: packages-test
 	$(Q)$(MAKE) --no-print-directory -j2 all unit
 	$(Q)tests/run
 
-test-numa: packages
+test-numa: packages-test
 	$(Q)$(MAKE) --no-print-directory -j2 all
 	$(Q)B=$(B) tests/numa/test_guest.sh
 
-sim: packages
+sim: packages-run
 	$(Q)$(MAKE) --no-print-directory -j2 $(B)/tests/sim/sim
 	$(Q)$(B)/tests/sim/sim $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(if $(SECONDS),--seconds $(SECONDS))
 
-bench: packages
+bench: packages-test
 	$(Q)$(MAKE) --no-print-directory -j2 all $(bench)
 	$(Q)tests/bench/run $(ONLY)
 
