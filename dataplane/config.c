@@ -182,6 +182,32 @@ static int read_journal(const struct reader *reader, const config_setting_t *roo
     return 0;
 }
 
+static int read_optional(const struct reader *reader, const config_setting_t *group,
+                         const char *key, char *into, size_t size)
+{
+    return config_setting_get_member(group, key) ? read_text(reader, group, key, into, size, 0) : 0;
+}
+
+static int read_control(const struct reader *reader, const config_setting_t *root,
+                        struct config *config)
+{
+    static const char *const known[] = {"socket", "viewers", "operators", "risk", NULL};
+    struct config_control *control = &config->control;
+    const config_setting_t *group = config_setting_get_member(root, "control");
+    if (!group)
+        return 0;
+    return check_keys(reader, group, known) ||
+                   read_text(reader, group, "socket", control->socket, sizeof(control->socket),
+                             0) ||
+                   read_optional(reader, group, "viewers", control->viewers,
+                                 sizeof(control->viewers)) ||
+                   read_optional(reader, group, "operators", control->operators,
+                                 sizeof(control->operators)) ||
+                   read_optional(reader, group, "risk", control->risk, sizeof(control->risk))
+               ? -1
+               : 0;
+}
+
 static int read_limits(const struct reader *reader, const config_setting_t *root,
                        struct config *config)
 {
@@ -447,16 +473,16 @@ static int read_list(const struct reader *reader, const config_setting_t *root, 
 static int read_all(const struct reader *reader, const config_setting_t *root,
                     struct config *config)
 {
-    static const char *const known[] = {"name",   "journal",     "limits",   "dpdk", "ports",
-                                        "shards", "instruments", "sessions", NULL};
+    static const char *const known[] = {"name",  "control", "journal",     "limits",   "dpdk",
+                                        "ports", "shards",  "instruments", "sessions", NULL};
     config->instruments = calloc(BOOK_INSTRUMENTS_MAX, sizeof(*config->instruments));
     config->sessions = calloc(CONFIG_SESSIONS_MAX, sizeof(*config->sessions));
     if (!config->instruments || !config->sessions)
         return error_set(reader->error, "no memory for the configuration");
     return check_keys(reader, root, known) ||
                    read_text(reader, root, "name", config->name, sizeof(config->name), 0) ||
-                   read_journal(reader, root, config) || read_limits(reader, root, config) ||
-                   read_dpdk(reader, root, config) ||
+                   read_journal(reader, root, config) || read_control(reader, root, config) ||
+                   read_limits(reader, root, config) || read_dpdk(reader, root, config) ||
                    read_list(reader, root, "ports", CONFIG_PORTS_MAX, read_port, config) ||
                    read_list(reader, root, "shards", CONFIG_SHARDS_MAX, read_shard, config) ||
                    read_list(reader, root, "instruments", BOOK_INSTRUMENTS_MAX, read_instrument,

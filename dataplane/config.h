@@ -68,8 +68,14 @@ struct config_session {
     char firm[4];      // padded with spaces
 };
 
+struct config_control {
+    char socket[108];                          // of a unix socket; empty: there is none
+    char viewers[32], operators[32], risk[32]; // groups; empty: only root
+};
+
 struct config {
     char name[32];
+    struct config_control control;
     char journal_directory[256];
     uint64_t segment_bytes;
     uint32_t spare_count;

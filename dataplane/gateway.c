@@ -14,11 +14,13 @@
 #include "numa/pool.h"
 #include "numa/thread.h"
 
-#define TICK_NS       50000000ull // heartbeats and time-outs are looked at this often
-#define SPIN_NS       100000ull   // how long an adaptive loop looks before it sleeps
-#define LOOP_SLEEP_MS 10
-#define LOOK_AGAIN_NS 100000 // … with a port that nothing tells of: so much later may it be seen
-#define DRAIN_MS      10000
+#define TICK_NS            50000000ull // heartbeats and time-outs are looked at this often
+#define SPIN_NS            100000ull   // how long an adaptive loop looks before it sleeps
+#define LOOP_SLEEP_MS      10
+#define LOOK_AGAIN_NS      100000 // … with a port that nothing tells of: so much later may it be seen
+#define DRAIN_MS           10000
+#define ORDERS_WAIT_NS     20000ull // between looks at whether an operator's orders are done
+#define ORDERS_PATIENCE_NS 10000000000ull
 
 // --- Polling
 
@@ -81,8 +83,7 @@ static void take_packet(struct house_port *house, const struct frame *frame, uin
     if (verdict != STEER_REDIRECT)
         return;
     struct lane *lane = house->lanes[index];
-    uint64_t seq = lane->recovered_count +
-                   atomic_load_explicit(&lane->commands->producer.tail, memory_order_relaxed) + 1;
+    uint64_t seq = lane_commanded(lane) + 1;
     if (lane_receive(lane, &packet, now_ns, time_ns) == 0)
         return;
     begin_watch(house, lane, seq, frame, now_ns);
@@ -164,6 +165,7 @@ static uint32_t port_transmit(struct house_port *house, uint64_t now_ns)
     uint32_t count = 0;
     bool tick = now_ns - house->ticked_ns >= TICK_NS;
     for (uint32_t i = 0; i < house->lane_count; i++) {
+        count += lane_take_orders(house->lanes[i], clock_wall_ns(&house->gateway->clock));
         count += lane_release(house->lanes[i], now_ns);
         if (tick)
             lane_tick(house->lanes[i], now_ns, clock_wall_ns(&house->gateway->clock));
@@ -552,6 +554,7 @@ struct gateway *gateway_open(struct config *config, struct error *error)
     }
     memset(gateway, 0, sizeof(*gateway));
     gateway->config = config;
+    pthread_mutex_init(&gateway->lock, NULL);
     if (open_all(gateway, error) == 0)
         return gateway;
     gateway_free(gateway);
@@ -679,10 +682,67 @@ void gateway_snapshot(struct gateway *gateway, int timeout_ms)
     }
 }
 
-void gateway_close_day(struct gateway *gateway)
+struct ordering {
+    bool waiting[CONFIG_SHARDS_MAX];
+    uint32_t waiting_count;
+};
+
+static int give_orders(struct gateway *gateway, struct ordering *ordering, gateway_order_fn *make,
+                       void *context, struct error *error)
 {
-    for (uint32_t i = 0; i < gateway->config->shard_count; i++)
-        atomic_store_explicit(&gateway->lanes[i].close_day, true, memory_order_relaxed);
+    for (uint32_t i = 0; i < gateway->config->shard_count; i++) {
+        struct command commands[LANE_ORDERS_MAX] = {{0}};
+        uint32_t count = make(context, &gateway->lanes[i], commands);
+        if (count == 0)
+            continue;
+        if (!lane_give_orders(&gateway->lanes[i], commands, count))
+            return error_set(error, "shard %u has not done what it was told before", i);
+        ordering->waiting[i] = true;
+        ordering->waiting_count++;
+    }
+    return 0;
+}
+
+static int wait_for_orders(struct gateway *gateway, struct ordering *ordering, struct error *error)
+{
+    uint64_t until_ns = clock_ns(&gateway->clock) + ORDERS_PATIENCE_NS;
+    for (;;) {
+        for (uint32_t i = 0; i < gateway->config->shard_count; i++)
+            if (ordering->waiting[i] && lane_orders_done(&gateway->lanes[i])) {
+                ordering->waiting[i] = false;
+                ordering->waiting_count--;
+            }
+        if (ordering->waiting_count == 0)
+            return 0;
+        if (clock_ns(&gateway->clock) > until_ns)
+            return error_set(error, "%u shards do not answer: it is not known whether it was done",
+                             ordering->waiting_count);
+        nanosleep(&(struct timespec){.tv_nsec = ORDERS_WAIT_NS}, NULL);
+    }
+}
+
+int gateway_order(struct gateway *gateway, gateway_order_fn *make, void *context,
+                  struct error *error)
+{
+    struct ordering ordering = {.waiting_count = 0};
+    pthread_mutex_lock(&gateway->lock);
+    int given = give_orders(gateway, &ordering, make, context, error);
+    int done = wait_for_orders(gateway, &ordering, given ? NULL : error);
+    pthread_mutex_unlock(&gateway->lock);
+    return given ? given : done;
+}
+
+static uint32_t close_day(void *context, const struct lane *lane, struct command *commands)
+{
+    (void)context;
+    (void)lane;
+    commands[0].type = COMMAND_CLOSE;
+    return 1;
+}
+
+int gateway_close_day(struct gateway *gateway, struct error *error)
+{
+    return gateway_order(gateway, close_day, NULL, error);
 }
 
 // Every loop has made two rounds after now in which it found nothing to do, and every ring is
@@ -759,6 +819,7 @@ void gateway_free(struct gateway *gateway)
             disk_close(gateway->disks[i]);
     for (uint32_t i = 0; i < gateway->loop_count; i++)
         bell_close(&gateway->loops[i].bell);
+    pthread_mutex_destroy(&gateway->lock);
     free(gateway->lanes);
     config_free(gateway->config);
     free(gateway);

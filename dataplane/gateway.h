@@ -78,6 +78,7 @@ struct gateway {
     struct disk *disks[CONFIG_SHARDS_MAX]; // of the lanes' journals
     struct loop loops[CONFIG_PORTS_MAX + CONFIG_SHARDS_MAX];
     uint32_t loop_count;
+    pthread_mutex_t lock;        // of who gives orders, or has counters copied
     _Atomic bool draining, stop; // take no more packets; end the threads
 };
 
@@ -98,9 +99,16 @@ void gateway_tap_path(const struct config *config, uint32_t port, char path[64])
 // thread at a time.
 bool gateway_watch(struct gateway *gateway);
 
-// gateway_close_day: have each shard end its trading day, in order with what came before. Any
-// thread.
-void gateway_close_day(struct gateway *gateway);
+// gateway_order: have shards carry out what an operator wants, each in order with what it was asked
+// before, and wait until all that came of it is durable, 10 s at most. `make` writes the commands
+// of a lane, LANE_ORDERS_MAX at most, and returns how many: 0 for none. 0, or -1 with `error`. Any
+// thread but a port's, between gateway_start and gateway_stop.
+typedef uint32_t gateway_order_fn(void *context, const struct lane *lane, struct command *commands);
+int gateway_order(struct gateway *gateway, gateway_order_fn *make, void *context,
+                  struct error *error);
+
+// gateway_close_day: have each shard end its trading day: the same.
+int gateway_close_day(struct gateway *gateway, struct error *error);
 
 // gateway_snapshot: have each port's thread copy its counters, and its lanes', into the snapshots;
 // waits up to `timeout_ms`. After gateway_stop it copies them itself. One thread at a time, not a

@@ -489,26 +489,64 @@ uint32_t lane_release(struct lane *lane, uint64_t now_ns)
     return count;
 }
 
-// The day ends in its place among the commands, as one of them.
-static void close_day(struct lane *lane, uint64_t time_ns)
+bool lane_give_orders(struct lane *lane, const struct command *commands, uint32_t count)
 {
-    if (!atomic_load_explicit(&lane->close_day, memory_order_relaxed) ||
-        ring_writable(lane->commands, 1) == 0)
-        return;
-    atomic_store_explicit(&lane->close_day, false, memory_order_relaxed);
-    *(struct command *)ring_write_slot(lane->commands, 0) =
-        (struct command){.type = COMMAND_CLOSE, .time_ns = time_ns};
-    ring_commit(lane->commands, 1);
-    lane->entry.timed_until_ns = 0; // no order is left
+    INVARIANT(count >= 1 && count <= LANE_ORDERS_MAX);
+    if (atomic_load_explicit(&lane->orders.state, memory_order_relaxed) != LANE_ORDERS_NONE &&
+        !lane_orders_done(lane))
+        return false;
+    memcpy(lane->orders.commands, commands, count * sizeof(*commands));
+    lane->orders.count = count;
+    // Release pairs with the acquire in lane_take_orders.
+    atomic_store_explicit(&lane->orders.state, LANE_ORDERS_GIVEN, memory_order_release);
+    if (lane->port_bell)
+        bell_ring(lane->port_bell);
+    return true;
+}
+
+bool lane_orders_done(struct lane *lane)
+{
+    // Acquire pairs with the release in lane_take_orders, and with the journal's.
+    if (atomic_load_explicit(&lane->orders.state, memory_order_acquire) != LANE_ORDERS_TAKEN ||
+        atomic_load_explicit(&lane->gate.progress->durable_seq, memory_order_acquire) <
+            lane->orders.seq)
+        return false;
+    atomic_store_explicit(&lane->orders.state, LANE_ORDERS_NONE, memory_order_relaxed);
+    return true;
+}
+
+uint32_t lane_take_orders(struct lane *lane, uint64_t time_ns)
+{
+    struct lane_orders *orders = &lane->orders;
+    if (likely(atomic_load_explicit(&orders->state, memory_order_relaxed) != LANE_ORDERS_GIVEN) ||
+        atomic_load_explicit(&orders->state, memory_order_acquire) != LANE_ORDERS_GIVEN ||
+        ring_writable(lane->commands, orders->count) < orders->count)
+        return 0;
+    for (uint32_t i = 0; i < orders->count; i++) {
+        struct command *command = ring_write_slot(lane->commands, i);
+        *command = orders->commands[i];
+        command->time_ns = time_ns;
+        if (command->type == COMMAND_CLOSE)
+            lane->entry.timed_until_ns = 0; // no order is left
+    }
+    ring_commit(lane->commands, orders->count);
+    orders->seq = lane_commanded(lane);
+    atomic_store_explicit(&orders->state, LANE_ORDERS_TAKEN, memory_order_release);
     if (lane->shard_bell)
         bell_ring(lane->shard_bell);
+    return orders->count;
+}
+
+uint64_t lane_commanded(const struct lane *lane)
+{
+    return lane->recovered_count +
+           atomic_load_explicit(&lane->commands->producer.tail, memory_order_relaxed);
 }
 
 void lane_tick(struct lane *lane, uint64_t now_ns, uint64_t time_ns)
 {
     if (entry_clock(&lane->entry, time_ns) && lane->shard_bell)
         bell_ring(lane->shard_bell);
-    close_day(lane, time_ns);
     entry_tick(&lane->entry, now_ns);
     feed_tick(&lane->feed, now_ns);
 }

@@ -31,6 +31,19 @@ struct lane_snapshot {
     uint64_t released;
 };
 
+// What an operator has a lane do, in order with everything else: commands from a thread of the
+// operator's to the port's.
+#define LANE_ORDERS_MAX 2u
+
+enum lane_orders_state { LANE_ORDERS_NONE, LANE_ORDERS_GIVEN, LANE_ORDERS_TAKEN };
+
+struct lane_orders {
+    _Atomic uint32_t state; // enum lane_orders_state
+    uint32_t count;
+    uint64_t seq; // of the last one, once taken
+    struct command commands[LANE_ORDERS_MAX];
+};
+
 struct lane {
     const struct config *config;
     const struct config_shard *place;
@@ -61,8 +74,8 @@ struct lane {
     _Atomic bool journal_stop, spare_stop;
     _Atomic bool cancel_only; // no segment can be made and fewer than two are left
 
-    char session_name[10];  // of a day that lane_prime begins; all 0: made up from the time
-    _Atomic bool close_day; // set by any thread, taken by the port's
+    char session_name[10]; // of a day that lane_prime begins; all 0: made up from the time
+    struct lane_orders orders;
 
     pthread_t snapshot_thread;
     _Atomic bool snapshot_stop;
@@ -127,7 +140,21 @@ bool lane_seal(struct lane *lane);
 // Port's thread.
 uint32_t lane_release(struct lane *lane, uint64_t now_ns);
 
-// lane_tick: heartbeats, time-outs, the book's clock, the end of the day; it is `now_ns` on the
+// lane_commanded: the seq of the last command that was put into the ring. Port's thread.
+uint64_t lane_commanded(const struct lane *lane);
+
+// lane_give_orders: have the port's thread put `count` commands (1 to LANE_ORDERS_MAX), whose times
+// it fills in, in their place among the others. False while others that were given before are not
+// done. lane_orders_done: they are, and all that came of them is durable. One thread at a time, not
+// the port's.
+bool lane_give_orders(struct lane *lane, const struct command *commands, uint32_t count);
+bool lane_orders_done(struct lane *lane);
+
+// lane_take_orders: what was given, if there is room for it; it is `time_ns` (since 1970). How many
+// commands were put into the ring. Port's thread, at each poll.
+uint32_t lane_take_orders(struct lane *lane, uint64_t time_ns);
+
+// lane_tick: heartbeats, time-outs, the book's clock; it is `now_ns` on the
 // monotonic clock, and `time_ns` since 1970. Ten times a second at least: orders that nobody else
 // wakes the book for expire so much late. Port's thread.
 void lane_tick(struct lane *lane, uint64_t now_ns, uint64_t time_ns);

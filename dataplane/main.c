@@ -31,6 +31,7 @@ static const struct {
      "an "
      "interface"},
     {"journal", verb_journal, "dump|verify|stat DIR: read a journal"},
+    {"ctl", verb_ctl, "--config FILE halt|resume|kill|allow|close-day|stats …: a running gateway"},
     {"version", verb_version, "print the version"},
 };
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "dataplane/control.h"
 #include "dataplane/gateway.h"
 #include "dataplane/report.h"
 
@@ -73,8 +74,16 @@ static json_t *stopped_message(struct gateway *gateway)
     return message;
 }
 
+static void close_day(struct gateway *gateway)
+{
+    struct error error;
+    if (gateway_close_day(gateway, &error))
+        warn("the end of the day: %s", error.text);
+}
+
 // Runs until a signal says stop, or an interface is gone. The signals are blocked in every thread.
-static int serve(struct gateway *gateway, const sigset_t *signals, bool json)
+static int serve(struct gateway *gateway, struct control *control, const sigset_t *signals,
+                 bool json)
 {
     const struct timespec second = {.tv_sec = 1};
     bool all_there = true;
@@ -85,11 +94,12 @@ static int serve(struct gateway *gateway, const sigset_t *signals, bool json)
         else if (signal_number == SIGUSR1)
             say(counters_message(gateway, "counters"), json, "counters");
         else if (signal_number == SIGUSR2)
-            gateway_close_day(gateway);
+            close_day(gateway);
         else
             break;
     }
     struct error error;
+    control_close(control);
     int result = gateway_stop(gateway, &error);
     if (result)
         fprintf(stderr, "sluice: %s\n", error.text);
@@ -117,8 +127,13 @@ static int run(const char *path, bool json)
         fprintf(stderr, "sluice: %s\n", error.text);
         return 1; // threads, sockets and the program end with the process
     }
+    struct control *control = NULL;
+    if (gateway->config->control.socket[0] && !(control = control_open(gateway, &error))) {
+        fprintf(stderr, "sluice: %s\n", error.text);
+        return 1;
+    }
     say(ready_message(gateway, started_ns), json, "ready");
-    int status = serve(gateway, &signals, json);
+    int status = serve(gateway, control, &signals, json);
     gateway_free(gateway);
     return status;
 }

@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: MIT
+#include "dataplane/control.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <poll.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "dataplane/report.h"
+#include "numa/thread.h"
+
+#define PATIENCE_MS 1000 // with a client that has connected and says nothing
+#define GROUPS_MAX  256
+
+enum role { ROLE_VIEWER = 1, ROLE_OPERATOR = 2, ROLE_RISK = 4 };
+
+struct control {
+    struct gateway *gateway;
+    const struct config_control *place;
+    int listener;
+    int stop_event;
+    pthread_t thread;
+    bool started;
+    char request[CONTROL_REQUEST_MAX];
+};
+
+// One request, and who makes it.
+struct wish {
+    const json_t *request;
+    uint32_t roles;
+    char actor[32]; // "alice(1000)", zero padded: what is journaled
+    const char *symbol, *session, *firm;
+    bool all;
+};
+
+// --- Who
+
+static bool in_group(const char *name, const gid_t *groups, int count)
+{
+    char text[1024];
+    struct group group, *found = NULL;
+    if (!name[0] || getgrnam_r(name, &group, text, sizeof(text), &found) || !found)
+        return false;
+    for (int i = 0; i < count; i++)
+        if (groups[i] == group.gr_gid)
+            return true;
+    return false;
+}
+
+static uint32_t roles_of(const struct config_control *place, const struct ucred *peer,
+                         const gid_t *groups, int count)
+{
+    if (peer->uid == 0)
+        return ROLE_VIEWER | ROLE_OPERATOR | ROLE_RISK;
+    uint32_t roles = in_group(place->viewers, groups, count) ? ROLE_VIEWER : 0;
+    if (in_group(place->operators, groups, count))
+        roles |= ROLE_OPERATOR | ROLE_VIEWER;
+    if (in_group(place->risk, groups, count))
+        roles |= ROLE_RISK | ROLE_VIEWER;
+    return roles;
+}
+
+static int identify(const struct control *control, int fd, struct wish *wish, struct error *error)
+{
+    struct ucred peer;
+    gid_t groups[GROUPS_MAX + 1];
+    socklen_t size = sizeof(peer), groups_size = GROUPS_MAX * sizeof(groups[0]);
+    char text[1024];
+    struct passwd user, *found = NULL;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) ||
+        getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &groups_size))
+        return error_set(error, "it is not known who asks: %s", strerror(errno));
+    int count = (int)(groups_size / sizeof(groups[0]));
+    groups[count++] = peer.gid;
+    if (getpwuid_r(peer.uid, &user, text, sizeof(text), &found))
+        found = NULL;
+    wish->roles = roles_of(control->place, &peer, groups, count);
+    snprintf(wish->actor, sizeof(wish->actor), "%.18s(%u)", found ? found->pw_name : "",
+             (unsigned)peer.uid);
+    return 0;
+}
+
+// --- What
+
+static void copy_padded(char *field, size_t size, const char *text)
+{
+    size_t length = strnlen(text, size);
+    memset(field, ' ', size);
+    memcpy(field, text, length);
+}
+
+// Of the lane's, or NO_INSTRUMENT.
+static uint16_t find_instrument(const struct lane *lane, const char *symbol)
+{
+    char name[8];
+    copy_padded(name, sizeof(name), symbol);
+    return symbols_find(&lane->symbols, name);
+}
+
+static uint16_t find_session(const struct lane *lane, const char *user)
+{
+    char name[6];
+    copy_padded(name, sizeof(name), user);
+    for (uint32_t i = 0; i < lane->entry.session_count; i++)
+        if (ufo_same_name(lane->entry.sessions[i].who.user, name, sizeof(name)))
+            return (uint16_t)i;
+    return ANY_SESSION;
+}
+
+static uint32_t order_trading(const struct wish *wish, const struct lane *lane,
+                              struct command *command, char state)
+{
+    command->type = COMMAND_TRADING;
+    command->instrument = NO_INSTRUMENT;
+    command->trading.state = (uint8_t)state;
+    memcpy(command->trading.actor, wish->actor, sizeof(command->trading.actor));
+    if (wish->symbol)
+        command->instrument = find_instrument(lane, wish->symbol);
+    return wish->symbol && command->instrument == NO_INSTRUMENT ? 0 : 1;
+}
+
+static uint32_t order_entry(const struct wish *wish, const struct lane *lane,
+                            struct command *command, bool allowed)
+{
+    command->type = COMMAND_ENTRY;
+    command->session = ANY_SESSION;
+    command->entry.session = ANY_SESSION;
+    command->entry.allowed = allowed;
+    memcpy(command->entry.actor, wish->actor, sizeof(command->entry.actor));
+    if (wish->firm)
+        copy_padded(command->entry.firm, sizeof(command->entry.firm), wish->firm);
+    if (wish->session)
+        command->entry.session = find_session(lane, wish->session);
+    return wish->session && command->entry.session == ANY_SESSION ? 0 : 1;
+}
+
+// Cancels what the command before it stops.
+static void order_cancel(const struct wish *wish, const struct command *stop,
+                         struct command *command)
+{
+    bool entry = stop->type == COMMAND_ENTRY;
+    command->type = COMMAND_MASS_CANCEL;
+    command->session = ANY_SESSION;
+    command->instrument = entry ? NO_INSTRUMENT : stop->instrument;
+    command->mass.session = entry ? stop->entry.session : ANY_SESSION;
+    command->mass.side = ANY_SIDE;
+    command->mass.reason = 'S';
+    if (entry)
+        memcpy(command->mass.firm, stop->entry.firm, sizeof(command->mass.firm));
+    memcpy(command->mass.actor, wish->actor, sizeof(command->mass.actor));
+}
+
+static uint32_t make_halt(void *context, const struct lane *lane, struct command *commands)
+{
+    return order_trading(context, lane, &commands[0], 'H');
+}
+
+static uint32_t make_resume(void *context, const struct lane *lane, struct command *commands)
+{
+    return order_trading(context, lane, &commands[0], 'T');
+}
+
+static uint32_t make_kill(void *context, const struct lane *lane, struct command *commands)
+{
+    const struct wish *wish = context;
+    uint32_t count = wish->symbol ? order_trading(wish, lane, &commands[0], 'H')
+                                  : order_entry(wish, lane, &commands[0], false);
+    if (count == 0)
+        return 0;
+    order_cancel(wish, &commands[0], &commands[1]);
+    return 2;
+}
+
+static uint32_t make_allow(void *context, const struct lane *lane, struct command *commands)
+{
+    return order_entry(context, lane, &commands[0], true);
+}
+
+// Whether there is what the wish names, on any shard: a mistyped name must not look like success.
+static int check_names(const struct gateway *gateway, const struct wish *wish, struct error *error)
+{
+    bool symbol = !wish->symbol, session = !wish->session;
+    for (uint32_t i = 0; i < gateway->config->shard_count; i++) {
+        const struct lane *lane = &gateway->lanes[i];
+        symbol |= wish->symbol && find_instrument(lane, wish->symbol) != NO_INSTRUMENT;
+        session |= wish->session && find_session(lane, wish->session) != ANY_SESSION;
+    }
+    if (!symbol)
+        return error_set(error, "there is no symbol \"%s\" here", wish->symbol);
+    if (!session)
+        return error_set(error, "there is no session \"%s\" here", wish->session);
+    return 0;
+}
+
+// --- Requests
+
+static const struct action {
+    const char *name;
+    enum role role;
+    gateway_order_fn *make; // NULL: another way
+    uint32_t scopes_min, scopes_max;
+    bool by_session_or_firm, by_symbol;
+} actions[] = {
+    {"stats", ROLE_VIEWER, NULL, 0, 0, false, false},
+    {"halt", ROLE_OPERATOR, make_halt, 0, 1, false, true},
+    {"resume", ROLE_OPERATOR, make_resume, 0, 1, false, true},
+    {"close_day", ROLE_OPERATOR, NULL, 0, 0, false, false},
+    {"kill", ROLE_RISK, make_kill, 1, 1, true, true},
+    {"allow", ROLE_RISK, make_allow, 1, 1, true, false},
+};
+
+static const struct action *find_action(const char *name)
+{
+    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+        if (strcmp(actions[i].name, name) == 0)
+            return &actions[i];
+    return NULL;
+}
+
+static const char *text_of(const json_t *request, const char *key, size_t length_max,
+                           struct error *error)
+{
+    const char *text = json_string_value(json_object_get(request, key));
+    if (json_object_get(request, key) && (!text || !text[0] || strlen(text) > length_max)) {
+        error_set(error, "\"%s\" must have 1 to %zu characters", key, length_max);
+        return NULL;
+    }
+    return text;
+}
+
+static int read_scope(const struct action *action, struct wish *wish, struct error *error)
+{
+    const char *key;
+    json_t *value;
+    error->text[0] = 0;
+    wish->symbol = text_of(wish->request, "symbol", 8, error);
+    wish->session = text_of(wish->request, "session", 6, error);
+    wish->firm = text_of(wish->request, "firm", 4, error);
+    wish->all = json_is_true(json_object_get(wish->request, "all"));
+    if (error->text[0])
+        return -1;
+    json_object_foreach((json_t *)(uintptr_t)wish->request, key, value)
+    {
+        bool known =
+            strcmp(key, "do") == 0 || (strcmp(key, "symbol") == 0 && action->by_symbol) ||
+            (action->by_session_or_firm &&
+             (strcmp(key, "session") == 0 || strcmp(key, "firm") == 0 || strcmp(key, "all") == 0));
+        if (!known)
+            return error_set(error, "\"%s\" does not go with \"%s\"", key, action->name);
+    }
+    uint32_t scopes = !!wish->symbol + !!wish->session + !!wish->firm + wish->all;
+    if (scopes < action->scopes_min || scopes > action->scopes_max)
+        return error_set(error, "say what to %s: one of session, firm%s, all", action->name,
+                         action->by_symbol ? ", symbol" : "");
+    return 0;
+}
+
+static json_t *refusal(const char *why)
+{
+    return json_pack("{s:b, s:s}", "ok", 0, "error", why);
+}
+
+static json_t *carry_out(struct control *control, struct wish *wish)
+{
+    struct error error;
+    const char *name = json_string_value(json_object_get(wish->request, "do"));
+    const struct action *action = name ? find_action(name) : NULL;
+    if (!action)
+        return refusal("\"do\" must be stats, halt, resume, close_day, kill or allow");
+    if (!(wish->roles & action->role))
+        return refusal(action->role == ROLE_VIEWER ? "you are not one of the viewers"
+                       : action->role == ROLE_OPERATOR
+                           ? "you are not one of the operators"
+                           : "you are not one of those in charge of risk");
+    if (read_scope(action, wish, &error) || check_names(control->gateway, wish, &error))
+        return refusal(error.text);
+    if (action->role == ROLE_VIEWER)
+        return json_pack("{s:b, s:o}", "ok", 1, "stats", report_gateway(control->gateway));
+    int failed = action->make ? gateway_order(control->gateway, action->make, wish, &error)
+                              : gateway_close_day(control->gateway, &error);
+    return failed ? refusal(error.text) : json_pack("{s:b}", "ok", 1);
+}
+
+static json_t *answer_to(struct control *control, int fd, size_t size)
+{
+    struct error error;
+    json_error_t where;
+    json_t *request = json_loadb(control->request, size, JSON_REJECT_DUPLICATES, &where);
+    struct wish wish = {.request = request};
+    json_t *answer;
+    if (!json_is_object(request))
+        answer = refusal("not a JSON object");
+    else if (identify(control, fd, &wish, &error))
+        answer = refusal(error.text);
+    else
+        answer = carry_out(control, &wish);
+    json_decref(request);
+    return answer;
+}
+
+static void serve(struct control *control, int fd)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    if (poll(&poll_fd, 1, PATIENCE_MS) != 1)
+        return;
+    ssize_t size = recv(fd, control->request, sizeof(control->request), MSG_DONTWAIT);
+    if (size <= 0)
+        return;
+    json_t *answer = answer_to(control, fd, (size_t)size);
+    char *text = json_dumps(answer, JSON_COMPACT);
+    if (text && send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        warn("control: an answer could not be sent: %s", strerror(errno));
+    free(text);
+    json_decref(answer);
+}
+
+static void *control_main(void *argument)
+{
+    struct control *control = argument;
+    struct pollfd fds[2] = {{.fd = control->listener, .events = POLLIN},
+                            {.fd = control->stop_event, .events = POLLIN}};
+    for (;;) {
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            return NULL;
+        if (fds[1].revents)
+            return NULL;
+        int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC);
+        if (fd < 0)
+            continue;
+        serve(control, fd);
+        close(fd);
+    }
+}
+
+// --- Opening
+
+// A socket that somebody listens on is somebody's; any other was left behind.
+static int remove_stale(const struct sockaddr_un *address, struct error *error)
+{
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    int result = fd < 0 ? -1 : connect(fd, (const struct sockaddr *)address, sizeof(*address));
+    if (fd >= 0)
+        close(fd);
+    if (result == 0)
+        return error_set(error, "control.socket: %s: another gateway listens there",
+                         address->sun_path);
+    unlink(address->sun_path);
+    return 0;
+}
+
+static int listen_on(struct control *control, struct error *error)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *path = control->place->socket;
+    memcpy(address.sun_path, path, strnlen(path, sizeof(address.sun_path) - 1));
+    if (remove_stale(&address, error))
+        return -1;
+    control->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    control->stop_event = eventfd(0, EFD_CLOEXEC);
+    // Whoever may connect is asked for his name; the file's mode decides nothing.
+    if (control->listener < 0 || control->stop_event < 0 ||
+        bind(control->listener, (struct sockaddr *)&address, sizeof(address)) ||
+        chmod(path, 0666) || listen(control->listener, 8))
+        return error_set(error, "control.socket: cannot listen on %s: %s; its folder must exist",
+                         path, strerror(errno));
+    return 0;
+}
+
+struct control *control_open(struct gateway *gateway, struct error *error)
+{
+    struct control *control = calloc(1, sizeof(*control));
+    if (!control) {
+        error_set(error, "no memory for the control socket");
+        return NULL;
+    }
+    control->gateway = gateway;
+    control->place = &gateway->config->control;
+    control->listener = control->stop_event = -1;
+    if (listen_on(control, error) == 0 && thread_start(&control->thread, "control", THREAD_ANY_CORE,
+                                                       control_main, control, error) == 0) {
+        control->started = true;
+        return control;
+    }
+    control_close(control);
+    return NULL;
+}
+
+void control_close(struct control *control)
+{
+    if (!control)
+        return;
+    if (control->started) {
+        eventfd_write(control->stop_event, 1);
+        pthread_join(control->thread, NULL);
+        unlink(control->place->socket);
+    }
+    if (control->listener >= 0)
+        close(control->listener);
+    if (control->stop_event >= 0)
+        close(control->stop_event);
+    free(control);
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+//
+// control: what people may tell a running gateway, through a unix socket. A client connects, sends
+// one JSON object in one packet (SOCK_SEQPACKET) and gets one back: {"ok": true, …}, or {"ok":
+// false, "error": "…"}. `sluice ctl` is such a client.
+//
+//     {"do": "stats"}                                   viewer
+//     {"do": "halt"} and "resume", "symbol": "ACME"     operator; without a symbol: all
+//     {"do": "close_day"}                               operator
+//     {"do": "kill"} and "allow", with one of           risk
+//         "session": "ALICE", "firm": "ALFA", "symbol": "ACME" (kill alone), "all": true
+//
+// A kill bars whom it names from entering orders and cancels theirs; of a symbol it halts it and
+// cancels what rests in it. "allow" lifts the bar. When it is answered it is durable, and no order
+// of its scope is live. Everything but stats is journaled with the name of who did it.
+//
+// Who may do what is decided by the peer's user, as the kernel tells it: root everything; others
+// what the groups of the configuration that they are in may. Operators and risk may do what viewers
+// may.
+#ifndef SLUICE_DATAPLANE_CONTROL_H
+#define SLUICE_DATAPLANE_CONTROL_H
+
+#include "dataplane/gateway.h"
+
+#define CONTROL_REQUEST_MAX 4096u   // bytes
+#define CONTROL_ANSWER_MAX  200000u // … below what a socket takes in one packet
+
+struct control;
+
+// control_open: listen on the configuration's socket, from a thread of its own, for `gateway`,
+// which has started. An old socket that nobody listens on is replaced. NULL with `error`.
+struct control *control_open(struct gateway *gateway, struct error *error);
+
+// control_close: end the thread, after what it is doing, and remove the socket; before
+// gateway_stop. NULL is fine.
+void control_close(struct control *control);
+
+#endif

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+//
+// sluice ctl: tell a running gateway what to do, through its control socket.
+#include "dataplane/verbs.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "dataplane/control.h"
+#include "dataplane/report.h"
+
+static int usage(void)
+{
+    fprintf(stderr, "sluice: usage: sluice ctl --config FILE [--json] stats | close-day |\n"
+                    "       halt [SYMBOL] | resume [SYMBOL] |\n"
+                    "       kill session USER | kill firm MPID | kill symbol SYMBOL | kill all |\n"
+                    "       allow session USER | allow firm MPID | allow all\n");
+    return 2;
+}
+
+// The request that the words say, or NULL.
+static json_t *make_request(char **words, int count)
+{
+    const char *verb = count > 0 ? words[0] : "";
+    bool scoped = strcmp(verb, "kill") == 0 || strcmp(verb, "allow") == 0;
+    if (count == 1 && strcmp(verb, "stats") == 0)
+        return json_pack("{s:s}", "do", "stats");
+    if (count == 1 && strcmp(verb, "close-day") == 0)
+        return json_pack("{s:s}", "do", "close_day");
+    if ((strcmp(verb, "halt") == 0 || strcmp(verb, "resume") == 0) && count <= 2)
+        return count == 1 ? json_pack("{s:s}", "do", verb)
+                          : json_pack("{s:s, s:s}", "do", verb, "symbol", words[1]);
+    if (scoped && count == 2 && strcmp(words[1], "all") == 0)
+        return json_pack("{s:s, s:b}", "do", verb, "all", 1);
+    if (scoped && count == 3)
+        return json_pack("{s:s, s:s}", "do", verb, words[1], words[2]);
+    return NULL;
+}
+
+static int ask(const char *path, const json_t *request, json_t **answer, struct error *error)
+{
+    static char text[CONTROL_ANSWER_MAX];
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, path, strnlen(path, sizeof(address.sun_path) - 1));
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    char *asked = json_dumps(request, JSON_COMPACT);
+    ssize_t size = -1;
+    if (fd >= 0 && asked && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+        send(fd, asked, strlen(asked), MSG_NOSIGNAL) >= 0)
+        size = recv(fd, text, sizeof(text), 0);
+    int why = errno;
+    free(asked);
+    if (fd >= 0)
+        close(fd);
+    if (size < 0)
+        return error_set(error, "%s: %s: does the gateway run?", path, strerror(why));
+    *answer = json_loadb(text, (size_t)size, 0, NULL);
+    return *answer ? 0 : error_set(error, "%s: no answer; the gateway may have ended", path);
+}
+
+static int run(const char *config_path, const json_t *request, bool json)
+{
+    struct error error;
+    json_t *answer = NULL;
+    struct config *config = config_load(config_path, &error);
+    int failed = config ? 0 : -1;
+    if (!failed && !config->control.socket[0])
+        failed = error_set(&error, "%s has no control socket: control = { socket = \"…\"; };",
+                           config_path);
+    if (!failed)
+        failed = ask(config->control.socket, request, &answer, &error);
+    config_free(config);
+    bool ok = !failed && json_is_true(json_object_get(answer, "ok"));
+    if (!failed && json) {
+        json_dumpf(answer, stdout, JSON_COMPACT);
+        printf("\n");
+    } else if (ok) {
+        report_print(json_object_get(answer, "stats"), stdout);
+    }
+    if (!ok)
+        fprintf(stderr, "sluice: ctl: %s\n",
+                failed ? error.text : json_string_value(json_object_get(answer, "error")));
+    json_decref(answer);
+    return ok ? 0 : 1;
+}
+
+int verb_ctl(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'}, {0}};
+    const char *config = NULL;
+    bool json = false;
+    int option;
+    while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+        if (option == '?')
+            return 2;
+        if (option == 'c')
+            config = optarg;
+        else
+            json = true;
+    }
+    json_t *request = make_request(argv + optind, argc - optind);
+    if (!config || !request) {
+        json_decref(request);
+        return usage();
+    }
+    int status = run(config, request, json);
+    json_decref(request);
+    return status;
+}

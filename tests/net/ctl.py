@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""What an operator's switches do to those who trade: `sluice ctl` against live sessions.
+
+    ip netns exec sluice-cl python3 tests/net/ctl.py --config FILE --sluice build/sluice [--races 100]
+"""
+
+import random
+import subprocess
+import sys
+
+import checks
+import trader
+from checks import equal, true
+
+PRICE = 500_000
+HALTED, BARRED = 0x07, 0x0C
+
+
+class Operator:
+    """`sluice ctl`, as this user."""
+
+    def __init__(self, options):
+        self.command = [options.sluice, "ctl", "--config", options.config]
+
+    def tell(self, *words):
+        """One order; it has to be carried out."""
+        done = subprocess.run(self.command + list(words), capture_output=True, text=True, timeout=30)
+        equal((done.returncode, done.stderr), (0, ""), " ".join(words))
+
+
+def answered(one, urn):
+    """What became of an order: 'A', or the reason of its rejection."""
+    found = lambda: (0, urn) in one.orders or (0, urn) in one.rejects
+    checks.until(found, trader.ANSWER_S, f"{one.name}: the answer to {urn}", one.wait)
+    return "A" if (0, urn) in one.orders else one.rejects[0, urn]
+
+
+def buys(one, price=PRICE - 10_000, **details):
+    """Enter a purchase; what became of it."""
+    return answered(one, one.enter("B", 100, price, **details))
+
+
+def is_gone(*traders):
+    """None of them has a live order."""
+    for one in traders:
+        checks.until(lambda: not one.live(), trader.ANSWER_S, f"{one.name}: its orders' end", one.wait)
+
+
+def test_a_halt_rejects_orders_until_trading_resumes(operator, one, two):
+    equal(buys(one), "A", "before the halt")
+    operator.tell("halt", one.symbol)
+    equal(buys(one), HALTED, "in the halt")
+    operator.tell("resume", one.symbol)
+    equal(buys(two), "A", "after it")
+    operator.tell("halt")
+    equal(buys(two), HALTED, "in a halt of everything")
+    operator.tell("resume")
+
+
+def test_a_killed_session_has_no_orders_and_enters_none(operator, one, two):
+    equal((buys(one), buys(two)), ("A", "A"), "before")
+    operator.tell("kill", "session", one.name)
+    is_gone(one)
+    equal((buys(one), buys(two)), (BARRED, "A"), "after")
+    true(two.live(), "another session's orders stay")
+    operator.tell("allow", "session", one.name)
+    equal(buys(one), "A", "when it is allowed again")
+
+
+def test_a_killed_firm_has_no_orders_and_enters_none(operator, one, two):
+    equal((buys(one), buys(two)), ("A", "A"), "before")
+    operator.tell("kill", "firm", "BETA")
+    is_gone(two)
+    equal((buys(one), buys(two)), ("A", BARRED), "after")
+    operator.tell("allow", "firm", "BETA")
+    equal(buys(two), "A", "when it is allowed again")
+
+
+def test_a_killed_symbol_is_empty_and_halted(operator, one, two):
+    equal((buys(one), buys(two)), ("A", "A"), "before")
+    operator.tell("kill", "symbol", one.symbol)
+    is_gone(one, two)
+    equal((buys(one), buys(two)), (HALTED, HALTED), "after")
+    operator.tell("resume", one.symbol)
+
+
+def test_killing_all_leaves_nothing(operator, one, two):
+    equal((buys(one), buys(two)), ("A", "A"), "before")
+    operator.tell("kill", "all")
+    is_gone(one, two)
+    equal((buys(one), buys(two)), (BARRED, BARRED), "after")
+    operator.tell("allow", "all")
+    equal((buys(one), buys(two)), ("A", "A"), "when all are allowed again")
+
+
+def test_after_a_kill_is_acknowledged_no_order_lives_whatever_it_raced_with(operator, one, two, races):
+    rng = random.Random(7)
+    fills = 0
+    for _ in range(races):
+        before = len(one.executions)
+        process = subprocess.Popen(operator.command + ["kill", "session", one.name])
+        while process.poll() is None:  # orders, and fills of them, until it is acknowledged
+            one.enter("B", rng.randint(1, 500), PRICE + 100 * rng.randint(0, 5))
+            two.enter("S", rng.randint(1, 500), PRICE + 100 * rng.randint(0, 5))
+            one.poll(0)
+            two.poll(0)
+        equal(process.returncode, 0, "the kill")
+        equal(buys(one), BARRED, "an order after the acknowledgement")  # all before it is answered
+        equal([order.urn for order in one.live()], [], "orders that live after it")
+        told = len(one.executions)
+        two.enter("S", 100, PRICE - 100_000)  # would meet whatever were left
+        one.wait()
+        equal(len(one.executions), told, "executions after it")
+        fills += told - before
+        operator.tell("allow", "session", one.name)
+        operator.tell("kill", "session", two.name)
+        operator.tell("allow", "session", two.name)
+        is_gone(two)
+    true(fills > 0, "the kills raced with fills")
+
+
+def main():
+    """All tests."""
+    parser = trader.arguments(__doc__.splitlines()[0])
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--sluice", required=True)
+    parser.add_argument("--races", type=int, default=100)
+    options = parser.parse_args()
+    traders = [
+        trader.Trader(options.server, user, password, options.local, options.symbol)
+        for user, password in trader.users(options)[:2]
+    ]
+    operator = Operator(options)
+    report = checks.Report()
+    for name, test in list(globals().items()):
+        if name.startswith("test_"):
+            report.run(test, operator, *traders, *([options.races] if "raced" in name else []))
+    return report.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+#!/bin/bash
+# sluice ctl: who may do what, what it does to those who trade, and that it is journaled with the name of who did it.
+. "$(dirname "$0")/lib.sh"
+lab_up
+sed -i 's|^control = .*|control = { socket = "'"$work"'/ctl"; viewers = "games"; operators = "adm"; risk = "staff"; };|' "$work/lab.conf"
+chmod 755 "$work"
+gateway_start || exit 1
+ctl() { "$sluice" ctl --config "$work/lab.conf" "$@"; }
+# as GROUP WORDS…: as nobody, who is in that group.
+as() {
+    local group=$1
+    shift
+    setpriv --reuid 65534 --regid 65534 --groups "$(getent group "$group" | cut -d: -f3)" "$sluice" ctl \
+        --config "$work/lab.conf" "$@" 2>"$work/ctl.err"
+}
+refused() { # NAME PATTERN COMMAND…
+    local name=$1 pattern=$2
+    shift 2
+    if "$@" 2>"$work/ctl.err" >/dev/null; then fail "$name: it was not refused"; return; fi
+    check "$name" grep -q "$pattern" "$work/ctl.err"
+}
+
+$in_cl python3 "$here/ctl.py" --config "$work/lab.conf" --sluice "$sluice" --user LOAD0:SECRET --user LOAD1:SECRET | grep -E '^(ok|FAIL)'
+
+as games stats >"$work/stats" || true
+check "a viewer sees the counters" grep -q durable_seq "$work/stats"
+refused "and may not halt" 'not one of the operators' as games halt
+check "an operator may" as adm halt ACME
+check "and resume" as adm resume ACME
+refused "but not kill" 'in charge of risk' as adm kill all
+check "risk may kill" as staff kill session LOAD9
+refused "and may not halt either" 'not one of the operators' as staff halt
+refused "who is in none of the groups may nothing" 'not one of the viewers' as mail stats
+refused "a symbol that there is not" 'no symbol "NONE" here' ctl halt NONE
+refused "a session that there is not" 'no session "NOBODY" here' ctl kill session NOBODY
+refused "a kill of nothing" 'usage' ctl kill
+refused "a firm that is too long" '1 to 4 characters' ctl kill firm ABCDE
+refused "a scope that is none" 'does not go with' ctl kill colour red
+check "counters are JSON as well" sh -c "'$sluice' ctl --config '$work/lab.conf' --json stats | python3 -c 'import json, sys; assert json.load(sys.stdin)[\"stats\"][\"shards\"]'"
+python3 - "$work/ctl" <<'PYTHON' && ok "what is not a request is answered with why, and the next one is served"
+import json, socket, sys
+for request in (b"", b"\xff" * 4096, b"{", b"[]", b'{"do": 7}', b'{"do": "kill"}', b'{"do": "halt", "symbol": {}}',
+                b'{"do": "stats", "do": "kill", "all": true}', b'{"do": "kill", "all": true, "firm": "ALFA"}'):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+        s.connect(sys.argv[1])
+        s.send(request)
+        answer = s.recv(65536) if request else b'{"ok": false}'
+        assert json.loads(answer)["ok"] is False, (request, answer)
+PYTHON
+[ $? = 0 ] || fail "what is not a request is answered with why"
+check "the day is closed" ctl close-day
+gateway_end
+check "its orders ended with it" test "$(message stopped shards 0 resting_orders)" = 0
+"$sluice" journal dump "$work/journal/shard-0" >"$work/dump"
+check "who did it is journaled" grep -q 'trading instrument 0 state H by nobody(65534)' "$work/dump"
+check "and of a kill" grep -qE 'mass_cancel session 65535 .* by nobody\(65534\)' "$work/dump"
+check "the journal replays to the gateway's state" test "$(replay | field state_hash)" = "$(message stopped shards 0 state_hash)"
+refused "a gateway that does not run" 'does the gateway run' ctl stats
+finish
