@@ -110,7 +110,7 @@ static void send_accept(struct entry *entry, uint32_t index)
 {
     struct ufo_login_accept accept = {.type = UFO_LOGIN_ACCEPT};
     memcpy(accept.session, entry->session_id, sizeof(accept.session));
-    accept.sequence = be32_of((uint32_t)entry->sessions[index].stream.next);
+    accept.sequence = be32_of((uint32_t)entry->sessions[index].stream.sent);
     send_to(entry, &entry->sessions[index].client, &accept, sizeof(accept));
 }
 

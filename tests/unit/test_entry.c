@@ -404,3 +404,24 @@ Test(entry, a_packet_holds_as_many_whole_messages_as_fit)
     cr_assert_eq(sent[before].bytes[42 + 6], fit);
     cr_assert_eq(sent[before].size, 42 + sizeof(struct ufo_sequenced) + fit * block_size);
 }
+
+// Found by fuzz_session: the answer named the number after messages that were still to be sent,
+// which a client then takes for ones that it had asked for once more, and drops.
+Test(entry, a_login_that_is_repeated_is_answered_with_the_number_that_is_sent_next)
+{
+    log_in(1, "USER1 ", 0);
+    for (uint64_t i = 1; i <= 3; i++)
+        entry_release(&entry, &(struct event){
+                                  .seq = i, .stream_seq = i, .session = 1, .type = EVENT_CANCELED});
+    out_of_frames = true;
+    entry_flush(&entry, 1);
+    out_of_frames = false;
+    log_in(1, "USER1 ", 2);
+    const struct ufo_login_accept *accept = (const struct ufo_login_accept *)last_payload();
+    cr_assert_eq(accept->type, UFO_LOGIN_ACCEPT);
+    uint32_t told = be32_load(accept->sequence);
+    entry_flush(&entry, 3);
+    const struct ufo_sequenced *sequenced = (const struct ufo_sequenced *)last_payload();
+    cr_assert_eq(be16_load(sequenced->count), 3);
+    cr_assert_eq(told, be32_load(sequenced->sequence));
+}
