@@ -113,6 +113,9 @@ $(B)/tests/bench/bench_book: LDLIBS += -lstdc++
 $(B)/tests/fuzz/fuzz_book: $(wildcard book/*.[ch])
 $(B)/tests/fuzz/fuzz_wire: $(addprefix dataplane/,packet.c ufo.c ouch.c itch.c stream.c symbols.c entry.c feed.c) $(addprefix numa/,tap.c clock.c error.c)
 $(B)/tests/fuzz/fuzz_wire: FUZZ_LIBS := -lnuma
+$(B)/tests/fuzz/fuzz_session: $(addprefix dataplane/,packet.c ufo.c ouch.c itch.c stream.c symbols.c entry.c feed.c gate.c shard.c) $(wildcard book/*.[ch]) \
+    $(addprefix numa/,tap.c clock.c error.c bell.c fault.c crash.c)
+$(B)/tests/fuzz/fuzz_session: FUZZ_LIBS := -lnuma
 $(B)/tests/fuzz/fuzz_journal: $(wildcard journal/*.[ch]) $(addprefix numa/,pool.c bell.c thread.c error.c fault.c crash.c)
 $(B)/tests/fuzz/fuzz_journal: FUZZ_LIBS := -lisal -lsodium
 $(B)/tests/fuzz/%: tests/fuzz/%.c $(wildcard tests/unit/*.h) numa/invariant.h Makefile
