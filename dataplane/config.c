@@ -31,8 +31,9 @@ __attribute__((format(printf, 3, 4))) static int complain(const struct reader *r
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    return error_set(reader->error, "%s:%u: %s", reader->path, config_setting_source_line(at),
-                     text);
+    const char *file = config_setting_source_file(at); // the root has none
+    return error_set(reader->error, "%s:%u: %s", file ? file : reader->path,
+                     config_setting_source_line(at), text);
 }
 
 static int check_keys(const struct reader *reader, const config_setting_t *group,
@@ -506,7 +507,8 @@ struct config *config_load(const char *path, struct error *error)
     else if (config_error_type(&file) == CONFIG_ERR_FILE_IO)
         error_set(error, "%s: cannot read the configuration: %s", path, strerror(errno));
     else
-        error_set(error, "%s:%d: %s", path, config_error_line(&file), config_error_text(&file));
+        error_set(error, "%s:%d: %s", config_error_file(&file) ? config_error_file(&file) : path,
+                  config_error_line(&file), config_error_text(&file));
     config_destroy(&file);
     if (!failed)
         return config;
