@@ -118,17 +118,21 @@ static void find_session(struct lane *lane, const char *path)
         pcap_close(recording);
 }
 
+// Packets of several queues may be in the file in another order than their times, and the clock may
+// have been set back: for the lane it then stands still, as its own never runs backwards.
 static int play(struct replay *replay, struct lane *lane, struct port *port)
 {
     struct frame frame;
     bool primed = false;
+    uint64_t now_ns = 0;
     while (port->operations->receive(port, 1, &frame, 1) == 1) {
-        if (!primed && lane_prime(lane, frame.time_ns, &replay->error))
+        now_ns = frame.time_ns > now_ns ? frame.time_ns : now_ns;
+        if (!primed && lane_prime(lane, now_ns, &replay->error))
             return -1;
         if (!primed)
             take_events(replay, lane);
         primed = true;
-        if (!play_packet(replay, lane, frame.data, frame.size, frame.time_ns))
+        if (!play_packet(replay, lane, frame.data, frame.size, now_ns))
             return error_set(&replay->error, "the lane failed");
         port->operations->release(port, &frame, 1);
     }
