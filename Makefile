@@ -3,6 +3,7 @@
 # make test     every test, on a fresh Debian 12, as root
 # make test-numa  the gateway on two NUMA nodes, in a QEMU guest (make test has it too)
 # make sim      the house on simulated disks and networks: SEED=, COUNT=, SECONDS=
+# make fuzz     the fuzzers for TIME seconds each (60), ONLY=name
 # make bench    measure
 # make adapter  the book behind the C interface of github.com/flash1-dev/matching-engine-benchmark
 # make install  into $(DESTDIR)$(PREFIX)
@@ -52,7 +53,7 @@ headers   := $(wildcard $(rooms:%=%/*.h))
 formatted := $(wildcard $(rooms:%=%/*.[ch]) tests/*/*.[ch] tests/*/*.cc)
 dpdk      := $(shell pkg-config --exists 'libdpdk >= 21.11' && echo $(B)/sluice-dpdk.so)
 
-.PHONY: all run test test-numa unit sim bench adapter install clean format format-check
+.PHONY: all run test test-numa unit sim fuzz bench adapter install clean format format-check
 .SECONDARY:
 all: $(B)/sluice $(B)/libbook.a $(dpdk)
 
@@ -109,19 +110,29 @@ $(B)/%.o: %.cc Makefile
 $(B)/tests/bench/bench_book: $(B)/tests/bench/book_tape.o $(B)/tests/bench/peer_map.o
 $(B)/tests/bench/bench_book: LDLIBS += -lstdc++
 
-# The fuzzer is clang's; the book under it is built with the same sanitizers, so from source.
-$(B)/tests/fuzz/fuzz_book: $(wildcard book/*.[ch])
-$(B)/tests/fuzz/fuzz_wire: $(addprefix dataplane/,packet.c ufo.c ouch.c itch.c stream.c symbols.c entry.c feed.c) $(addprefix numa/,tap.c clock.c error.c)
-$(B)/tests/fuzz/fuzz_wire: FUZZ_LIBS := -lnuma
-$(B)/tests/fuzz/fuzz_session: $(addprefix dataplane/,packet.c ufo.c ouch.c itch.c stream.c symbols.c entry.c feed.c gate.c shard.c) $(wildcard book/*.[ch]) \
-    $(addprefix numa/,tap.c clock.c error.c bell.c fault.c crash.c)
-$(B)/tests/fuzz/fuzz_session: FUZZ_LIBS := -lnuma
-$(B)/tests/fuzz/fuzz_journal: $(wildcard journal/*.[ch]) $(addprefix numa/,pool.c bell.c thread.c error.c fault.c crash.c)
-$(B)/tests/fuzz/fuzz_journal: FUZZ_LIBS := -lisal -lsodium
-$(B)/tests/fuzz/%: tests/fuzz/%.c $(wildcard tests/unit/*.h) numa/invariant.h Makefile
+# The fuzzer is clang's; the rooms under it are built with the same sanitizers. A target may have
+# functions of its own in the place of a file's: the archive's are taken where there are none.
+fuzzed     := $(filter-out dataplane/main.c dataplane/verb% dataplane/gateway.c,$(sources))
+fuzz       := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_FLAGS := $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(CFLAGS)) -fsanitize=address,undefined -fno-sanitize-recover=all
+
+$(B)/fuzz/%.o: %.c Makefile
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(CFLAGS)) -fsanitize=fuzzer,address,undefined \
-	    -fno-sanitize-recover=all $(filter %.c,$^) $(FUZZ_LIBS) -o $@
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+
+$(B)/fuzz/xdp/loader.o: $(B)/gen/xdp/steer.skel.h
+
+$(B)/fuzz/rooms.a: $(fuzzed:%.c=$(B)/fuzz/%.o)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/tests/fuzz/%: tests/fuzz/%.c $(B)/fuzz/rooms.a Makefile
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d $< $(B)/fuzz/rooms.a $(LDLIBS) -o $@
+
+# Every target for TIME seconds, on all cores; what is found is kept in $(B)/fuzz.
+TIME ?= 60
+fuzz: $(if $(ONLY),$(B)/tests/fuzz/fuzz_$(ONLY),$(fuzz:%=$(B)/tests/fuzz/%))
+	$(Q)B=$(B) tests/fuzz/run $(TIME) $(if $(ONLY),fuzz_$(ONLY),$(fuzz))
 
 unit: $(unit)
 

@@ -46,26 +46,37 @@ static void *take(size_t size)
     return memset(memory, 0, (size + 127) & ~(size_t)127);
 }
 
-static void set_up(void)
+static void *ring_memory, *sessions_memory, *streams[3];
+
+static void take_memory(void)
 {
     house.address = htonl(0x0A4D0001);
     client.address = htonl(0x0A4D0002);
     symbols_init(&symbols, take(symbols_memory_size(2)), 2);
     symbols_add(&symbols, "ACME    ");
+    ring_memory = take(ring_memory_size(RING));
+    sessions_memory = take(entry_memory_size(2));
+    for (uint32_t i = 0; i < 3; i++)
+        streams[i] = take(entry_stream_size(HISTORY));
+}
+
+// Anew for each input: what one of them does depends on nothing else.
+static void set_up(void)
+{
     entry = (struct entry){.port = &port,
                            .source = house,
                            .symbols = &symbols,
-                           .commands = ring_init(take(ring_memory_size(RING)), RING),
+                           .commands = ring_init(ring_memory, RING),
                            .session_id = "DAY0000001",
                            .cancel_only = &cancel_only};
-    entry_init(&entry, take(entry_memory_size(2)), 2);
+    entry_init(&entry, sessions_memory, 2);
     for (uint32_t i = 0; i < 2; i++) {
         struct config_session who = {.user = "USER0 ", .password = "SECRET    ", .firm = "FIRM"};
         who.user[4] = (char)('0' + i);
-        entry_add_session(&entry, &who, take(entry_stream_size(HISTORY)), HISTORY);
+        entry_add_session(&entry, &who, streams[i], HISTORY);
     }
     feed = (struct feed){.port = &port, .symbols = &symbols, .session = "DAY0000001"};
-    stream_init(&feed.stream, take(entry_stream_size(HISTORY)), HISTORY);
+    stream_init(&feed.stream, streams[2], HISTORY);
 }
 
 static int lookup(void *context, uint32_t address, uint16_t to)
@@ -136,12 +147,11 @@ static void check_commands(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static bool ready;
-    if (!ready)
-        set_up();
-    ready = true;
     if (size < 2)
         return 0;
+    if (!ring_memory)
+        take_memory();
+    set_up();
     uint8_t *copy = malloc(size - 1);
     memcpy(copy, data + 1, size - 1);
     if (data[0] % 3 == 0) {

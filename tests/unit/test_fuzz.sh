@@ -1,18 +1,16 @@
 #!/bin/bash
 # The fuzzers (tests/fuzz): the inputs that are to be remembered, then a bounded number of new ones, the same at every
-# run. For longer, and other ones:
-#
-#     make build/tests/fuzz/fuzz_book
-#     build/tests/fuzz/fuzz_book -max_len=2401 -len_control=0 NEW-FOLDER tests/fuzz/corpus_book
+# run. For longer, and other ones: make fuzz TIME=seconds [ONLY=name].
 cd "$(dirname "$0")/../.." || exit 1
+. tests/fuzz/options
 B=${B:-build}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
 
-fuzz() { # NAME RUNS LENGTH WHAT
+fuzz() { # NAME RUNS WHAT [OPTION]
     local fuzzer=$B/tests/fuzz/fuzz_$1 kept=tests/fuzz/corpus_$1 inputs=()
-    if ! make -s "$fuzzer" 2>"$work/log"; then
+    if ! make -s -j2 "$fuzzer" 2>"$work/log"; then
         echo "FAIL fuzz_$1 builds: $(cat "$work/log")"
         failed=1
         return
@@ -20,18 +18,20 @@ fuzz() { # NAME RUNS LENGTH WHAT
     if [ -d "$kept" ]; then
         inputs=("$kept"/*)
         if "$fuzzer" "${inputs[@]}" >"$work/log" 2>&1; then
-            echo "ok $4 on ${#inputs[@]} inputs kept"
+            if grep '^skip ' "$work/log"; then return; fi
+            echo "ok $3 on ${#inputs[@]} inputs kept"
         else
-            echo "FAIL $4 on the inputs kept: $(tail -n 200 "$work/log")"
+            echo "FAIL $3 on the inputs kept: $(tail -n 200 "$work/log")"
             failed=1
         fi
     fi
     mkdir "$work/$1"
-    if timeout 300 "$fuzzer" -runs="$2" -seed=1 -max_len="$3" -len_control=0 -timeout=60 \
+    # shellcheck disable=SC2046 # words
+    if timeout 300 "$fuzzer" $(options_of "$1") $4 -runs="$2" -seed=1 -timeout=60 \
         -artifact_prefix="$work/" "$work/$1" ${inputs:+"$kept"} >"$work/log" 2>&1; then
-        echo "ok $4 on $2 inputs made up"
+        echo "ok $3 on $2 inputs made up"
     else
-        echo "FAIL $4 on inputs made up: $(tail -n 200 "$work/log")"
+        echo "FAIL $3 on inputs made up: $(tail -n 200 "$work/log")"
         for input in "$work"/crash-* "$work"/timeout-* "$work"/oom-*; do
             [ -f "$input" ] && echo "the input, base64, for $kept: $(base64 -w0 "$input")"
         done
@@ -39,7 +39,11 @@ fuzz() { # NAME RUNS LENGTH WHAT
     fi
 }
 
-fuzz book 20000 1201 "the book agrees with the reference"
-fuzz wire 500000 1500 "frames from strangers are read without a fault, and counted"
-fuzz journal 2000 256 "a journal that was tampered with gives nothing that was not written"
+fuzz book 20000 "the book agrees with the reference" -max_len=1201
+fuzz wire 500000 "frames from strangers are read without a fault, and counted"
+fuzz session 10000 "sessions keep to UFO, whatever comes and however long it takes"
+fuzz journal 2000 "a journal that was tampered with gives nothing that was not written"
+fuzz config 20000 "a configuration that is accepted keeps its bounds, one that is not is told of in one line"
+fuzz steer 150000 "the program in the kernel and the parser give frames the same verdict"
+fuzz recording 2000 "a recording of any bytes is read without a fault, and counted"
 exit $failed

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+//
+// The XDP program in the kernel (BPF_PROG_TEST_RUN) and packet_parse in user space, for the same
+// frame: the same verdict, the same action, one counter moved by one. Shard 0 has a socket on the
+// queue and shard 1 has none, so that which of the two was found is seen as well.
+//
+// The first byte of an input says whether the checksum of the IPv4 header is put right before the
+// frame is given, without which hardly any changed frame would come past it, and whether the frame
+// is padded to Ethernet's 60 bytes. Takes root: without it this says so and ends.
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <xdp/xsk.h>
+
+#include "dataplane/packet.h"
+#include "numa/invariant.h"
+#include "xdp/loader.h"
+
+#define PORT_FIRST  26400
+#define FRAMES      64u
+#define FRAME_BYTES 2048u
+#define FRAME_MAX   2000u
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
+static struct steer *steer;
+static uint64_t counted[STEER_VERDICT_COUNT];
+static const char *const verdict_names[] = STEER_VERDICT_NAMES;
+
+static void skip(const char *why)
+{
+    printf("skip fuzz_steer: %s: run as root\n", why);
+    fflush(stdout);
+    _Exit(0);
+}
+
+// Of the loopback's one queue, which is where BPF_PROG_TEST_RUN puts frames.
+static int open_socket(void)
+{
+    static struct xsk_umem *umem;
+    static struct xsk_socket *socket;
+    static struct xsk_ring_prod fill;
+    static struct xsk_ring_cons completion, receive;
+    const struct xsk_umem_config memory = {
+        .fill_size = FRAMES, .comp_size = FRAMES, .frame_size = FRAME_BYTES};
+    const struct xsk_socket_config config = {.rx_size = FRAMES,
+                                             .libbpf_flags = XSK_LIBBPF_FLAGS__INHIBIT_PROG_LOAD,
+                                             .bind_flags = XDP_COPY};
+    size_t bytes = (size_t)FRAMES * FRAME_BYTES;
+    void *frames = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    INVARIANT(frames != MAP_FAILED);
+    if (xsk_umem__create(&umem, frames, bytes, &fill, &completion, &memory) ||
+        xsk_socket__create(&socket, "lo", 0, umem, &receive, NULL, &config))
+        skip("no AF_XDP socket can be had");
+    return xsk_socket__fd(socket);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    struct error error = {{0}};
+    (void)argc;
+    (void)argv;
+    libbpf_set_print(NULL);
+    if (unshare(CLONE_NEWNET))
+        skip("a network namespace of one's own takes CAP_SYS_ADMIN");
+    steer = steer_load(1, 2, NULL, &error);
+    if (!steer)
+        skip(error.text);
+    for (uint16_t i = 0; i < 2; i++)
+        INVARIANT(
+            steer_add_destination(steer, htonl(0x0A4D0001), htons(PORT_FIRST + i), i, &error) == 0);
+    INVARIANT(steer_add_socket(steer, 0, 0, open_socket(), &error) == 0);
+    return 0;
+}
+
+static int find_shard(void *context, uint32_t address, uint16_t port)
+{
+    (void)context;
+    uint32_t shard = (uint32_t)ntohs(port) - PORT_FIRST;
+    return address == htonl(0x0A4D0001) && shard < 2 ? (int)shard : -1;
+}
+
+static void correct_ip_checksum(uint8_t *frame, size_t size)
+{
+    size_t ip = size > 13 && frame[12] == 0x81 && frame[13] == 0 ? 18 : 14;
+    if (size < ip + 20)
+        return;
+    uint32_t sum = 0;
+    frame[ip + 10] = frame[ip + 11] = 0;
+    for (size_t i = 0; i < 20; i += 2)
+        sum += (uint32_t)(frame[ip + i] << 8 | frame[ip + i + 1]);
+    sum = (sum & 0xFFFF) + (sum >> 16);
+    sum = (sum & 0xFFFF) + (sum >> 16);
+    frame[ip + 10] = (uint8_t)(~sum >> 8);
+    frame[ip + 11] = (uint8_t)~sum;
+}
+
+static uint32_t action_of(enum steer_verdict verdict)
+{
+    return verdict == STEER_REDIRECT         ? XDP_REDIRECT
+           : verdict < STEER_DROP_IP_OPTIONS ? XDP_PASS
+                                             : XDP_DROP;
+}
+
+static void check(enum steer_verdict expected, uint32_t action)
+{
+    struct error error;
+    uint64_t now[STEER_VERDICT_COUNT];
+    INVARIANT(steer_counters(steer, now, &error) == 0);
+    counted[expected]++;
+    bool same = memcmp(now, counted, sizeof(now)) == 0 && action == action_of(expected);
+    if (!same)
+        for (int i = 0; i < STEER_VERDICT_COUNT; i++)
+            fprintf(stderr, "%s: %lld beyond what packet_parse says\n", verdict_names[i],
+                    (long long)(now[i] - counted[i]));
+    INVARIANT(same);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 1 + ETH_HLEN || size > 1 + FRAME_MAX)
+        return -1; // the kernel takes no shorter ones here
+    size_t frame_size = size - 1;
+    size_t given_size = data[0] & 2 && frame_size < ETH_ZLEN ? ETH_ZLEN : frame_size;
+    uint8_t *frame = calloc(1, given_size);
+    memcpy(frame, data + 1, frame_size);
+    if (data[0] & 1)
+        correct_ip_checksum(frame, given_size);
+    struct packet packet = {0};
+    uint32_t shard = 2;
+    enum steer_verdict expected =
+        packet_parse(frame, given_size, find_shard, NULL, &packet, &shard);
+    if (expected == STEER_REDIRECT) {
+        INVARIANT(packet.payload >= frame && packet.payload_size > 0 &&
+                  packet.payload + packet.payload_size <= frame + given_size);
+        packet_checksum_valid(&packet);
+        expected = shard == 0 ? STEER_REDIRECT : STEER_DROP_QUEUE;
+    }
+    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = (uint32_t)given_size);
+    INVARIANT(bpf_prog_test_run_opts(steer_program_fd(steer), &options) == 0);
+    check(expected, options.retval);
+    free(frame);
+    return 0;
+}
