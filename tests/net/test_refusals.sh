@@ -24,7 +24,7 @@ run="$in_gw $sluice run --config"
 
 refused "a missing configuration" 'nothing.conf: cannot read' $run "$work/nothing.conf"
 refused "a syntax error, with its line" 'edited.conf:[0-9]+: syntax error' $run "$(edited 's/name = /name == /')"
-refused "an unknown key, with its line and the known ones" 'edited.conf:5: unknown key "queue"; known here: type, interface, queues' \
+refused "an unknown key, with its line and the known ones" 'edited.conf:6: unknown key "queue"; known here: type, interface, queues' \
     $run "$(edited 's/queues = \[ 0 \]/queue = 0/')"
 refused "a missing interface" 'no interface "nope0"' $run "$(edited 's/"sl-gw"/"nope0"/')"
 refused "a UDP port used twice" '"request_port" and "udp_port" are both 26400' \
