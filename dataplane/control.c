@@ -188,7 +188,7 @@ static int check_names(const struct gateway *gateway, const struct wish *wish, s
 {
     bool symbol = !wish->symbol, session = !wish->session;
     for (uint32_t i = 0; i < gateway->config->shard_count; i++) {
-        const struct lane *lane = &gateway->lanes[i];
+        const struct lane *lane = gateway->lanes[i];
         symbol |= wish->symbol && find_instrument(lane, wish->symbol) != NO_INSTRUMENT;
         session |= wish->session && find_session(lane, wish->session) != ANY_SESSION;
     }

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <poll.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -286,7 +287,7 @@ static void plan_loops(struct gateway *gateway)
         port_loops[i]->ports[port_loops[i]->port_count++] = house;
     }
     for (uint32_t i = 0; i < gateway->config->shard_count; i++) {
-        struct lane *lane = &gateway->lanes[i];
+        struct lane *lane = gateway->lanes[i];
         struct loop *port_loop = port_loops[lane->place->port];
         struct loop *loop = loop_on(gateway, lane->place->core, port_loop->spin);
         loop->shards[loop->shard_count++] = lane;
@@ -322,9 +323,9 @@ static int assign_port(struct gateway *gateway, uint32_t index, struct error *er
     for (uint32_t i = 0; i < config->shard_count; i++) {
         if (config->shards[i].port != index)
             continue;
-        house->lanes[house->lane_count++] = &gateway->lanes[i];
+        house->lanes[house->lane_count++] = gateway->lanes[i];
         if (house->interface)
-            house->interface->lanes[house->interface->lane_count++] = &gateway->lanes[i];
+            house->interface->lanes[house->interface->lane_count++] = gateway->lanes[i];
     }
     if (house->interface)
         house->interface->stamps |= house->place->stamps;
@@ -487,7 +488,7 @@ static void open_lane(struct pool *pool, void *argument)
     struct gateway *gateway = opening->gateway;
     uint32_t i = opening->index;
     opening->result =
-        lane_open(&gateway->lanes[i], i, gateway->config, gateway->disks[i], &opening->error);
+        lane_open(gateway->lanes[i], i, gateway->config, gateway->disks[i], &opening->error);
 }
 
 // Each shard recovers by itself: as many at once as there are cores.
@@ -516,6 +517,18 @@ static int open_lanes(struct gateway *gateway, struct error *error)
     return 0;
 }
 
+// What its threads keep at hand, on their node, and on pages that no other lane is on.
+static int make_lane(struct gateway *gateway, uint32_t index, struct error *error)
+{
+    const struct config_shard *place = &gateway->config->shards[index];
+    struct arena *memory = &gateway->lane_memory[index];
+    if (arena_open(memory, "lane", sizeof(struct lane), place->node, false, error))
+        return -1;
+    gateway->lanes[index] = arena_take(memory, sizeof(struct lane), alignof(struct lane));
+    gateway->lanes[index]->place = place;
+    return 0;
+}
+
 static int open_all(struct gateway *gateway, struct error *error)
 {
     const struct config *config = gateway->config;
@@ -524,18 +537,16 @@ static int open_all(struct gateway *gateway, struct error *error)
     if (config_check_host(config, error) || topology_load(&topology, NULL, error))
         return -1;
     plan_cores(gateway->config, &topology, true, &plan);
-    gateway->lanes = calloc(config->shard_count, sizeof(*gateway->lanes));
-    if (!gateway->lanes)
-        return error_set(error, "no memory for %u shards", config->shard_count);
     for (uint32_t i = 0; i < config->shard_count; i++)
-        gateway->lanes[i].place = &config->shards[i];
+        if (make_lane(gateway, i, error))
+            return -1;
     clock_calibrate(&gateway->clock, 50);
     if (open_ports(gateway, error) || open_lanes(gateway, error))
         return -1;
     for (uint32_t i = 0; i < config->shard_count; i++)
-        lane_place(&gateway->lanes[i], gateway->ports[config->shards[i].port].port);
+        lane_place(gateway->lanes[i], gateway->ports[config->shards[i].port].port);
     for (uint32_t i = 0; i < config->shard_count; i++)
-        if (lane_prime(&gateway->lanes[i], clock_wall_ns(&gateway->clock), error))
+        if (lane_prime(gateway->lanes[i], clock_wall_ns(&gateway->clock), error))
             return -1;
     plan_loops(gateway);
     for (uint32_t i = 0; i < gateway->loop_count; i++)
@@ -566,7 +577,7 @@ struct gateway *gateway_open(struct config *config, struct error *error)
 static int start_threads(struct gateway *gateway, struct error *error)
 {
     for (uint32_t i = 0; i < gateway->config->shard_count; i++)
-        if (lane_start(&gateway->lanes[i], &gateway->clock, error))
+        if (lane_start(gateway->lanes[i], &gateway->clock, error))
             return -1;
     for (uint32_t i = 0; i < gateway->loop_count; i++) {
         struct loop *loop = &gateway->loops[i];
@@ -692,10 +703,10 @@ static int give_orders(struct gateway *gateway, struct ordering *ordering, gatew
 {
     for (uint32_t i = 0; i < gateway->config->shard_count; i++) {
         struct command commands[LANE_ORDERS_MAX] = {{0}};
-        uint32_t count = make(context, &gateway->lanes[i], commands);
+        uint32_t count = make(context, gateway->lanes[i], commands);
         if (count == 0)
             continue;
-        if (!lane_give_orders(&gateway->lanes[i], commands, count))
+        if (!lane_give_orders(gateway->lanes[i], commands, count))
             return error_set(error, "shard %u has not done what it was told before", i);
         ordering->waiting[i] = true;
         ordering->waiting_count++;
@@ -708,7 +719,7 @@ static int wait_for_orders(struct gateway *gateway, struct ordering *ordering, s
     uint64_t until_ns = clock_ns(&gateway->clock) + ORDERS_PATIENCE_NS;
     for (;;) {
         for (uint32_t i = 0; i < gateway->config->shard_count; i++)
-            if (ordering->waiting[i] && lane_orders_done(&gateway->lanes[i])) {
+            if (ordering->waiting[i] && lane_orders_done(gateway->lanes[i])) {
                 ordering->waiting[i] = false;
                 ordering->waiting_count--;
             }
@@ -757,7 +768,7 @@ static bool quiet(struct gateway *gateway)
             return false;
     }
     for (uint32_t i = 0; i < gateway->config->shard_count; i++)
-        if (!lane_drained(&gateway->lanes[i]))
+        if (!lane_drained(gateway->lanes[i]))
             return false;
     return true;
 }
@@ -788,7 +799,7 @@ int gateway_stop(struct gateway *gateway, struct error *error)
     }
     int result = 0;
     for (uint32_t i = 0; i < gateway->config->shard_count; i++)
-        result |= lane_stop(&gateway->lanes[i], error);
+        result |= lane_stop(gateway->lanes[i], error);
     if (!result && !drained)
         return error_set(
             error, "not everything was sent within %d s: clients can fetch it after a restart",
@@ -811,16 +822,17 @@ void gateway_free(struct gateway *gateway)
     }
     for (uint32_t i = 0; i < gateway->lanes_opened; i++) {
         struct error ignored;
-        lane_stop(&gateway->lanes[i], &ignored);
-        lane_close(&gateway->lanes[i]);
+        lane_stop(gateway->lanes[i], &ignored);
+        lane_close(gateway->lanes[i]);
     }
+    for (uint32_t i = 0; i < gateway->config->shard_count; i++)
+        arena_close(&gateway->lane_memory[i]);
     for (uint32_t i = 0; i < gateway->config->shard_count; i++)
         if (gateway->disks[i])
             disk_close(gateway->disks[i]);
     for (uint32_t i = 0; i < gateway->loop_count; i++)
         bell_close(&gateway->loops[i].bell);
     pthread_mutex_destroy(&gateway->lock);
-    free(gateway->lanes);
     config_free(gateway->config);
     free(gateway);
 }

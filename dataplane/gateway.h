@@ -73,7 +73,8 @@ struct gateway {
     struct house_port ports[CONFIG_PORTS_MAX];
     struct house_interface interfaces[CONFIG_PORTS_MAX];
     uint32_t interface_count;
-    struct lane *lanes;
+    struct arena lane_memory[CONFIG_SHARDS_MAX];
+    struct lane *lanes[CONFIG_SHARDS_MAX];
     uint32_t lanes_opened;
     struct disk *disks[CONFIG_SHARDS_MAX]; // of the lanes' journals
     struct loop loops[CONFIG_PORTS_MAX + CONFIG_SHARDS_MAX];

@@ -118,7 +118,7 @@ json_t *report_gateway(struct gateway *gateway)
     for (uint32_t i = 0; i < gateway->config->port_count; i++)
         json_array_append_new(ports, report_port(&gateway->ports[i]));
     for (uint32_t i = 0; i < gateway->config->shard_count; i++)
-        json_array_append_new(shards, report_lane(&gateway->lanes[i], &gateway->lanes[i].snapshot));
+        json_array_append_new(shards, report_lane(gateway->lanes[i], &gateway->lanes[i]->snapshot));
     pthread_mutex_unlock(&gateway->lock);
     return json_pack("{s:o, s:o}", "ports", ports, "shards", shards);
 }

@@ -31,7 +31,7 @@ static json_t *ready_message(struct gateway *gateway, uint64_t started_ns)
 {
     json_t *shards = json_array(), *ports = json_array();
     for (uint32_t i = 0; i < gateway->config->shard_count; i++) {
-        const struct lane *lane = &gateway->lanes[i];
+        const struct lane *lane = gateway->lanes[i];
         json_array_append_new(shards,
                               json_pack("{s:i, s:I, s:I, s:o, s:s#, s:I}", "shard", (int)i,
                                         "recovered", (json_int_t)lane->recovered_count, "snapshot",
@@ -62,7 +62,7 @@ static json_t *stopped_message(struct gateway *gateway)
     json_t *message = counters_message(gateway, "stopped");
     json_t *shards = json_object_get(message, "shards");
     for (uint32_t i = 0; i < gateway->config->shard_count; i++) {
-        const struct book *book = gateway->lanes[i].shard.book;
+        const struct book *book = gateway->lanes[i]->shard.book;
         struct book_summary summary;
         book_summarise(book, &summary);
         json_t *shard = json_array_get(shards, i);
