@@ -12,7 +12,8 @@ import json
 import re
 import sys
 
-ARENAS_A_NODE = 3  # a port's frames; a shard's rings, and its book
+ARENAS_A_NODE = {"huge": 3, "small": 1}  # a port's frames, a shard's rings, its book; its lane
+QUEUES = ["0", "1"]  # of each interface
 
 
 class Report:
@@ -68,6 +69,7 @@ class Machine:
         rows = report.words("machine")
         self.nodes = {int(row[1]): numbers(row[2]) for row in rows if row[0] == "node"}
         self.interfaces = {row[1]: int(row[2]) for row in rows if row[0] == "interface"}
+        self.devices = {row[3]: row[1] for row in rows if row[0] == "interface"}
 
     def node_of(self, core):
         """The node of a core."""
@@ -82,7 +84,7 @@ def threads_astray(machine, report, run):
     """Threads of the plan that are not where it says, or not on their interface's node."""
     wrong = []
     tasks = {}
-    for name, allowed, last in report.words(f"{run}-threads"):
+    for name, last, allowed in report.words(f"{run}-threads"):
         tasks[name] = (numbers(allowed), int(last))
     loops = {last: cores for name, (cores, last) in tasks.items() if name.startswith("loop-")}
     for planned in report.json(f"{run}-plan")["threads"]:
@@ -100,17 +102,19 @@ def threads_astray(machine, report, run):
 
 
 def arenas_astray(machine, report, run):
-    """Arenas that are not of huge pages, whole, on a node that has a port and a shard."""
+    """Arenas that are not whole on their node, or not as many as a port and a shard have."""
     wrong = []
-    arenas = {node: 0 for node in machine.nodes}
+    arenas = {(node, pages): 0 for node in machine.nodes for pages in ARENAS_A_NODE}
     for line in report.lines(f"{run}-memory"):
         bound = re.search(r" bind:(\S+) ", line)
         if not bound:
             continue
-        arenas[int(bound[1])] += 1
-        if " huge " not in line or re.findall(r" N(\d+)=", line) != [bound[1]]:
+        arenas[int(bound[1]), "huge" if " huge " in line else "small"] += 1
+        if re.findall(r" N(\d+)=", line) != [bound[1]]:
             wrong.append(line)
-    wrong += [f"{n} arenas on node {node}" for node, n in arenas.items() if n != ARENAS_A_NODE]
+    for (node, pages), count in arenas.items():
+        if count != ARENAS_A_NODE[pages]:
+            wrong.append(f"{count} arenas of {pages} pages on node {node}")
     return wrong
 
 
@@ -121,11 +125,13 @@ def rings_astray(machine, report, run):
         socket = re.search(r" file=socket:\[(\d+)\] ", line)
         if socket:
             mappings.setdefault(socket[1], []).append(line)
-    # The ports were opened in order, and so were their descriptors.
+    # The ports were opened in order, and so were their descriptors: a socket for each queue.
     rows = sorted(report.words(f"{run}-sockets"), key=lambda row: int(row[0]))
     inodes = [inode for _, inode in rows if inode in mappings]
-    wrong = [] if len(inodes) == 2 else [f"{len(inodes)} sockets have rings"]
-    for port, inode in enumerate(inodes):
+    sockets = len(machine.interfaces) * len(QUEUES)
+    wrong = [] if len(inodes) == sockets else [f"{len(inodes)} sockets have rings"]
+    for index, inode in enumerate(inodes):
+        port = index // len(QUEUES)
         for line in mappings[inode]:
             if re.findall(r" N(\d+)=", line) != [str(machine.near(port))]:
                 wrong.append(f"port {port}: {line}")
@@ -133,20 +139,28 @@ def rings_astray(machine, report, run):
 
 
 def interrupts_astray(machine, report, run, before):
-    """Interrupts of an interface that go to another node, or have gone there since `before`."""
+    """Interrupts of queues that may go elsewhere than planned, or have since `before`."""
     wrong = []
-    handled = {}
-    counts_before = {row[1]: row[3:] for row in report.words(before)}
-    for interface, irq, effective, *counts in report.words(f"{run}-interrupts"):
-        near = machine.nodes[machine.interfaces[interface]]
-        if not numbers(effective) <= near:
-            wrong.append(f"{interface}'s interrupt {irq} goes to core {effective}")
+    counts_before = {row[0]: row[3:] for row in report.words(before)}
+    planned = {
+        (row["interface"], str(row["queue"])): row["core"]
+        for row in report.json(f"{run}-plan")["interrupts"]
+    }
+    received = {(interface, queue): 0 for interface in machine.interfaces for queue in QUEUES}
+    for irq, allowed, name, *counts in report.words(f"{run}-interrupts"):
+        device, way, queue = re.fullmatch(r"(\w+)-(\w+)\.(\d+)", name).groups()
+        interface = machine.devices.get(device)
+        if not interface:
+            continue
+        if numbers(allowed) != {planned.get((interface, queue))}:
+            wrong.append(f"{interface}'s {way}.{queue} may go to {allowed}, planned is {planned}")
         for core, (old, new) in enumerate(zip(counts_before[irq], counts)):
             grown = int(new) - int(old)
-            handled[interface] = handled.get(interface, 0) + grown
-            if grown and core not in near:
-                wrong.append(f"{interface}'s interrupt {irq} came {grown} times on core {core}")
-    return wrong + [f"{interface} had none" for interface, count in handled.items() if not count]
+            if way == "input":
+                received[interface, queue] += grown
+            if grown and core not in machine.nodes[machine.interfaces[interface]]:
+                wrong.append(f"{interface}'s {way}.{queue} came {grown} times on core {core}")
+    return wrong + [f"{name} had none" for name, count in received.items() if not count]
 
 
 class Judge:
@@ -198,12 +212,29 @@ class Judge:
         self.none(f"threads stand where the plan says, near their interface{when}", threads)
         self.none(f"arenas' pages are all near their port's interface{when}", arenas)
         self.none(f"AF_XDP rings are near their interface{when}", rings)
-        self.none(f"interrupts are handled near their interface{when}", interrupts)
+        self.none(f"each queue's interrupts are handled near its interface{when}", interrupts)
+
+    def configured(self):
+        """`sluice configure`: before the first start, and after the last."""
+        for verb in ("init", "check", "fini"):
+            status, lines = self.report.records[f"configure-{verb}"]
+            self.check(f"sluice configure {verb} does it", status == 0, "; ".join(lines))
+        before, after = (self.report.lines(f"settings-{when}") for when in ("before", "after"))
+        self.none("and puts everything back", sorted(set(before) ^ set(after)))
+
+    def queued(self, when, record):
+        """The orders that each queue of an interface has brought, by the kernel's count."""
+        counts = {(row[0], row[1]): int(row[2]) for row in self.report.words(record)}
+        names = [(interface, queue) for interface in self.machine.interfaces for queue in QUEUES]
+        idle = [f"{name}: {counts}" for name in names if counts.get(name, 0) == 0]
+        self.none(f"both queues of each interface bring orders{when}", idle)
+        return counts
 
     def first(self):
         """A port and a shard on each node."""
         self.started("a gateway starts on two nodes", "first")
         self.traded("both shards trade at once", "first-load-0", "first-load-1")
+        self.queued("", "first-queues")
         self.placed("", "first", "warm-interrupts")
 
     def links(self):
@@ -215,13 +246,43 @@ class Judge:
         told = "gw0: the link is down" in said and "gw0: the link is up" in said
         self.check("the gateway tells of its links", told, said)
         wrong = []
+        counts = self.queued(" after it", "flap-queues")
         for port in self.report.json("flap-counters")["ports"]:
             packets = port["packets"]
             losses = ("rx_dropped", "rx_ring_full", "rx_invalid", "tx_invalid")
-            lost = port["xdp"]["redirect"] - packets["received"]
-            if lost or any(packets[key] for key in losses):
-                wrong.append(str(port))
+            on_queues = sum(counts[port["interface"], queue] for queue in QUEUES)
+            received = {on_queues, port["xdp"]["redirect"], packets["received"]}
+            if len(received) > 1 or any(packets[key] for key in losses):
+                wrong.append(f"{on_queues} on its queues; {port}")
         self.none("every packet that was steered was received, zero-copy", wrong)
+
+    def packets(self, record):
+        """What the ports had received and sent at that moment."""
+        ports = [port["packets"] for port in self.report.json(record)["ports"]]
+        return tuple(sum(port[way] for port in ports) for way in ("received", "sent"))
+
+    def captured(self):
+        """A capture of the first life, from before the first packet until it is told to stop."""
+        self.equal("a capture begins and ends in order", self.report.status("capture-end"), 0)
+        report = self.report.json("capture-report")
+        self.equal("it loses nothing", report["lost"], 0)
+        before, joined = (self.packets(f"capture-counters-{when}") for when in ("before", "joined"))
+        last, after = self.packets("flap-counters"), self.packets("capture-counters-after")
+        self.equal(
+            "it has everything that was received", report["received"], last[0] - joined[0]
+        )
+        # There are heartbeats while it joins, and while it leaves.
+        least, most = last[1] - joined[1], after[1] - before[1]
+        self.check(
+            "and everything that was sent",
+            least <= report["sent"] <= most,
+            f"{report['sent']}, not {least} to {most}",
+        )
+        self.equal(
+            "a replay of it ends in the state of the journal",
+            self.report.json("capture-replay")["state_hash"],
+            self.report.messages("killed-replay")[0]["state_hash"],
+        )
 
     def killed(self):
         """SIGKILL, and a second life."""
@@ -257,7 +318,7 @@ class Judge:
         where = (self.machine, self.report, "wrong")
         self.traded("a shard that was put on the wrong node trades", "wrong-load-1")
         self.found("its core is found", threads_astray(*where), "shard 1 stands on node 0")
-        self.found("its memory is found", arenas_astray(*where), "5 arenas on node 0")
+        self.found("its memory is found", arenas_astray(*where), "5 arenas of huge pages on node 0")
         astray = interrupts_astray(*where, "wrong-interrupts-before")
         self.found("an interrupt on the wrong node is found", astray, "times on core 0")
         warnings = self.report.json("wrong-plan")["warnings"]
@@ -271,7 +332,15 @@ def main():
     except (KeyError, OSError) as error:
         print(f"FAIL the guest boots: {error!r}")
         return 1
-    for part in (judge.first, judge.links, judge.killed, judge.stopped, judge.wrong):
+    for part in (
+        judge.configured,
+        judge.first,
+        judge.links,
+        judge.captured,
+        judge.killed,
+        judge.stopped,
+        judge.wrong,
+    ):
         try:
             part()
         except (KeyError, ValueError, IndexError) as error:
