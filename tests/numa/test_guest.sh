@@ -23,6 +23,7 @@ trap leave EXIT
 trap 'exit 1' INT TERM
 
 reason=$("$here/kernel" "$guest/kernel" 2>&1) || { echo "skip the gateway on two nodes: $reason"; exit 0; }
+[ -c /dev/net/tun ] || { echo "skip the gateway on two nodes: this host has no /dev/net/tun"; exit 0; }
 
 # The file system in memory: busybox, the gateway and its libraries, the modules, the story.
 pack() {
