@@ -644,9 +644,11 @@ static void watch_interface(struct house_interface *interface)
     if (steer_counters(interface->steer, steered, &error))
         return;
     if (steered[STEER_DROP_QUEUE] > interface->strays)
-        warn("%s: %llu packets for a shard were dropped in the last second, as they arrived on "
-             "queues that its port does not take; `sluice configure init` steers them",
-             interface->name, (unsigned long long)(steered[STEER_DROP_QUEUE] - interface->strays));
+        warn(
+            "%s: %llu packets for a shard were dropped in the last second, as they arrived on "
+            "queues that its port does not take; `sluice configure init` steers them where the NIC "
+            "has filters, else give the port every queue that `ethtool -l` shows",
+            interface->name, (unsigned long long)(steered[STEER_DROP_QUEUE] - interface->strays));
     interface->strays = steered[STEER_DROP_QUEUE];
 }
 

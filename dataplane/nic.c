@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/ethtool.h>
+#include <linux/net_tstamp.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -60,6 +61,24 @@ uint32_t nic_rx_queues(const char *interface)
     if (ask(interface, SIOCETHTOOL, &about) == 0)
         return channels.rx_count + channels.combined_count;
     return 0;
+}
+
+int nic_read_stamping(const char *interface, int *sent, int *received)
+{
+    struct hwtstamp_config stamping = {0};
+    struct ifreq about = {.ifr_data = (void *)&stamping};
+    if (ask(interface, SIOCGHWTSTAMP, &about))
+        return -1;
+    *sent = stamping.tx_type;
+    *received = stamping.rx_filter;
+    return 0;
+}
+
+int nic_set_stamping(const char *interface, int sent, int received)
+{
+    struct hwtstamp_config stamping = {.tx_type = sent, .rx_filter = received};
+    struct ifreq about = {.ifr_data = (void *)&stamping};
+    return ask(interface, SIOCSHWTSTAMP, &about);
 }
 
 // Upstream drivers with AF_XDP zero-copy, and the first kernel in which it can be relied on, which

@@ -30,4 +30,9 @@ bool nic_zerocopy(const char *driver, unsigned major, unsigned minor);
 // nic_zerocopy_here: the same, of an interface of this host.
 bool nic_zerocopy_here(const char *interface);
 
+// nic_read_stamping, nic_set_stamping: what the NIC stamps, as numbers of linux/net_tstamp.h: of
+// what is sent (HWTSTAMP_TX_*) and of what is received (HWTSTAMP_FILTER_*). 0, or -1 with errno.
+int nic_read_stamping(const char *interface, int *sent, int *received);
+int nic_set_stamping(const char *interface, int sent, int received);
+
 #endif

@@ -25,6 +25,7 @@ static const struct {
     [SETTING_FEATURE] = {"feature", "-k", "-K", NULL},
     [SETTING_COALESCE] = {"coalesce", "-c", "-C", NULL},
     [SETTING_RULE] = {"rule", "-n", "-N", "ntuple filters"},
+    [SETTING_STAMPS] = {"stamps", NULL, NULL, "clock of its own that stamps packets"},
     [SETTING_TABLE] = {"rss", "-x", "-X", "RSS table that ethtool could put back"},
 };
 
@@ -123,12 +124,24 @@ static bool has_word(const char *line, const char *word)
     return false;
 }
 
+static int read_stamps(const struct setting *setting, char value[SETTING_VALUE_SIZE],
+                       struct error *why)
+{
+    int sent, received;
+    if (nic_read_stamping(setting->target, &sent, &received))
+        return no_such(setting, kinds[setting->kind].what, why);
+    snprintf(value, SETTING_VALUE_SIZE, "-t %d -r %d", sent, received);
+    return 0;
+}
+
 int setting_read(const struct setting_host *host, const struct setting *setting,
                  char value[SETTING_VALUE_SIZE], struct error *why)
 {
     char line[SETTING_VALUE_SIZE], path[PATH_MAX];
     if (by_ethtool(setting))
         return read_by_ethtool(setting, value, why);
+    if (setting->kind == SETTING_STAMPS)
+        return read_stamps(setting, value, why);
     if (setting->kind == SETTING_FOLDER) {
         snprintf(path, sizeof(path), "%s%s", host->root, setting->target);
         snprintf(value, SETTING_VALUE_SIZE, "%s", access(path, F_OK) ? "none" : "there");
@@ -289,12 +302,36 @@ static enum setting_result set_path(const struct setting_host *host, const struc
     return errno == EOPNOTSUPP || errno == EIO ? SETTING_REFUSED : SETTING_FAILED;
 }
 
+static enum setting_result set_stamps(const struct setting_host *host,
+                                      const struct setting *setting, const char *value,
+                                      struct error *error)
+{
+    int sent = 0, received = 0;
+    fprintf(host->stream, "RUN: hwstamp_ctl -i %s %s\n", setting->target, value);
+    fflush(host->stream);
+    if (host->dry_run)
+        return SETTING_DONE;
+    if (sscanf(value, "-t %d -r %d", &sent, &received) == 2 &&
+        nic_set_stamping(setting->target, sent, received) == 0)
+        return SETTING_DONE;
+    error_set(error, "%s: cannot have packets stamped: %s", setting->target, strerror(errno));
+    return errno == EOPNOTSUPP || errno == ERANGE ? SETTING_REFUSED : SETTING_FAILED;
+}
+
+static enum setting_result set_it(const struct setting_host *host, const struct setting *setting,
+                                  const char *value, struct error *error)
+{
+    if (by_ethtool(setting))
+        return set_by_ethtool(host, setting, value, error);
+    return setting->kind == SETTING_STAMPS ? set_stamps(host, setting, value, error)
+                                           : set_path(host, setting, value, error);
+}
+
 enum setting_result setting_write(const struct setting_host *host, const struct setting *setting,
                                   const char *value, struct error *error)
 {
     char now[SETTING_VALUE_SIZE];
-    enum setting_result result = by_ethtool(setting) ? set_by_ethtool(host, setting, value, error)
-                                                     : set_path(host, setting, value, error);
+    enum setting_result result = set_it(host, setting, value, error);
     if (result != SETTING_DONE || host->dry_run)
         return result;
     if (setting_read(host, setting, now, error))
@@ -316,7 +353,7 @@ bool setting_interface_there(const struct setting_host *host, const char *interf
 bool setting_gone(const struct setting_host *host, const struct setting *setting)
 {
     char path[PATH_MAX];
-    if (by_ethtool(setting))
+    if (by_ethtool(setting) || setting->kind == SETTING_STAMPS)
         return !setting_interface_there(host, setting->target);
     snprintf(path, sizeof(path), "%s%s", host->root, setting->target);
     return access(path, F_OK) != 0;

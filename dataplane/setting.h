@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // setting: one thing about this host that can be set and put back: a file of /sys or /proc, a
-// folder, or something that ethtool(8) sets. Its value is text: what the file says, or the words
-// of ethtool's command line. Every change is printed as the line of shell that does the same.
-// Set-up only.
+// folder, or something that ethtool(8) or hwstamp_ctl(8) sets. Its value is text: what the file
+// says, or the words of ethtool's command line. Every change is printed as the line of shell that
+// does the same. Set-up only.
 #ifndef SLUICE_DATAPLANE_SETTING_H
 #define SLUICE_DATAPLANE_SETTING_H
 
@@ -24,8 +24,9 @@ enum setting_kind {
     SETTING_CHANNELS, // "combined 4", "rx 4 tx 4"
     SETTING_FEATURE,  // `name` "gro"; "on", "off"
     SETTING_COALESCE, // `name` "rx-usecs"; a number, "on", "off"
-    SETTING_RULE,  // `name` "dst-ip 10.0.0.1 dst-port 26400"; "action 2", "action 2 loc 9", "none"
-    SETTING_TABLE, // of RSS: "default", "equal 2 start 2", "weight 0 1 1"
+    SETTING_RULE,   // `name` "dst-ip 10.0.0.1 dst-port 26400"; "action 2", "action 2 loc 9", "none"
+    SETTING_STAMPS, // as hwstamp_ctl has it: "-t 1 -r 1"; of sent, of received packets
+    SETTING_TABLE,  // of RSS: "default", "equal 2 start 2", "weight 0 1 1"
     SETTING_KIND_COUNT,
 };
 

@@ -42,6 +42,7 @@ void stages_list_steering(struct configuring *configuring);
 void stages_list_rss(struct configuring *configuring);
 void stages_list_coalesce(struct configuring *configuring);
 void stages_list_offloads(struct configuring *configuring);
+void stages_list_stamps(struct configuring *configuring);
 void stages_list_irq(struct configuring *configuring);
 void stages_list_busy_poll(struct configuring *configuring);
 

@@ -305,6 +305,7 @@ const struct stage stages[] = {
     {"rss", stages_list_rss, true, false},
     {"coalesce", stages_list_coalesce, true, false},
     {"offloads", stages_list_offloads, true, false},
+    {"stamps", stages_list_stamps, false, false},
     {"irq", stages_list_irq, false, false},
     {"busy-poll", stages_list_busy_poll, false, false},
     {"sysctl", list_sysctl, false, false},

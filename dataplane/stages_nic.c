@@ -271,6 +271,17 @@ void stages_list_offloads(struct configuring *configuring)
         }
 }
 
+// HWTSTAMP_TX_ON and HWTSTAMP_FILTER_ALL: all packets, PTP's among them, so ptp4l goes on.
+void stages_list_stamps(struct configuring *configuring)
+{
+    for (uint32_t i = 0; i < configuring->config->port_count; i++) {
+        const struct config_port *port = &configuring->config->ports[i];
+        struct setting stamps = of_interface(SETTING_STAMPS, port->interface, "");
+        if (port->stamps && port->type == CONFIG_PORT_XDP)
+            stages_want(configuring, &stamps, "-t 1 -r 1");
+    }
+}
+
 static bool process_called(const struct configuring *configuring, const char *name)
 {
     char path[PATH_MAX], line[64];

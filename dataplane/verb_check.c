@@ -55,6 +55,8 @@ static long long read_number(const char *format, const char *name)
     return value;
 }
 
+#define CAPABILITY_BPF 39 // linux/capability.h
+
 static unsigned long long capabilities(void)
 {
     char line[128];
@@ -67,15 +69,24 @@ static unsigned long long capabilities(void)
     return effective;
 }
 
-static void check_capabilities(struct findings *findings)
+static bool takes_bpf(const struct config *config)
+{
+    for (uint32_t i = 0; i < config->port_count; i++)
+        if (config->ports[i].type == CONFIG_PORT_XDP)
+            return true;
+    return false;
+}
+
+static void check_capabilities(const struct config *config, struct findings *findings)
 {
     static const struct {
         int bit;
         const char *name;
-    } needed[] = {{12, "CAP_NET_ADMIN"}, {13, "CAP_NET_RAW"}, {39, "CAP_BPF"}};
+    } needed[] = {{12, "CAP_NET_ADMIN"}, {13, "CAP_NET_RAW"}, {CAPABILITY_BPF, "CAP_BPF"}};
     unsigned long long effective = capabilities();
     for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
-        if (!(effective >> needed[i].bit & 1))
+        if (!(effective >> needed[i].bit & 1) &&
+            (needed[i].bit != CAPABILITY_BPF || takes_bpf(config)))
             add(findings->errors,
                 "%s is missing: run as root, or grant it (systemd: AmbientCapabilities=%s)",
                 needed[i].name, needed[i].name);
@@ -301,7 +312,7 @@ static json_t *examine(struct config *config, struct machine *machine, struct fi
         if (thread_core_usable(core, NULL) == 0)
             json_array_append_new(
                 cores, json_pack("{s:i, s:i}", "core", core, "node", thread_core_node(core)));
-    check_capabilities(findings);
+    check_capabilities(config, findings);
     check_cores(config, findings);
     check_plan(config, machine, findings); // writes the cores it chooses into config
     for (uint32_t i = 0; i < config->port_count; i++)

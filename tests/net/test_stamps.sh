@@ -28,6 +28,9 @@ assert list(found) == ['kernel'] and found['kernel']['count'] > 500, found
 assert 1000 < found['kernel']['p50'] < 1e9, found"
 check "nothing else is changed by it" test "$(replay | field state_hash)" = "$(message stopped shards 0 state_hash)"
 
+check "a NIC without a clock of its own is told of when it is to be configured" sh -c \
+    "$in_gw '$sluice' configure check --config '$work/lab.conf' stamps | grep -q 'sl-gw (veth) has no clock of its own'"
+
 export STAMPS=on PORT=udp
 trade
 check "where there is no program the process times them" holds "assert list(found) == ['software'], found"
