@@ -99,12 +99,13 @@ static uint64_t strangers_sent[CLIENTS], strangers_got[CLIENTS]; // payload byte
 
 static struct endpoint house, request_house, group;
 
-// Clients 0 and 1 share a port, 1 and 2 an address, 3 is 2 behind a VLAN tag, as a router sees both
-// the same.
+// Clients 0 and 1 share a port, 1 and 2 an address, 3 is 2 behind a VLAN tag. 0, 1 and 4 have the
+// same home in entry's table of addresses, and 5 the next one, so that they are in each other's
+// way.
 static struct endpoint client_endpoint(uint32_t client)
 {
-    static const uint16_t ports[CLIENTS] = {40000, 40000, 40001, 40001, 1, 65535};
-    static const uint8_t hosts[CLIENTS] = {2, 3, 3, 3, 4, 255};
+    static const uint16_t ports[CLIENTS] = {40000, 40000, 40001, 40001, 2, 40007};
+    static const uint8_t hosts[CLIENTS] = {2, 18, 18, 18, 4, 5};
     return (struct endpoint){.mac = {2, 0, 0, 0, 1, (uint8_t)client},
                              .address = htonl(0x0A4D0000u + hosts[client]),
                              .port = htons(ports[client]),
@@ -475,6 +476,21 @@ static enum entry_verdict foresee(uint32_t client, const uint8_t *payload, size_
     return ENTRY_TAKEN;
 }
 
+// What the book is given of a session: its own orders, none that adds risk while the disk is full.
+static void check_taken(uint32_t s, uint32_t count)
+{
+    uint32_t readable = ring_readable(commands, COMMANDS);
+    INVARIANT(readable == waiting + count && readable <= COMMANDS);
+    for (uint32_t i = readable - count; i < readable; i++) {
+        const struct command *command = ring_read_slot(commands, i);
+        bool adds_risk = command->type == COMMAND_ENTER || command->type == COMMAND_REPLACE;
+        INVARIANT(command->type >= COMMAND_ENTER && command->type <= COMMAND_MASS_CANCEL);
+        INVARIANT(command->session == s && command->time_ns == MIDNIGHT_NS + now_ns);
+        INVARIANT(command->type != COMMAND_MASS_CANCEL || command->mass.session == s);
+        INVARIANT(!adds_risk || !cancel_only || command->verdict != REJECT_NONE);
+    }
+}
+
 static void deliver(uint32_t client, const uint8_t *payload, size_t size, bool damaged)
 {
     if (size == 0 || size > STEER_PAYLOAD_MAX)
@@ -497,6 +513,7 @@ static void deliver(uint32_t client, const uint8_t *payload, size_t size, bool d
     answer_count = answered = 0;
     enum entry_verdict verdict =
         damaged ? ENTRY_BAD_CHECKSUM : foresee(client, payload, size, &count, &off);
+    uint32_t from = session_of(client);
     uint32_t leaving = answer_count < frames_free ? answer_count : frames_free;
     given++;
     verdicts[verdict]++;
@@ -505,6 +522,7 @@ static void deliver(uint32_t client, const uint8_t *payload, size_t size, bool d
     phase = PHASE_QUIET;
     INVARIANT(taken == count && answered == leaving);
     INVARIANT(memcmp(verdicts, entry.counters.datagrams, sizeof(verdicts)) == 0);
+    check_taken(from, taken);
     waiting += taken;
     if (off != NOBODY) {
         logoffs++;
@@ -637,6 +655,9 @@ static void tick(void)
         due++;
         story->spoke_ns = now_ns;
     }
+    const struct story *market = &stories[SESSIONS];
+    INVARIANT(market->heard < market->next || now_ns - market->spoke_ns < HEARTBEAT_NS ||
+              due >= before);
 }
 
 static void drain(void)
