@@ -2,6 +2,7 @@
 #include "dataplane/xsk.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -38,106 +39,104 @@ int xsk_register(struct xsk *xsk, void *umem, size_t size, uint32_t frame_size, 
     return xsk_register(xsk, umem, size, frame_size, stamps);
 }
 
-// Makes a ring and maps it: its memory, or NULL with errno.
-static char *make_ring(struct xsk *xsk, int option, uint32_t slots, uint64_t page_offset,
-                       size_t size)
+static const struct ring_kind {
+    int option;
+    uint64_t page_offset;
+    size_t at; // its struct xdp_ring_offset, in struct xdp_mmap_offsets
+    size_t slot_size;
+} kinds[] = {
+    {XDP_UMEM_FILL_RING, XDP_UMEM_PGOFF_FILL_RING, offsetof(struct xdp_mmap_offsets, fr),
+     sizeof(uint64_t)},
+    {XDP_UMEM_COMPLETION_RING, XDP_UMEM_PGOFF_COMPLETION_RING,
+     offsetof(struct xdp_mmap_offsets, cr), sizeof(uint64_t)},
+    {XDP_RX_RING, XDP_PGOFF_RX_RING, offsetof(struct xdp_mmap_offsets, rx),
+     sizeof(struct xdp_desc)},
+    {XDP_TX_RING, XDP_PGOFF_TX_RING, offsetof(struct xdp_mmap_offsets, tx),
+     sizeof(struct xdp_desc)},
+};
+
+struct mapped_ring {
+    char *memory;
+    struct xdp_ring_offset at;
+};
+
+// Makes a ring and maps it.
+static int make_ring(struct xsk *xsk, const struct ring_kind *kind, uint32_t slots,
+                     struct mapped_ring *ring)
 {
-    if (setsockopt(xsk->fd, SOL_XDP, option, &slots, sizeof(slots)))
-        return NULL;
+    struct xdp_mmap_offsets offsets;
+    socklen_t offsets_size = sizeof(offsets);
+    if (getsockopt(xsk->fd, SOL_XDP, XDP_MMAP_OFFSETS, &offsets, &offsets_size) ||
+        setsockopt(xsk->fd, SOL_XDP, kind->option, &slots, sizeof(slots)))
+        return -errno;
+    memcpy(&ring->at, (const char *)&offsets + kind->at, sizeof(ring->at));
+    size_t size = ring->at.desc + slots * kind->slot_size;
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, xsk->fd,
-                        (off_t)page_offset);
+                        (off_t)kind->page_offset);
     if (memory == MAP_FAILED)
-        return NULL;
+        return -errno;
     INVARIANT(xsk->ring_count < 4);
     xsk->rings[xsk->ring_count].memory = memory;
     xsk->rings[xsk->ring_count++].size = size;
-    return memory;
+    ring->memory = memory;
+    return 0;
 }
 
-static int read_offsets(const struct xsk *xsk, struct xdp_mmap_offsets *offsets)
+static uint32_t *index_at(const struct mapped_ring *mapped, uint64_t offset)
 {
-    socklen_t size = sizeof(*offsets);
-    return getsockopt(xsk->fd, SOL_XDP, XDP_MMAP_OFFSETS, offsets, &size) ? -errno : 0;
+    return (uint32_t *)(void *)(mapped->memory + offset);
 }
 
 // As xdp/xsk.h expects them: a producer's cached_cons is the consumer's index plus the size.
-static void set_up_producer(struct xsk_ring_prod *ring, char *memory, uint32_t slots,
-                            const struct xdp_ring_offset *at)
+static int make_producer(struct xsk *xsk, const struct ring_kind *kind, uint32_t slots,
+                         struct xsk_ring_prod *ring)
 {
-    *ring = (struct xsk_ring_prod){.mask = slots - 1,
-                                   .size = slots,
-                                   .producer = (uint32_t *)(void *)(memory + at->producer),
-                                   .consumer = (uint32_t *)(void *)(memory + at->consumer),
-                                   .flags = (uint32_t *)(void *)(memory + at->flags),
-                                   .ring = memory + at->desc,
-                                   .cached_cons = slots};
+    struct mapped_ring mapped;
+    int code = make_ring(xsk, kind, slots, &mapped);
+    if (code == 0)
+        *ring = (struct xsk_ring_prod){.mask = slots - 1,
+                                       .size = slots,
+                                       .producer = index_at(&mapped, mapped.at.producer),
+                                       .consumer = index_at(&mapped, mapped.at.consumer),
+                                       .flags = index_at(&mapped, mapped.at.flags),
+                                       .ring = mapped.memory + mapped.at.desc,
+                                       .cached_cons = slots};
+    return code;
 }
 
-static void set_up_consumer(struct xsk_ring_cons *ring, char *memory, uint32_t slots,
-                            const struct xdp_ring_offset *at)
+static int make_consumer(struct xsk *xsk, const struct ring_kind *kind, uint32_t slots,
+                         struct xsk_ring_cons *ring)
 {
-    *ring = (struct xsk_ring_cons){.mask = slots - 1,
-                                   .size = slots,
-                                   .producer = (uint32_t *)(void *)(memory + at->producer),
-                                   .consumer = (uint32_t *)(void *)(memory + at->consumer),
-                                   .flags = (uint32_t *)(void *)(memory + at->flags),
-                                   .ring = memory + at->desc};
+    struct mapped_ring mapped;
+    int code = make_ring(xsk, kind, slots, &mapped);
+    if (code == 0)
+        *ring = (struct xsk_ring_cons){.mask = slots - 1,
+                                       .size = slots,
+                                       .producer = index_at(&mapped, mapped.at.producer),
+                                       .consumer = index_at(&mapped, mapped.at.consumer),
+                                       .flags = index_at(&mapped, mapped.at.flags),
+                                       .ring = mapped.memory + mapped.at.desc};
+    return code;
 }
 
 int xsk_fill(struct xsk *xsk, uint32_t size, struct xsk_ring_prod *ring)
 {
-    struct xdp_mmap_offsets at;
-    int result = read_offsets(xsk, &at);
-    if (result)
-        return result;
-    char *memory = make_ring(xsk, XDP_UMEM_FILL_RING, size, XDP_UMEM_PGOFF_FILL_RING,
-                             at.fr.desc + size * sizeof(uint64_t));
-    if (!memory)
-        return -errno;
-    set_up_producer(ring, memory, size, &at.fr);
-    return 0;
+    return make_producer(xsk, &kinds[0], size, ring);
 }
 
 int xsk_completion(struct xsk *xsk, uint32_t size, struct xsk_ring_cons *ring)
 {
-    struct xdp_mmap_offsets at;
-    int result = read_offsets(xsk, &at);
-    if (result)
-        return result;
-    char *memory = make_ring(xsk, XDP_UMEM_COMPLETION_RING, size, XDP_UMEM_PGOFF_COMPLETION_RING,
-                             at.cr.desc + size * sizeof(uint64_t));
-    if (!memory)
-        return -errno;
-    set_up_consumer(ring, memory, size, &at.cr);
-    return 0;
+    return make_consumer(xsk, &kinds[1], size, ring);
 }
 
 int xsk_rx(struct xsk *xsk, uint32_t size, struct xsk_ring_cons *ring)
 {
-    struct xdp_mmap_offsets at;
-    int result = read_offsets(xsk, &at);
-    if (result)
-        return result;
-    char *memory = make_ring(xsk, XDP_RX_RING, size, XDP_PGOFF_RX_RING,
-                             at.rx.desc + size * sizeof(struct xdp_desc));
-    if (!memory)
-        return -errno;
-    set_up_consumer(ring, memory, size, &at.rx);
-    return 0;
+    return make_consumer(xsk, &kinds[2], size, ring);
 }
 
 int xsk_tx(struct xsk *xsk, uint32_t size, struct xsk_ring_prod *ring)
 {
-    struct xdp_mmap_offsets at;
-    int result = read_offsets(xsk, &at);
-    if (result)
-        return result;
-    char *memory = make_ring(xsk, XDP_TX_RING, size, XDP_PGOFF_TX_RING,
-                             at.tx.desc + size * sizeof(struct xdp_desc));
-    if (!memory)
-        return -errno;
-    set_up_producer(ring, memory, size, &at.tx);
-    return 0;
+    return make_producer(xsk, &kinds[3], size, ring);
 }
 
 int xsk_bind(const struct xsk *xsk, uint32_t interface, uint32_t queue, uint16_t flags,

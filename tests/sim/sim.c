@@ -226,6 +226,7 @@ static void shard_round(void)
 
 static void release_round(void)
 {
+    lane_take_orders(&sim.house.lane, wall_ns());
     lane_release(&sim.house.lane, sim_now_ns);
 }
 
@@ -621,10 +622,16 @@ static bool all_quiet(void)
     return true;
 }
 
+static bool orders_wait(void)
+{
+    struct lane *lane = &sim.house.lane;
+    return atomic_load(&lane->orders.state) != LANE_ORDERS_NONE && !lane_orders_done(lane);
+}
+
 static void settle(void)
 {
     uint32_t rounds = 0;
-    while (!all_quiet() || atomic_load(&sim.house.lane.close_day)) {
+    while (!all_quiet() || orders_wait()) {
         if (++rounds > QUIET_ROUNDS)
             sim_fail("a minute has passed, and somebody still waits");
         round_of_all();
@@ -639,7 +646,8 @@ static void calm_down(void)
     plan_disk();
     settle();
     if (random_percent(&sim.random, 30)) {
-        atomic_store(&sim.house.lane.close_day, true);
+        const struct command close = {.type = COMMAND_CLOSE};
+        lane_give_orders(&sim.house.lane, &close, 1);
         settle();
     }
     struct lane *lane = &sim.house.lane;
