@@ -91,7 +91,7 @@ static uint32_t *index_at(const struct mapped_ring *mapped, uint64_t offset)
 static int make_producer(struct xsk *xsk, const struct ring_kind *kind, uint32_t slots,
                          struct xsk_ring_prod *ring)
 {
-    struct mapped_ring mapped;
+    struct mapped_ring mapped = {0};
     int code = make_ring(xsk, kind, slots, &mapped);
     if (code == 0)
         *ring = (struct xsk_ring_prod){.mask = slots - 1,
@@ -107,7 +107,7 @@ static int make_producer(struct xsk *xsk, const struct ring_kind *kind, uint32_t
 static int make_consumer(struct xsk *xsk, const struct ring_kind *kind, uint32_t slots,
                          struct xsk_ring_cons *ring)
 {
-    struct mapped_ring mapped;
+    struct mapped_ring mapped = {0};
     int code = make_ring(xsk, kind, slots, &mapped);
     if (code == 0)
         *ring = (struct xsk_ring_cons){.mask = slots - 1,
