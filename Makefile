@@ -38,7 +38,7 @@ CFLAGS    := -std=gnu17 -Wall -Wextra -Werror -Wshadow -Wvla -Wstrict-prototypes
 CXXFLAGS  := -std=c++17 -Wall -Wextra -Werror -Wshadow $(OPT) -g -fno-omit-frame-pointer -I. \
              $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
 LDFLAGS   := -pthread $(if $(SAN),-fsanitize=$(SAN))
-LDLIBS    := -lxdp -lbpf -lelf -lz -lconfig -ljansson -lisal -lpcap -lnuma -lhwloc -lsodium -lm
+LDLIBS    := -lxdp -lbpf -lelf -lz -lconfig -ljansson -lisal -lpcap -lnuma -lhwloc -lsodium -lseccomp -lm
 BPFFLAGS  := -O2 -g -target bpf -Wall -Wextra -Werror -I. -I/usr/include/$(shell uname -m)-linux-gnu
 
 Q := $(if $(V),,@)

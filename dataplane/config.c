@@ -471,19 +471,32 @@ static int read_list(const struct reader *reader, const config_setting_t *root, 
     return 0;
 }
 
+static int read_sandbox(const struct reader *reader, const config_setting_t *root,
+                        struct config *config)
+{
+    static const char *const switches[] = {"off", "on"};
+    uint32_t sandbox = 1;
+    if (read_word(reader, root, "sandbox", switches, 2, &sandbox))
+        return -1;
+    config->sandbox = sandbox;
+    return 0;
+}
+
 static int read_all(const struct reader *reader, const config_setting_t *root,
                     struct config *config)
 {
-    static const char *const known[] = {"name",  "control", "journal",     "limits",   "dpdk",
-                                        "ports", "shards",  "instruments", "sessions", NULL};
+    static const char *const known[] = {"name",        "sandbox",  "control", "journal",
+                                        "limits",      "dpdk",     "ports",   "shards",
+                                        "instruments", "sessions", NULL};
     config->instruments = calloc(BOOK_INSTRUMENTS_MAX, sizeof(*config->instruments));
     config->sessions = calloc(CONFIG_SESSIONS_MAX, sizeof(*config->sessions));
     if (!config->instruments || !config->sessions)
         return error_set(reader->error, "no memory for the configuration");
     return check_keys(reader, root, known) ||
                    read_text(reader, root, "name", config->name, sizeof(config->name), 0) ||
-                   read_journal(reader, root, config) || read_control(reader, root, config) ||
-                   read_limits(reader, root, config) || read_dpdk(reader, root, config) ||
+                   read_sandbox(reader, root, config) || read_journal(reader, root, config) ||
+                   read_control(reader, root, config) || read_limits(reader, root, config) ||
+                   read_dpdk(reader, root, config) ||
                    read_list(reader, root, "ports", CONFIG_PORTS_MAX, read_port, config) ||
                    read_list(reader, root, "shards", CONFIG_SHARDS_MAX, read_shard, config) ||
                    read_list(reader, root, "instruments", BOOK_INSTRUMENTS_MAX, read_instrument,

@@ -85,6 +85,7 @@ struct config {
     uint32_t history_count;   // events kept per stream, a power of two
     uint32_t in_flight_count; // commands of a shard waiting for the disk, a power of two
     bool huge_pages;          // for what a lane has in memory: always, from a file
+    bool sandbox;             // numa/sandbox.h: unless the file says otherwise
     uint32_t port_count, shard_count, instrument_count, session_count;
     struct config_port ports[CONFIG_PORTS_MAX];
     struct config_shard shards[CONFIG_SHARDS_MAX];

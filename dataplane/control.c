@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <grp.h>
 #include <poll.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -14,10 +13,12 @@
 #include <unistd.h>
 
 #include "dataplane/report.h"
+#include "numa/sandbox.h"
 #include "numa/thread.h"
 
 #define PATIENCE_MS 1000 // with a client that has connected and says nothing
 #define GROUPS_MAX  256
+#define NO_GROUP    ((gid_t)-1)
 
 enum role { ROLE_VIEWER = 1, ROLE_OPERATOR = 2, ROLE_RISK = 4 };
 
@@ -26,6 +27,7 @@ struct control {
     const struct config_control *place;
     int listener;
     int stop_event;
+    gid_t viewers, operators, risk; // NO_GROUP: only root
     pthread_t thread;
     bool started;
     char request[CONTROL_REQUEST_MAX];
@@ -35,34 +37,43 @@ struct control {
 struct wish {
     const json_t *request;
     uint32_t roles;
-    char actor[32]; // "alice(1000)", zero padded: what is journaled
+    char actor[32]; // "uid 1000, pid 4711", zero padded: what is journaled
     const char *symbol, *session, *firm;
     bool all;
 };
 
 // --- Who
 
-static bool in_group(const char *name, const gid_t *groups, int count)
+// Names are looked up at the start: later no file can be opened.
+static int find_group(const char *name, gid_t *group, struct error *error)
 {
-    char text[1024];
-    struct group group, *found = NULL;
-    if (!name[0] || getgrnam_r(name, &group, text, sizeof(text), &found) || !found)
-        return false;
-    for (int i = 0; i < count; i++)
-        if (groups[i] == group.gr_gid)
+    *group = NO_GROUP;
+    if (!name[0])
+        return 0;
+    const struct group *found = getgrnam(name);
+    if (!found)
+        return error_set(error, "control: there is no group \"%s\" on this host", name);
+    *group = found->gr_gid;
+    return 0;
+}
+
+static bool in_group(gid_t group, const gid_t *groups, int count)
+{
+    for (int i = 0; i < count && group != NO_GROUP; i++)
+        if (groups[i] == group)
             return true;
     return false;
 }
 
-static uint32_t roles_of(const struct config_control *place, const struct ucred *peer,
+static uint32_t roles_of(const struct control *control, const struct ucred *peer,
                          const gid_t *groups, int count)
 {
     if (peer->uid == 0)
         return ROLE_VIEWER | ROLE_OPERATOR | ROLE_RISK;
-    uint32_t roles = in_group(place->viewers, groups, count) ? ROLE_VIEWER : 0;
-    if (in_group(place->operators, groups, count))
+    uint32_t roles = in_group(control->viewers, groups, count) ? ROLE_VIEWER : 0;
+    if (in_group(control->operators, groups, count))
         roles |= ROLE_OPERATOR | ROLE_VIEWER;
-    if (in_group(place->risk, groups, count))
+    if (in_group(control->risk, groups, count))
         roles |= ROLE_RISK | ROLE_VIEWER;
     return roles;
 }
@@ -72,18 +83,13 @@ static int identify(const struct control *control, int fd, struct wish *wish, st
     struct ucred peer;
     gid_t groups[GROUPS_MAX + 1];
     socklen_t size = sizeof(peer), groups_size = GROUPS_MAX * sizeof(groups[0]);
-    char text[1024];
-    struct passwd user, *found = NULL;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) ||
         getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &groups_size))
         return error_set(error, "it is not known who asks: %s", strerror(errno));
     int count = (int)(groups_size / sizeof(groups[0]));
     groups[count++] = peer.gid;
-    if (getpwuid_r(peer.uid, &user, text, sizeof(text), &found))
-        found = NULL;
-    wish->roles = roles_of(control->place, &peer, groups, count);
-    snprintf(wish->actor, sizeof(wish->actor), "%.18s(%u)", found ? found->pw_name : "",
-             (unsigned)peer.uid);
+    wish->roles = roles_of(control, &peer, groups, count);
+    snprintf(wish->actor, sizeof(wish->actor), "uid %u, pid %d", (unsigned)peer.uid, (int)peer.pid);
     return 0;
 }
 
@@ -326,6 +332,7 @@ static void *control_main(void *argument)
     struct control *control = argument;
     struct pollfd fds[2] = {{.fd = control->listener, .events = POLLIN},
                             {.fd = control->stop_event, .events = POLLIN}};
+    sandbox_thread(SANDBOX_CONTROL);
     for (;;) {
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
             return NULL;
@@ -383,8 +390,12 @@ struct control *control_open(struct gateway *gateway, struct error *error)
     control->gateway = gateway;
     control->place = &gateway->config->control;
     control->listener = control->stop_event = -1;
-    if (listen_on(control, error) == 0 && thread_start(&control->thread, "control", THREAD_ANY_CORE,
-                                                       control_main, control, error) == 0) {
+    const struct config_control *place = control->place;
+    if (find_group(place->viewers, &control->viewers, error) == 0 &&
+        find_group(place->operators, &control->operators, error) == 0 &&
+        find_group(place->risk, &control->risk, error) == 0 && listen_on(control, error) == 0 &&
+        thread_start(&control->thread, "control", THREAD_ANY_CORE, control_main, control, error) ==
+            0) {
         control->started = true;
         return control;
     }

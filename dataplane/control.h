@@ -12,7 +12,7 @@
 //
 // A kill bars whom it names from entering orders and cancels theirs; of a symbol it halts it and
 // cancels what rests in it. "allow" lifts the bar. When it is answered it is durable, and no order
-// of its scope is live. Everything but stats is journaled with the name of who did it.
+// of its scope is live. Everything but stats is journaled with the uid and pid of who did it.
 //
 // Who may do what is decided by the peer's user, as the kernel tells it: root everything; others
 // what the groups of the configuration that they are in may. Operators and risk may do what viewers

@@ -2,6 +2,7 @@
 #include "dataplane/gateway.h"
 
 #include <arpa/inet.h>
+#include <libgen.h>
 #include <poll.h>
 #include <stdalign.h>
 #include <stdio.h>
@@ -12,7 +13,9 @@
 #include "dataplane/nic.h"
 #include "dataplane/plan.h"
 #include "numa/invariant.h"
+#include "numa/memlock.h"
 #include "numa/pool.h"
+#include "numa/sandbox.h"
 #include "numa/thread.h"
 
 #define TICK_NS            50000000ull // heartbeats and time-outs are looked at this often
@@ -22,6 +25,7 @@
 #define DRAIN_MS           10000
 #define ORDERS_WAIT_NS     20000ull // between looks at whether an operator's orders are done
 #define ORDERS_PATIENCE_NS 10000000000ull
+#define TAP_FOLDER         "/dev/shm"
 
 // --- Polling
 
@@ -233,6 +237,7 @@ static void *loop_main(void *argument)
     struct error error;
     if (!loop->spin && thread_go_first(true, &error))
         warn("%s", error.text);
+    sandbox_thread(SANDBOX_LOOP);
     uint64_t busy_ns = clock_ns(&loop->gateway->clock);
     while (!atomic_load_explicit(&loop->gateway->stop, memory_order_relaxed)) {
         if (loop_poll(loop) > 0) {
@@ -439,7 +444,7 @@ static int open_port(struct house_port *house, struct error *error)
 
 void gateway_tap_path(const struct config *config, uint32_t port, char path[64])
 {
-    int start = snprintf(path, 64, "/dev/shm/");
+    int start = snprintf(path, 64, TAP_FOLDER "/");
     snprintf(path + start, 64 - (size_t)start, "sluice-%s-port%u", config->name, port);
     for (char *at = path + start; *at; at++)
         if (*at == '/')
@@ -610,8 +615,32 @@ static int let_in(struct house_port *house, struct error *error)
     return 0;
 }
 
+// All that is opened from now on is the journals'; at the end the taps and the control socket are
+// removed.
+static int prepare_sandbox(struct gateway *gateway, struct error *error)
+{
+    const char *socket = gateway->config->control.socket;
+    char socket_folder[sizeof(gateway->config->control.socket)];
+    struct sandbox_folder folders[CONFIG_SHARDS_MAX + 2];
+    uint32_t count = gateway->config->shard_count;
+    for (uint32_t i = 0; i < count; i++)
+        folders[i] = (struct sandbox_folder){.path = gateway->disks[i]->path};
+    folders[count++] = (struct sandbox_folder){.path = TAP_FOLDER, .remove_only = true};
+    memcpy(socket_folder, socket, sizeof(socket_folder));
+    if (socket[0])
+        folders[count++] =
+            (struct sandbox_folder){.path = dirname(socket_folder), .remove_only = true};
+    bool drivers = false;
+    for (uint32_t i = 0; i < gateway->config->port_count; i++)
+        drivers |= gateway->config->ports[i].type == CONFIG_PORT_DPDK;
+    return sandbox_process(folders, count, drivers, error);
+}
+
 int gateway_start(struct gateway *gateway, struct error *error)
 {
+    memlock_all();
+    if (gateway->config->sandbox && prepare_sandbox(gateway, error))
+        return -1;
     if (start_threads(gateway, error))
         return -1;
     for (uint32_t i = 0; i < gateway->config->port_count; i++)
@@ -623,6 +652,12 @@ int gateway_start(struct gateway *gateway, struct error *error)
         interface->rx_queues = nic_rx_queues(interface->name);
     }
     return 0;
+}
+
+void gateway_shut_in(void)
+{
+    memlock_stacks();
+    sandbox_thread(SANDBOX_MAIN);
 }
 
 static void watch_interface(struct house_interface *interface)

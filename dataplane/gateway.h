@@ -88,8 +88,11 @@ struct gateway {
 // `config` becomes the gateway's either way.
 struct gateway *gateway_open(struct config *config, struct error *error);
 
-// gateway_start: start the threads and let packets in. 0, or -1 with `error`.
+// gateway_start: start the threads, each of which shuts itself in (numa/sandbox.h), and let packets
+// in. 0, or -1 with `error`. gateway_shut_in: shut the calling thread in, the main one, once all
+// other threads have been started.
 int gateway_start(struct gateway *gateway, struct error *error);
+void gateway_shut_in(void);
 
 // gateway_tap_path: where the tap of `config`'s port `port` is while a gateway runs.
 void gateway_tap_path(const struct config *config, uint32_t port, char path[64]);

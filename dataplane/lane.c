@@ -13,6 +13,7 @@
 #include "dataplane/recover.h"
 #include "numa/crash.h"
 #include "numa/invariant.h"
+#include "numa/sandbox.h"
 #include "numa/thread.h"
 
 #define JOURNAL_IDLE_NS   10000000ull // quiet for this long: prove the tail durable
@@ -355,6 +356,7 @@ static void *journal_main(void *argument)
     struct error error;
     if (!lane->journal_spins && thread_go_first(false, &error))
         warn("%s", error.text);
+    sandbox_thread(SANDBOX_JOURNAL);
     uint64_t busy_ns = clock_ns(lane->clock);
     for (;;) {
         int written = journal_write(lane->journal, lane->to_journal);
@@ -408,6 +410,7 @@ bool lane_seal(struct lane *lane)
 static void *spare_main(void *argument)
 {
     struct lane *lane = argument;
+    sandbox_thread(SANDBOX_FILES);
     while (!atomic_load_explicit(&lane->spare_stop, memory_order_relaxed)) {
         if (!lane_make_spare(lane) && !lane_seal(lane))
             nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
@@ -420,6 +423,7 @@ static void *snapshot_main(void *argument)
     struct lane *lane = argument;
     struct error error;
     uint64_t next = lane->snapshot_seq + lane->config->snapshot_every;
+    sandbox_thread(SANDBOX_FILES);
     while (!atomic_load_explicit(&lane->snapshot_stop, memory_order_relaxed)) {
         uint64_t durable =
             atomic_load_explicit(&lane->gate.progress->durable_seq, memory_order_relaxed);

@@ -218,7 +218,7 @@ static void place_interrupts(struct planning *planning, const struct config *con
                                              .core = cpu ? cpu->id : THREAD_ANY_CORE,
                                              .node = cpu ? cpu->node : -1,
                                              .now = THREAD_ANY_CORE};
-        snprintf(interrupt->name, sizeof(interrupt->name), "%s q%u", port->interface,
+        snprintf(interrupt->name, sizeof(interrupt->name), "%.15s q%u", port->interface,
                  port->queues[i]);
         if (cpu)
             planning->interrupts[cpu->core]++;

@@ -13,6 +13,7 @@
 #include "dataplane/control.h"
 #include "dataplane/gateway.h"
 #include "dataplane/report.h"
+#include "numa/sandbox.h"
 
 static void say(json_t *message, bool json, const char *headline)
 {
@@ -45,9 +46,9 @@ static json_t *ready_message(struct gateway *gateway, uint64_t started_ns)
                                                gateway->ports[i].place->interface, "queues",
                                                report_queues(gateway->ports[i].place), "mode",
                                                gateway->ports[i].port->mode));
-    return json_pack("{s:s, s:f, s:o, s:o}", "event", "ready", "seconds",
-                     (double)(clock_ns(&gateway->clock) - started_ns) * 1e-9, "ports", ports,
-                     "shards", shards);
+    return json_pack("{s:s, s:f, s:s, s:o, s:o}", "event", "ready", "seconds",
+                     (double)(clock_ns(&gateway->clock) - started_ns) * 1e-9, "sandbox",
+                     sandbox_state(), "ports", ports, "shards", shards);
 }
 
 static json_t *counters_message(struct gateway *gateway, const char *event)
@@ -118,6 +119,7 @@ static int run(const char *path, bool json)
     sigaddset(&signals, SIGUSR2);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
 
+    json_object_seed(0); // from /dev/urandom, which is out of reach in the sandbox
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_RAW, &now);
     uint64_t started_ns = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
@@ -132,6 +134,7 @@ static int run(const char *path, bool json)
         fprintf(stderr, "sluice: %s\n", error.text);
         return 1;
     }
+    gateway_shut_in();
     say(ready_message(gateway, started_ns), json, "ready");
     int status = serve(gateway, control, &signals, json);
     gateway_free(gateway);

@@ -182,7 +182,7 @@ static int map_failed(const struct arena *arena, const char *name, const char *f
                      arena->size >> 10, arena->node, strerror(why), remedy);
 }
 
-int arena_open(struct arena *arena, const char *name, size_t size, int node, bool huge,
+int arena_open(struct arena *arena, const char *name, size_t size, int node, bool hot,
                struct error *error)
 {
     INVARIANT(size > 0 && size < SIZE_MAX / 2 && node >= ARENA_ANY_NODE);
@@ -194,17 +194,18 @@ int arena_open(struct arena *arena, const char *name, size_t size, int node, boo
                          name, node);
 
     const char *failed = NULL;
-    if (huge) {
+    if (hot) {
         failed = map_pages(arena, size, HUGE_PAGE_SIZE);
         if (failed)
             warn_of_shortfall(arena, name, failed, errno);
     }
-    if (!huge || failed) {
+    if (!hot || failed) {
         failed = map_pages(arena, size, (size_t)sysconf(_SC_PAGESIZE));
         if (failed)
             return map_failed(arena, name, failed, error);
     }
-    lock_pages(arena, name);
+    if (hot)
+        lock_pages(arena, name);
     if (node != ARENA_ANY_NODE)
         verify_node(arena, name);
     return 0;

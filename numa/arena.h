@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// arena: memory that is reserved, placed, touched and locked at start and handed out once, piece by
-// piece, until the process ends. Huge pages where the host has them, normal pages with a warning
-// where it has not. There is no free: what is allocated at start lives as long as the arena.
+// arena: memory that is reserved, placed and touched at start and handed out once, piece by piece,
+// until the process ends. What an order goes through is in huge pages where the host has them, in
+// locked normal pages with a warning where it has not. There is no free: what is allocated at start
+// lives as long as the arena.
 #ifndef SLUICE_NUMA_ARENA_H
 #define SLUICE_NUMA_ARENA_H
 
@@ -21,13 +22,16 @@ struct arena {
     int node;         // asked for; ARENA_ANY_NODE for wherever first touched
 };
 
-// arena_open: reserve `size` bytes (rounded up) for `name` on NUMA node `node`, bind, touch and
-// lock them, and keep them out of core dumps. Tries 2 MiB huge pages first when `huge`; when the
-// host has too few, warns with the shortfall and the command that mends it and takes normal pages.
-// Pages that cannot be locked (RLIMIT_MEMLOCK) are a warning too, and so are pages that the kernel
-// put on another node. 0, or -1 with `error` (no memory, no such node). Needs Linux 5.14. Before
-// threads start.
-int arena_open(struct arena *arena, const char *name, size_t size, int node, bool huge,
+// arena_open: reserve `size` bytes (rounded up) for `name` on NUMA node `node`, bind and touch
+// them, and keep them out of core dumps. Pages that the kernel put on another node are a warning.
+// 0, or -1 with `error` (no memory, no such node). Needs Linux 5.14. Before threads start.
+//
+// `hot` memory is that of the way of an order. 2 MiB huge pages are tried first, which are never
+// swapped; when the host has too few, there is a warning with the shortfall and the command that
+// mends it, and normal pages are taken and locked. Pages that cannot be locked (RLIMIT_MEMLOCK) are
+// a warning too. Other memory, of replays and snapshots, may be swapped out: locking a second lane
+// for as long as a snapshot takes would gain nobody anything.
+int arena_open(struct arena *arena, const char *name, size_t size, int node, bool hot,
                struct error *error);
 
 // arena_take: the next `size` zeroed bytes at `alignment` (a power of two up to page_size). Stops

@@ -83,7 +83,7 @@ static void load_failed(int code, struct error *error)
         error_set(error, "loading the XDP program: %s: " CAPABILITIES, strerror(-code));
     else
         error_set(error,
-                  "loading the XDP program: %s (%s): a kernel of 5.18 or later is needed, with "
+                  "loading the XDP program: %s (%s): a kernel of 5.19 or later is needed, with "
                   "CONFIG_BPF_SYSCALL and CONFIG_XDP_SOCKETS",
                   strerror(-code), complaint);
 }

@@ -13,7 +13,7 @@ ip netns add "$space"
 ip -n "$space" link add cf-gw numrxqueues 4 numtxqueues 4 type veth peer name cf-cl numrxqueues 4 numtxqueues 4
 ip -n "$space" link set cf-gw up
 ip -n "$space" link set cf-cl up
-"$root/scripts/lab" config "$work/journal" | sed 's/sl-gw/cf-gw/; s/queues = \[ 0 \]/queues = [ 0, 1 ]; poll = "busy"/' >"$work/lab.conf"
+"$root/scripts/lab" config "$work/journal" | sed 's/sl-gw/cf-gw/; s/queues = \[ 0 \]/queues = [ 0, 1 ]/; s/poll = "interrupt"/poll = "busy"/' >"$work/lab.conf"
 name=$LAB-configure-$$
 sed -i "s/^name = .*/name = \"$name\";/" "$work/lab.conf"
 record=/run/sluice/$name.configure.json

@@ -52,8 +52,8 @@ check "the day is closed" ctl close-day
 gateway_end
 check "its orders ended with it" test "$(message stopped shards 0 resting_orders)" = 0
 "$sluice" journal dump "$work/journal/shard-0" >"$work/dump"
-check "who did it is journaled" grep -q 'trading instrument 0 state H by nobody(65534)' "$work/dump"
-check "and of a kill" grep -qE 'mass_cancel session 65535 .* by nobody\(65534\)' "$work/dump"
+check "who did it is journaled" grep -q 'trading instrument 0 state H by uid 65534, pid' "$work/dump"
+check "and of a kill" grep -qE 'mass_cancel session 65535 .* by uid 65534, pid' "$work/dump"
 check "the journal replays to the gateway's state" test "$(replay | field state_hash)" = "$(message stopped shards 0 state_hash)"
 refused "a gateway that does not run" 'does the gateway run' ctl stats
 finish

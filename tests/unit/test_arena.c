@@ -182,12 +182,24 @@ Test(arena, stops_the_process_for_an_alignment_that_is_no_power_of_two, .signal 
     arena_take(&arena, 64, 48);
 }
 
-Test(arena, is_touched_locked_and_kept_out_of_core_dumps)
+Test(arena, is_touched_and_kept_out_of_core_dumps_and_not_locked_unless_it_is_hot)
+{
+    struct arena arena;
+    open_arena(&arena, 4 * MIB, ARENA_ANY_NODE, false);
+    cr_assert_eq(atol(read_mapping(arena.base, "Rss")), 4096);
+    const char *flags = read_mapping(arena.base, "VmFlags");
+    cr_assert_not_null(strstr(flags, " dd"), "%s", flags);
+    cr_assert_null(strstr(flags, " lo"), "%s", flags);
+    arena_close(&arena);
+}
+
+Test(arena, is_touched_locked_and_kept_out_of_core_dumps_when_it_is_hot)
 {
     struct arena arena;
     bool locks = mlock_locks();
     FILE *file = redirect_stderr();
-    open_arena(&arena, 4 * MIB, ARENA_ANY_NODE, false);
+    exhaust_huge_pages();
+    open_arena(&arena, 4 * MIB, ARENA_ANY_NODE, true);
     cr_assert_eq(atol(read_mapping(arena.base, "Rss")), 4096);
     const char *flags = read_mapping(arena.base, "VmFlags");
     cr_assert_not_null(strstr(flags, " dd"), "%s", flags);
@@ -206,7 +218,8 @@ Test(arena, warns_and_goes_on_when_it_may_not_lock)
     cr_assert_eq(setrlimit(RLIMIT_MEMLOCK, &little), 0);
     if (geteuid() == 0)
         cr_assert_eq(setresuid(NOBODY, NOBODY, NOBODY), 0); // gives up CAP_IPC_LOCK
-    open_arena(&arena, 4 * MIB, ARENA_ANY_NODE, false);
+    exhaust_huge_pages();
+    open_arena(&arena, 4 * MIB, ARENA_ANY_NODE, true);
     cr_assert_not_null(strstr(warnings(file), "LimitMEMLOCK=infinity"), "%s", warnings(file));
     memset(arena_take(&arena, 4 * MIB, 4096), 1, 4 * MIB);
     arena_close(&arena);
