@@ -114,7 +114,8 @@ $(B)/tests/bench/bench_book: LDLIBS += -lstdc++
 # functions of its own in the place of a file's: the archive's are taken where there are none.
 fuzzed     := $(filter-out dataplane/main.c dataplane/verb% dataplane/gateway.c,$(sources))
 fuzz       := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_FLAGS := $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(CFLAGS)) -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_FLAGS := $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(CFLAGS)) -fsanitize=address,undefined \
+              -fno-sanitize-recover=all
 
 $(B)/fuzz/%.o: %.c Makefile
 	$(Q)mkdir -p $(@D)
@@ -128,11 +129,6 @@ $(B)/fuzz/rooms.a: $(fuzzed:%.c=$(B)/fuzz/%.o)
 $(B)/tests/fuzz/%: tests/fuzz/%.c $(B)/fuzz/rooms.a Makefile
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d $< $(B)/fuzz/rooms.a $(LDLIBS) -o $@
-
-# Every target for TIME seconds, on all cores; what is found is kept in $(B)/fuzz.
-TIME ?= 60
-fuzz: $(if $(ONLY),$(B)/tests/fuzz/fuzz_$(ONLY),$(fuzz:%=$(B)/tests/fuzz/%))
-	$(Q)B=$(B) tests/fuzz/run $(TIME) $(if $(ONLY),fuzz_$(ONLY),$(fuzz))
 
 unit: $(unit)
 
@@ -154,6 +150,12 @@ test-numa: packages-test
 sim: packages-run
 	$(Q)$(MAKE) --no-print-directory -j2 $(B)/tests/sim/sim
 	$(Q)$(B)/tests/sim/sim $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(if $(SECONDS),--seconds $(SECONDS))
+
+# Every target for TIME seconds, on all cores; what is found is kept in $(B)/fuzz.
+TIME ?= 60
+fuzz: packages-test
+	$(Q)$(MAKE) --no-print-directory -j2 $(addprefix $(B)/tests/fuzz/,$(if $(ONLY),fuzz_$(ONLY),$(fuzz)))
+	$(Q)B=$(B) tests/fuzz/run $(TIME) $(if $(ONLY),fuzz_$(ONLY),$(fuzz))
 
 bench: packages-test
 	$(Q)$(MAKE) --no-print-directory -j2 all $(bench)
