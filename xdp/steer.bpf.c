@@ -175,7 +175,7 @@ static __always_inline enum steer_verdict admit(const struct found *found)
     return STEER_REDIRECT;
 }
 
-// Stamping takes about 36 ns a packet more (make bench ONLY=stamps).
+// Stamping takes 36 to 43 ns a packet more (make bench ONLY=stamps).
 //
 // Kernel 6.3. The verifier admits it only in a program that is bound to one device, so that
 // stamping needs a program of its own.
