@@ -29,7 +29,7 @@ struct control {
     int stop_event;
     gid_t viewers, operators, risk; // NO_GROUP: only root
     pthread_t thread;
-    bool started;
+    bool bound, started;
     char request[CONTROL_REQUEST_MAX];
 };
 
@@ -371,10 +371,10 @@ static int listen_on(struct control *control, struct error *error)
         return -1;
     control->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     control->stop_event = eventfd(0, EFD_CLOEXEC);
+    control->bound = control->listener >= 0 && control->stop_event >= 0 &&
+                     bind(control->listener, (struct sockaddr *)&address, sizeof(address)) == 0;
     // Whoever may connect is asked for his name; the file's mode decides nothing.
-    if (control->listener < 0 || control->stop_event < 0 ||
-        bind(control->listener, (struct sockaddr *)&address, sizeof(address)) ||
-        chmod(path, 0666) || listen(control->listener, 8))
+    if (!control->bound || chmod(path, 0666) || listen(control->listener, 8))
         return error_set(error, "control.socket: cannot listen on %s: %s; its folder must exist",
                          path, strerror(errno));
     return 0;
@@ -393,14 +393,18 @@ struct control *control_open(struct gateway *gateway, struct error *error)
     const struct config_control *place = control->place;
     if (find_group(place->viewers, &control->viewers, error) == 0 &&
         find_group(place->operators, &control->operators, error) == 0 &&
-        find_group(place->risk, &control->risk, error) == 0 && listen_on(control, error) == 0 &&
-        thread_start(&control->thread, "control", THREAD_ANY_CORE, control_main, control, error) ==
-            0) {
-        control->started = true;
+        find_group(place->risk, &control->risk, error) == 0 && listen_on(control, error) == 0)
         return control;
-    }
     control_close(control);
     return NULL;
+}
+
+int control_start(struct control *control, struct error *error)
+{
+    if (thread_start(&control->thread, "control", THREAD_ANY_CORE, control_main, control, error))
+        return -1;
+    control->started = true;
+    return 0;
 }
 
 void control_close(struct control *control)
@@ -410,8 +414,9 @@ void control_close(struct control *control)
     if (control->started) {
         eventfd_write(control->stop_event, 1);
         pthread_join(control->thread, NULL);
-        unlink(control->place->socket);
     }
+    if (control->bound)
+        unlink(control->place->socket);
     if (control->listener >= 0)
         close(control->listener);
     if (control->stop_event >= 0)

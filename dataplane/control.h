@@ -27,9 +27,13 @@
 
 struct control;
 
-// control_open: listen on the configuration's socket, from a thread of its own, for `gateway`,
-// which has started. An old socket that nobody listens on is replaced. NULL with `error`.
+// control_open: find the configuration's groups and make its socket, for `gateway`, which has not
+// started; who connects waits. An old socket that nobody listens on is replaced. NULL with `error`.
 struct control *control_open(struct gateway *gateway, struct error *error);
+
+// control_start: answer from a thread of its own, which shuts itself in; after gateway_start. 0, or
+// -1 with `error`.
+int control_start(struct control *control, struct error *error);
 
 // control_close: end the thread, after what it is doing, and remove the socket; before
 // gateway_stop. NULL is fine.

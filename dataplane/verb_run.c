@@ -108,6 +108,22 @@ static int serve(struct gateway *gateway, struct control *control, const sigset_
     return result || !all_there ? 1 : 0;
 }
 
+// What the configuration can have wrong is found before packets are let in; the control socket's
+// thread needs a gateway that runs.
+static int start(struct gateway *gateway, struct control **control, struct error *error)
+{
+    *control = NULL;
+    bool wanted = gateway->config->control.socket[0];
+    if (wanted && !(*control = control_open(gateway, error)))
+        return -1;
+    if (gateway_start(gateway, error) || (wanted && control_start(*control, error))) {
+        control_close(*control);
+        return -1;
+    }
+    gateway_shut_in();
+    return 0;
+}
+
 static int run(const char *path, bool json)
 {
     struct error error;
@@ -125,16 +141,11 @@ static int run(const char *path, bool json)
     uint64_t started_ns = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
     struct config *config = config_load(path, &error);
     struct gateway *gateway = config ? gateway_open(config, &error) : NULL;
-    if (!gateway || gateway_start(gateway, &error)) {
+    struct control *control;
+    if (!gateway || start(gateway, &control, &error)) {
         fprintf(stderr, "sluice: %s\n", error.text);
         return 1; // threads, sockets and the program end with the process
     }
-    struct control *control = NULL;
-    if (gateway->config->control.socket[0] && !(control = control_open(gateway, &error))) {
-        fprintf(stderr, "sluice: %s\n", error.text);
-        return 1;
-    }
-    gateway_shut_in();
     say(ready_message(gateway, started_ns), json, "ready");
     int status = serve(gateway, control, &signals, json);
     gateway_free(gateway);
