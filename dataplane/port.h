@@ -46,10 +46,11 @@ struct port_counters {
     uint64_t kick_busy;  // … that it could not serve at once; that took nothing
     uint64_t rx_dropped; // by the kernel: no room in the RX ring (XDP_STATISTICS), or the buffer;
                          // by the device (imissed)
-    uint64_t rx_ring_full, rx_fill_empty, rx_invalid,
-        tx_invalid; // XDP_STATISTICS; with DPDK: no
-                    // room among those that wait for a shard, rx_nombuf, ierrors and chained mbufs,
-                    // oerrors
+    // XDP_STATISTICS; with DPDK:
+    uint64_t rx_ring_full;  // … no room among those that wait for a shard
+    uint64_t rx_fill_empty; // … rx_nombuf
+    uint64_t rx_invalid;    // … ierrors, and chained mbufs
+    uint64_t tx_invalid;    // … oerrors
 };
 
 // The clock that a turnaround was measured with: both its ends were read from the same one.

@@ -410,15 +410,28 @@ static int start_busy_polling(const struct queue *queue, const char *interface, 
     return 0;
 }
 
+static bool polled_busily(const struct port_xdp *xdp)
+{
+    int preferred = 1;
+    socklen_t size = sizeof(preferred);
+    for (uint32_t i = 0; i < xdp->queue_count && preferred; i++)
+        if (getsockopt(xdp->queues[i].sockets[0].fd, SOL_SOCKET, OPTION_PREFER_BUSY_POLL,
+                       &preferred, &size))
+            return false;
+    return preferred;
+}
+
 // What was bound, as the kernel says it.
 static void read_mode(struct port_xdp *xdp)
 {
+    static const char *const modes[2][2] = {{"copy", "copy, busy polling"},
+                                            {"zerocopy", "zerocopy, busy polling"}};
     struct xdp_options bound = {0};
     socklen_t size = sizeof(bound);
     int fd = xdp->queues[0].sockets[0].fd;
     bool known = getsockopt(fd, SOL_XDP, XDP_OPTIONS, &bound, &size) == 0;
     bool zerocopy = known && bound.flags & XDP_OPTIONS_ZEROCOPY;
-    xdp->port.mode = !known ? "unknown" : zerocopy ? "zerocopy" : "copy";
+    xdp->port.mode = known ? modes[zerocopy][polled_busily(xdp)] : "unknown";
     // What is copied is stamped by the kernel when it gives the copy to the driver.
     xdp->port.stamps_by_nic = zerocopy;
 }

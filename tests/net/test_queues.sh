@@ -107,7 +107,9 @@ export QUEUES=2 POLL=busy
 lab_up
 rm -rf "$work/journal"
 gateway_start || exit 1
-check "with poll = \"busy\" every order is accounted for" load 26400 20000 60000
+check "with poll = \"busy\" the kernel leaves the queues to the port" \
+    test "$(message ready ports 0 mode)" = "copy, busy polling"
+check "every order is accounted for" load 26400 20000 60000
 gateway_end
 check "and the journal replays to its state" replays
 finish
