@@ -170,7 +170,8 @@ static uint32_t port_transmit(struct house_port *house, uint64_t now_ns)
     uint32_t count = 0;
     bool tick = now_ns - house->ticked_ns >= TICK_NS;
     for (uint32_t i = 0; i < house->lane_count; i++) {
-        count += lane_take_orders(house->lanes[i], clock_wall_ns(&house->gateway->clock));
+        if (unlikely(lane_orders_given(house->lanes[i])))
+            count += lane_take_orders(house->lanes[i], clock_wall_ns(&house->gateway->clock));
         count += lane_release(house->lanes[i], now_ns);
         if (tick)
             lane_tick(house->lanes[i], now_ns, clock_wall_ns(&house->gateway->clock));
@@ -210,7 +211,7 @@ static uint32_t loop_poll(struct loop *loop)
     uint64_t round = atomic_load_explicit(&loop->rounds, memory_order_relaxed) + 1;
     if (work > 0)
         atomic_store_explicit(&loop->worked, round, memory_order_relaxed);
-    // Release pairs with the acquire in wait_rounds: the round's work is visible before its number.
+    // Release pairs with the acquire in quiet: the round's work is visible before its number.
     atomic_store_explicit(&loop->rounds, round, memory_order_release);
     return work;
 }

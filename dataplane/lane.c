@@ -501,7 +501,7 @@ bool lane_give_orders(struct lane *lane, const struct command *commands, uint32_
         return false;
     memcpy(lane->orders.commands, commands, count * sizeof(*commands));
     lane->orders.count = count;
-    // Release pairs with the acquire in lane_take_orders.
+    // Release pairs with the acquire in lane_orders_given.
     atomic_store_explicit(&lane->orders.state, LANE_ORDERS_GIVEN, memory_order_release);
     if (lane->port_bell)
         bell_ring(lane->port_bell);
@@ -522,9 +522,7 @@ bool lane_orders_done(struct lane *lane)
 uint32_t lane_take_orders(struct lane *lane, uint64_t time_ns)
 {
     struct lane_orders *orders = &lane->orders;
-    if (likely(atomic_load_explicit(&orders->state, memory_order_relaxed) != LANE_ORDERS_GIVEN) ||
-        atomic_load_explicit(&orders->state, memory_order_acquire) != LANE_ORDERS_GIVEN ||
-        ring_writable(lane->commands, orders->count) < orders->count)
+    if (!lane_orders_given(lane) || ring_writable(lane->commands, orders->count) < orders->count)
         return 0;
     for (uint32_t i = 0; i < orders->count; i++) {
         struct command *command = ring_write_slot(lane->commands, i);

@@ -150,8 +150,15 @@ uint64_t lane_commanded(const struct lane *lane);
 bool lane_give_orders(struct lane *lane, const struct command *commands, uint32_t count);
 bool lane_orders_done(struct lane *lane);
 
+// lane_orders_given: whether there are orders to take. Port's thread, at each poll.
+static inline bool lane_orders_given(const struct lane *lane)
+{
+    // Acquire pairs with the release in lane_give_orders.
+    return atomic_load_explicit(&lane->orders.state, memory_order_acquire) == LANE_ORDERS_GIVEN;
+}
+
 // lane_take_orders: what was given, if there is room for it; it is `time_ns` (since 1970). How many
-// commands were put into the ring. Port's thread, at each poll.
+// commands were put into the ring. Port's thread.
 uint32_t lane_take_orders(struct lane *lane, uint64_t time_ns);
 
 // lane_tick: heartbeats, time-outs, the book's clock; it is `now_ns` on the

@@ -158,11 +158,10 @@ int replay_capture(struct replay *replay, const char *path, const char *config_p
         lane_place(lane, port);
         find_session(lane, path);
         result = play(replay, lane, port);
-        replay->book = lane->shard.book;
-        replay_finish(replay);
     }
     if (result == 0) {
         // The book outlives its lane: it moves to the replay, with the memory it lies in.
+        replay->book = lane->shard.book;
         replay->memory = lane->book_memory;
         lane->book_memory = (struct arena){0};
         replay_finish(replay);

@@ -164,17 +164,11 @@ static void check_cores(const struct config *config, struct findings *findings)
             add(findings->errors, "port %u: %s", i, error.text);
     for (uint32_t i = 0; i < config->shard_count; i++) {
         const struct config_shard *shard = &config->shards[i];
-        const struct config_port *port = &config->ports[shard->port];
         if (shard->core != THREAD_ANY_CORE && thread_core_usable(shard->core, &error))
             add(findings->errors, "shard %u: %s", i, error.text);
         if (shard->journal_core != THREAD_ANY_CORE &&
             thread_core_usable(shard->journal_core, &error))
             add(findings->errors, "journal of shard %u: %s", i, error.text);
-        if (port->spin && shard->journal_core != THREAD_ANY_CORE &&
-            (shard->journal_core == shard->core || shard->journal_core == port->core))
-            add(findings->warnings,
-                "journal of shard %u shares core %d with a spinning thread: writes wait for it", i,
-                shard->journal_core);
     }
 }
 

@@ -55,67 +55,49 @@ static const struct ring_kind {
      sizeof(struct xdp_desc)},
 };
 
-struct mapped_ring {
-    char *memory;
-    struct xdp_ring_offset at;
-};
-
-// Makes a ring and maps it.
-static int make_ring(struct xsk *xsk, const struct ring_kind *kind, uint32_t slots,
-                     struct mapped_ring *ring)
+// Makes a ring and maps it, as xdp/xsk.h expects a producer's: its cached_cons is the consumer's
+// index plus the size.
+static int make_producer(struct xsk *xsk, const struct ring_kind *kind, uint32_t slots,
+                         struct xsk_ring_prod *ring)
 {
     struct xdp_mmap_offsets offsets;
     socklen_t offsets_size = sizeof(offsets);
     if (getsockopt(xsk->fd, SOL_XDP, XDP_MMAP_OFFSETS, &offsets, &offsets_size) ||
         setsockopt(xsk->fd, SOL_XDP, kind->option, &slots, sizeof(slots)))
         return -errno;
-    memcpy(&ring->at, (const char *)&offsets + kind->at, sizeof(ring->at));
-    size_t size = ring->at.desc + slots * kind->slot_size;
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, xsk->fd,
+    struct xdp_ring_offset at;
+    memcpy(&at, (const char *)&offsets + kind->at, sizeof(at));
+    size_t size = at.desc + slots * kind->slot_size;
+    char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, xsk->fd,
                         (off_t)kind->page_offset);
     if (memory == MAP_FAILED)
         return -errno;
     INVARIANT(xsk->ring_count < 4);
     xsk->rings[xsk->ring_count].memory = memory;
     xsk->rings[xsk->ring_count++].size = size;
-    ring->memory = memory;
+    *ring = (struct xsk_ring_prod){.mask = slots - 1,
+                                   .size = slots,
+                                   .producer = (uint32_t *)(void *)(memory + at.producer),
+                                   .consumer = (uint32_t *)(void *)(memory + at.consumer),
+                                   .flags = (uint32_t *)(void *)(memory + at.flags),
+                                   .ring = memory + at.desc,
+                                   .cached_cons = slots};
     return 0;
 }
 
-static uint32_t *index_at(const struct mapped_ring *mapped, uint64_t offset)
-{
-    return (uint32_t *)(void *)(mapped->memory + offset);
-}
-
-// As xdp/xsk.h expects them: a producer's cached_cons is the consumer's index plus the size.
-static int make_producer(struct xsk *xsk, const struct ring_kind *kind, uint32_t slots,
-                         struct xsk_ring_prod *ring)
-{
-    struct mapped_ring mapped = {0};
-    int code = make_ring(xsk, kind, slots, &mapped);
-    if (code == 0)
-        *ring = (struct xsk_ring_prod){.mask = slots - 1,
-                                       .size = slots,
-                                       .producer = index_at(&mapped, mapped.at.producer),
-                                       .consumer = index_at(&mapped, mapped.at.consumer),
-                                       .flags = index_at(&mapped, mapped.at.flags),
-                                       .ring = mapped.memory + mapped.at.desc,
-                                       .cached_cons = slots};
-    return code;
-}
-
+// A consumer's is the same, but both its cached indices start at 0.
 static int make_consumer(struct xsk *xsk, const struct ring_kind *kind, uint32_t slots,
                          struct xsk_ring_cons *ring)
 {
-    struct mapped_ring mapped = {0};
-    int code = make_ring(xsk, kind, slots, &mapped);
+    struct xsk_ring_prod made = {0};
+    int code = make_producer(xsk, kind, slots, &made);
     if (code == 0)
-        *ring = (struct xsk_ring_cons){.mask = slots - 1,
-                                       .size = slots,
-                                       .producer = index_at(&mapped, mapped.at.producer),
-                                       .consumer = index_at(&mapped, mapped.at.consumer),
-                                       .flags = index_at(&mapped, mapped.at.flags),
-                                       .ring = mapped.memory + mapped.at.desc};
+        *ring = (struct xsk_ring_cons){.mask = made.mask,
+                                       .size = made.size,
+                                       .producer = made.producer,
+                                       .consumer = made.consumer,
+                                       .flags = made.flags,
+                                       .ring = made.ring};
     return code;
 }
 
