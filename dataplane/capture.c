@@ -9,6 +9,7 @@
 
 #include "dataplane/capture_file.h"
 #include "dataplane/gateway.h"
+#include "numa/clock.h"
 #include "xdp/loader.h"
 
 #define SECOND_NS       1000000000ull
@@ -29,13 +30,6 @@ struct capture {
     uint64_t until_ns;
 };
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
-}
-
 static void nap(void)
 {
     nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
@@ -55,13 +49,13 @@ static bool counted_out(const struct capture *capture)
 static bool over(const struct capture *capture)
 {
     return counted_out(capture) || asked_to_stop(capture) ||
-           (capture->until_ns > 0 && now_ns() >= capture->until_ns);
+           (capture->until_ns > 0 && clock_raw_ns() >= capture->until_ns);
 }
 
 static void begin(struct capture *capture, const char *what)
 {
     if (capture->options->duration_ns > 0)
-        capture->until_ns = now_ns() + capture->options->duration_ns;
+        capture->until_ns = clock_raw_ns() + capture->options->duration_ns;
     fprintf(stderr, "sluice: capture: capturing %s into %s\n", what, capture->file.path);
 }
 
@@ -131,14 +125,14 @@ static bool any_ended(const struct gateway_capture *from)
 // Until the gateway knows of us, at all of its ports.
 static int join(struct gateway_capture *from, struct error *error)
 {
-    uint64_t give_up_ns = now_ns() + JOIN_NS;
+    uint64_t give_up_ns = clock_raw_ns() + JOIN_NS;
     for (uint32_t i = 0; i < from->source_count; i++) {
         while (!tap_joined(&from->sources[i].reader)) {
             if (asked_to_stop(&from->capture))
                 return 0;
             if (any_ended(from))
                 return error_set(error, "the gateway has ended");
-            if (now_ns() > give_up_ns)
+            if (clock_raw_ns() > give_up_ns)
                 return error_set(error, "the gateway does not answer: is it stopped?");
             nap();
         }

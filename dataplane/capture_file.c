@@ -8,17 +8,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "numa/clock.h"
+
 #define FILE_HEADER_BYTES   24u
 #define PACKET_HEADER_BYTES 16u
 #define BUFFER_BYTES        (1u << 20)
 #define SECOND_NS           1000000000ull
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
-}
 
 // The `count`th file: NAME-00001.pcap, whether NAME or NAME.pcap was given.
 static void name_file(struct capture_file *file)
@@ -59,7 +54,7 @@ static int begin_file(struct capture_file *file, struct error *error)
     if (!file->dumper)
         return error_set(error, "cannot write %s: %s", file->path, pcap_geterr(file->format));
     file->bytes = FILE_HEADER_BYTES;
-    file->opened_ns = now_ns();
+    file->opened_ns = clock_raw_ns();
     return capture_file_flush(file, error);
 }
 
@@ -100,7 +95,8 @@ static bool full(const struct capture_file *file, uint32_t size)
     const struct capture_options *options = file->options;
     bool large = options->rotate_bytes > 0 && file->bytes > FILE_HEADER_BYTES &&
                  file->bytes + PACKET_HEADER_BYTES + size > options->rotate_bytes;
-    return large || (options->rotate_ns > 0 && now_ns() - file->opened_ns >= options->rotate_ns);
+    return large ||
+           (options->rotate_ns > 0 && clock_raw_ns() - file->opened_ns >= options->rotate_ns);
 }
 
 static int end_file(struct capture_file *file, struct error *error)

@@ -19,7 +19,7 @@
 
 #define LOAD_SESSIONS_MAX      64u
 #define LOAD_NAMED_SYMBOLS_MAX 256u
-#define LOAD_COUNT_MAX         50000000u // generated messages: 1.2 GB of steps
+#define LOAD_COUNT_MAX         100000000u // generated messages: 2.4 GB of steps
 
 #define LOAD_TIF_DAY           '0'
 #define LOAD_TIF_IOC           '3'

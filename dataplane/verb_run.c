@@ -13,6 +13,7 @@
 #include "dataplane/control.h"
 #include "dataplane/gateway.h"
 #include "dataplane/report.h"
+#include "numa/clock.h"
 #include "numa/sandbox.h"
 
 static void say(json_t *message, bool json, const char *headline)
@@ -136,9 +137,7 @@ static int run(const char *path, bool json)
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
 
     json_object_seed(0); // from /dev/urandom, which is out of reach in the sandbox
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_RAW, &now);
-    uint64_t started_ns = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+    uint64_t started_ns = clock_raw_ns();
     struct config *config = config_load(path, &error);
     struct gateway *gateway = config ? gateway_open(config, &error) : NULL;
     struct control *control;
