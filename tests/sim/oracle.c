@@ -7,6 +7,7 @@
 
 #include "dataplane/itch.h"
 #include "dataplane/ouch.h"
+#include "tests/unit/reference_query.h"
 
 void heard_take(struct heard *heard, uint64_t number, const void *message, size_t size,
                 const char *whose)

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "tests/unit/random.h"
-#include "tests/unit/reference.h"
+#include "tests/unit/reference_query.h"
 
 __attribute__((noreturn, format(printf, 1, 2))) static void differs(const char *format, ...);
 

@@ -1,0 +1,657 @@
+// SPDX-License-Identifier: MIT
+//
+// The reference's orders, what it says of them, and how they trade; commands are in reference.h.
+#ifndef SLUICE_TESTS_UNIT_REFERENCE_TRADE_H
+#define SLUICE_TESTS_UNIT_REFERENCE_TRADE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "book/book.h"
+
+struct reference_order {
+    uint64_t order_ref; // seq of the command that created it; of its slice once that was refreshed
+    uint64_t created;   // that seq, always
+    uint32_t user_ref_num;
+    uint32_t quantity; // open
+    uint32_t slice;    // of it displayed
+    uint32_t executed; // by the whole chain of replacements
+    uint32_t price;
+    uint32_t max_floor;
+    uint32_t expire_seconds;
+    uint64_t expiry_second; // of the day: canceled then; 0: never
+    uint16_t session;
+    uint16_t instrument;
+    uint8_t side;
+    uint8_t user_ref_index;
+    struct order_attributes attributes;
+    char firm[4];
+};
+
+struct reference_instrument {
+    char symbol[8];
+    bool halted;
+};
+
+// Nobody of this session (or any) and this firm (zeros: any) may enter an order.
+struct reference_bar {
+    uint16_t session;
+    char firm[4];
+    bool by_operator;
+    bool in_force;
+};
+#define REFERENCE_BARS_MAX 512u
+
+struct reference_session {
+    char user_name[6];
+    char firm[4];
+    uint64_t message_count;
+    uint32_t last[256]; // UserRefNum, by channel
+};
+
+struct reference {
+    struct book_limits limits;
+    enum book_state state;
+    uint64_t seq;
+    uint64_t midnight_ns;
+    uint64_t last_time_ns;
+    uint64_t second; // of the day, the highest seen
+    uint64_t feed_message_count;
+    uint64_t match_count;
+    uint64_t slice_count; // refreshed ones
+    char session_id[10];
+    uint16_t shard;
+    uint16_t instrument_count;
+    uint16_t session_count;
+    uint32_t order_count;
+    struct reference_instrument *instruments;
+    struct reference_session *sessions;
+    struct reference_order *orders; // first in time first
+    struct reference_bar bars[REFERENCE_BARS_MAX];
+
+    struct event *events; // of the last command
+    uint32_t event_count;
+    uint32_t event_capacity;
+};
+
+static inline void reference_open(struct reference *r, const struct book_limits *limits)
+{
+    *r = (struct reference){.limits = *limits};
+    r->instruments = calloc(limits->instruments_max, sizeof(*r->instruments));
+    r->sessions = calloc(limits->sessions_max, sizeof(*r->sessions));
+    r->orders = calloc(limits->orders_max, sizeof(*r->orders));
+    if (!r->instruments || !r->sessions || !r->orders)
+        abort();
+}
+
+static inline void reference_close(struct reference *r)
+{
+    free(r->instruments);
+    free(r->sessions);
+    free(r->orders);
+    free(r->events);
+}
+
+// Events
+
+static inline struct event *reference_emit(struct reference *r, uint16_t session,
+                                           enum event_type type)
+{
+    if (r->event_count == r->event_capacity) {
+        r->event_capacity = r->event_capacity ? 2 * r->event_capacity : 64;
+        r->events = realloc(r->events, r->event_capacity * sizeof(*r->events));
+        if (!r->events)
+            abort();
+    }
+    struct event *event = &r->events[r->event_count++];
+    memset(event, 0, sizeof(*event));
+    event->type = (uint8_t)type;
+    event->session = session;
+    event->seq = r->seq;
+    event->stream_seq =
+        session == FEED_SESSION ? ++r->feed_message_count : ++r->sessions[session].message_count;
+    event->time_ns = r->last_time_ns > r->midnight_ns ? r->last_time_ns - r->midnight_ns : 0;
+    return event;
+}
+
+static inline uint8_t reference_feed_side(uint8_t side)
+{
+    return side == SIDE_BUY ? SIDE_BUY : SIDE_SELL;
+}
+
+static inline uint8_t reference_opposite(uint8_t side)
+{
+    return side == SIDE_BUY ? SIDE_SELL : SIDE_BUY;
+}
+
+// Of the kind that is displayed, at least with a slice.
+static inline bool reference_displayed(const struct reference_order *order)
+{
+    return order->attributes.display != DISPLAY_HIDDEN;
+}
+
+static inline void reference_emit_system(struct reference *r, uint16_t session, char code)
+{
+    enum event_type type = session == FEED_SESSION ? EVENT_FEED_SYSTEM : EVENT_SYSTEM;
+    reference_emit(r, session, type)->code = (uint8_t)code;
+}
+
+// To the order's owner: what all messages about an order have in common.
+static inline struct event *reference_emit_owner(struct reference *r, enum event_type type,
+                                                 const struct reference_order *order,
+                                                 uint32_t quantity)
+{
+    struct event *event = reference_emit(r, order->session, type);
+    event->user_ref_num = order->user_ref_num;
+    event->user_ref_index = order->user_ref_index;
+    event->side = order->side;
+    event->quantity = quantity;
+    event->price = order->price;
+    event->instrument = order->instrument;
+    return event;
+}
+
+static inline void reference_emit_canceled(struct reference *r, const struct reference_order *order,
+                                           uint32_t quantity, char code)
+{
+    struct event *event = reference_emit_owner(r, EVENT_CANCELED, order, quantity);
+    event->code = (uint8_t)code;
+    event->trade.order_ref = order->order_ref;
+}
+
+static inline void reference_emit_rejected(struct reference *r, const struct command *c,
+                                           uint32_t user_ref_num, uint8_t reason)
+{
+    struct event *event = reference_emit(r, c->session, EVENT_REJECTED);
+    event->user_ref_num = user_ref_num;
+    event->user_ref_index = c->user_ref_index;
+    event->code = reason;
+    if (c->type == COMMAND_ENTER)
+        memcpy(event->order.client_order_id, c->order.client_order_id, 14);
+}
+
+static inline struct event *reference_emit_feed(struct reference *r, enum event_type type,
+                                                const struct reference_order *order,
+                                                uint32_t quantity)
+{
+    struct event *event = reference_emit(r, FEED_SESSION, type);
+    event->side = reference_feed_side(order->side);
+    event->quantity = quantity;
+    event->price = order->price;
+    event->instrument = order->instrument;
+    event->trade.order_ref = order->order_ref;
+    return event;
+}
+
+// The firm an order belongs to: the one it names, else its session's.
+static inline const char *reference_firm(const struct reference *r,
+                                         const struct reference_order *order)
+{
+    return memcmp(order->firm, "\0\0\0\0", 4) ? order->firm : r->sessions[order->session].firm;
+}
+
+static inline void reference_emit_feed_add(struct reference *r, const struct reference_order *order)
+{
+    struct event *event = reference_emit_feed(r, EVENT_FEED_ADD, order, order->slice);
+    if (order->attributes.display == DISPLAY_ATTRIBUTABLE)
+        memcpy(event->firm, reference_firm(r, order), 4);
+}
+
+// Orders
+
+static inline struct reference_order *reference_find(const struct reference *r, uint16_t session,
+                                                     uint8_t user_ref_index, uint32_t user_ref_num)
+{
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        struct reference_order *order = &r->orders[i];
+        if (order->session == session && order->user_ref_index == user_ref_index &&
+            order->user_ref_num == user_ref_num)
+            return order;
+    }
+    return NULL;
+}
+
+static inline void reference_remove(struct reference *r, struct reference_order *order)
+{
+    size_t behind = (size_t)(&r->orders[r->order_count] - (order + 1));
+    memmove(order, order + 1, behind * sizeof(*order));
+    r->order_count--;
+}
+
+// Trades only take shares away; who has none left goes here.
+static inline void reference_remove_empty(struct reference *r)
+{
+    for (uint32_t i = r->order_count; i-- > 0;) {
+        if (r->orders[i].quantity == 0)
+            reference_remove(r, &r->orders[i]);
+    }
+}
+
+static inline bool reference_better_price(uint8_t feed_side, uint32_t price, uint32_t than)
+{
+    return feed_side == SIDE_BUY ? price > than : price < than;
+}
+
+static inline bool reference_acceptable(uint8_t taker_side, uint32_t limit, uint32_t price)
+{
+    return limit == PRICE_MARKET ||
+           !reference_better_price(reference_opposite(taker_side), limit, price);
+}
+
+// The best displayed price, or the best one worse than `*worse_than`; false when there is none.
+static inline bool reference_next_price(const struct reference *r, uint16_t instrument,
+                                        uint8_t feed_side, const uint32_t *worse_than,
+                                        uint32_t *price)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        const struct reference_order *order = &r->orders[i];
+        if (order->instrument != instrument || reference_feed_side(order->side) != feed_side ||
+            !reference_displayed(order))
+            continue;
+        if (worse_than && !reference_better_price(feed_side, *worse_than, order->price))
+            continue;
+        if (!found || reference_better_price(feed_side, order->price, *price)) {
+            *price = order->price;
+            found = true;
+        }
+    }
+    return found;
+}
+
+// The middle of the displayed market, 0 when there is none.
+static inline uint32_t reference_midpoint(const struct reference *r, uint16_t instrument)
+{
+    uint32_t bid = 0, offer = 0;
+    if (!reference_next_price(r, instrument, SIDE_BUY, NULL, &bid) ||
+        !reference_next_price(r, instrument, SIDE_SELL, NULL, &offer) || offer - bid == 1)
+        return 0;
+    return bid + (offer - bid) / 2;
+}
+
+static inline bool reference_live(const struct reference_order *order, uint32_t midpoint)
+{
+    return midpoint != 0 &&
+           (order->side == SIDE_BUY ? order->price >= midpoint : order->price <= midpoint);
+}
+
+// At which a resting order trades.
+static inline uint32_t reference_price(const struct reference_order *order, uint32_t midpoint)
+{
+    return order->attributes.midpoint ? midpoint : order->price;
+}
+
+enum reference_rank { REFERENCE_SLICE, REFERENCE_RESERVE, REFERENCE_HIDDEN, REFERENCE_MIDPOINT };
+
+static inline enum reference_rank reference_rank(const struct reference_order *order)
+{
+    if (order->attributes.midpoint)
+        return REFERENCE_MIDPOINT;
+    if (!reference_displayed(order))
+        return REFERENCE_HIDDEN;
+    return order->slice ? REFERENCE_SLICE : REFERENCE_RESERVE;
+}
+
+// Shares that are next to trade: of a displayed order the slice, and when that is used up the
+// reserve; else all.
+static inline uint32_t reference_part(const struct reference_order *order)
+{
+    return order->slice ? order->slice : order->quantity;
+}
+
+static inline void reference_take_away(struct reference_order *order, uint32_t shares)
+{
+    order->slice -= order->slice ? shares : 0;
+    order->quantity -= shares;
+    order->executed += shares;
+}
+
+// Whether `a` trades before `b`, which stands behind it in time, on the same side.
+static inline bool reference_ahead(const struct reference_order *a, const struct reference_order *b,
+                                   uint32_t midpoint)
+{
+    uint8_t side = reference_feed_side(a->side);
+    uint32_t a_price = reference_price(a, midpoint), b_price = reference_price(b, midpoint);
+    if (a_price != b_price)
+        return reference_better_price(side, a_price, b_price);
+    if (reference_rank(a) != reference_rank(b))
+        return reference_rank(a) < reference_rank(b);
+    return !reference_better_price(side, b->price, a->price);
+}
+
+// Matching. `midpoint` is the one of the moment when it began.
+
+// The resting order that `taker` would execute against next, if any.
+static inline struct reference_order *reference_maker(const struct reference *r,
+                                                      const struct reference_order *taker,
+                                                      uint32_t midpoint)
+{
+    if (taker->attributes.midpoint && !reference_live(taker, midpoint))
+        return NULL;
+    uint32_t limit = reference_price(taker, midpoint);
+    struct reference_order *first = NULL;
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        struct reference_order *order = &r->orders[i];
+        if (order->instrument != taker->instrument ||
+            reference_feed_side(order->side) != reference_opposite(taker->side) ||
+            (order->attributes.midpoint && !reference_live(order, midpoint)) ||
+            !reference_acceptable(taker->side, limit, reference_price(order, midpoint)))
+            continue;
+        if (!first || !reference_ahead(first, order, midpoint))
+            first = order;
+    }
+    return first;
+}
+
+static inline uint8_t reference_maker_flag(const struct reference_order *maker)
+{
+    static const uint8_t flags[] = {'A', 'u', 'J', 'k'};
+    return flags[reference_rank(maker)];
+}
+
+static inline uint8_t reference_taker_flag(const struct reference_order *maker)
+{
+    return maker->attributes.midpoint ? 'm' : 'R';
+}
+
+static inline uint32_t reference_common(const struct reference_order *maker,
+                                        const struct reference_order *taker)
+{
+    uint32_t part = reference_part(maker);
+    return part < taker->quantity ? part : taker->quantity;
+}
+
+static inline void reference_execute(struct reference *r, struct reference_order *maker,
+                                     struct reference_order *taker, uint32_t midpoint)
+{
+    uint32_t quantity = reference_common(maker, taker);
+    uint32_t price = reference_price(maker, midpoint);
+    bool on_display = reference_rank(maker) == REFERENCE_SLICE;
+    uint64_t match_number = ++r->match_count;
+
+    struct event *event = reference_emit_owner(r, EVENT_EXECUTED, maker, quantity);
+    event->price = price;
+    event->code = reference_maker_flag(maker);
+    event->trade.order_ref = maker->order_ref;
+    event->trade.match_number = match_number;
+
+    event = reference_emit_owner(r, EVENT_EXECUTED, taker, quantity);
+    event->price = price;
+    event->code = reference_taker_flag(maker);
+    event->trade.order_ref = maker->order_ref;
+    event->trade.match_number = match_number;
+
+    enum event_type type = on_display ? EVENT_FEED_EXECUTED : EVENT_FEED_TRADE;
+    event = reference_emit_feed(r, type, maker, quantity);
+    event->price = price;
+    event->trade.order_ref = on_display ? maker->order_ref : 0;
+    event->trade.match_number = match_number;
+
+    reference_take_away(taker, quantity);
+    reference_take_away(maker, quantity);
+}
+
+// The taker asked not to trade with its own firm, and the maker is of it.
+static inline bool reference_prevents(const struct reference *r,
+                                      const struct reference_order *taker,
+                                      const struct reference_order *maker)
+{
+    return taker->attributes.self_match != SELF_MATCH_ALLOWED &&
+           memcmp(reference_firm(r, taker), reference_firm(r, maker), 4) == 0;
+}
+
+// `told` is the maker or the taker, which loses `removed` shares.
+static inline void reference_emit_prevented(struct reference *r, const struct reference_order *told,
+                                            const struct reference_order *maker,
+                                            const struct reference_order *taker, uint32_t midpoint,
+                                            uint32_t removed)
+{
+    struct event *event = reference_emit_owner(r, EVENT_PREVENTED, told, removed);
+    event->price = reference_price(maker, midpoint);
+    event->prevented = reference_common(maker, taker);
+    event->code = told == taker ? reference_taker_flag(maker) : reference_maker_flag(maker);
+    event->trade.order_ref = told->order_ref;
+    event->trade.match_number = taker->attributes.self_match;
+}
+
+static inline void reference_prevent(struct reference *r, struct reference_order *maker,
+                                     struct reference_order *taker, uint32_t midpoint)
+{
+    uint32_t common = reference_common(maker, taker);
+    bool newest = taker->attributes.self_match == SELF_MATCH_CANCEL_NEWEST ||
+                  taker->attributes.self_match == SELF_MATCH_CANCEL_BOTH;
+    bool oldest = taker->attributes.self_match == SELF_MATCH_CANCEL_OLDEST ||
+                  taker->attributes.self_match == SELF_MATCH_CANCEL_BOTH;
+    bool decrement = taker->attributes.self_match == SELF_MATCH_DECREMENT;
+    if (oldest || decrement)
+        reference_emit_prevented(r, maker, maker, taker, midpoint,
+                                 oldest ? maker->quantity : common);
+    if (decrement)
+        reference_emit_prevented(r, taker, maker, taker, midpoint, common);
+    if (maker->slice > 0 && (oldest || decrement)) {
+        uint32_t off = oldest ? maker->slice : common;
+        reference_emit_feed(r, off == maker->slice ? EVENT_FEED_DELETE : EVENT_FEED_CANCEL, maker,
+                            off);
+    }
+    if (newest)
+        reference_emit_prevented(r, taker, maker, taker, midpoint, taker->quantity);
+    if (decrement) {
+        reference_take_away(taker, common);
+        reference_take_away(maker, common);
+    }
+    if (oldest)
+        maker->quantity = 0;
+    if (newest)
+        taker->quantity = 0;
+}
+
+static inline void reference_meet(struct reference *r, struct reference_order *maker,
+                                  struct reference_order *taker, uint32_t midpoint)
+{
+    if (reference_prevents(r, taker, maker))
+        reference_prevent(r, maker, taker, midpoint);
+    else
+        reference_execute(r, maker, taker, midpoint);
+    reference_remove_empty(r);
+}
+
+static inline void reference_set_slice(struct reference_order *order)
+{
+    order->slice = order->quantity;
+    if (!reference_displayed(order))
+        order->slice = 0;
+    else if (order->max_floor != 0 && order->max_floor < order->quantity)
+        order->slice = order->max_floor;
+}
+
+// Whose slice was used up, and who has shares left, displays a new one: last in time. All are at
+// one price, so that the array has them in the order in which their slices were used up.
+static inline void reference_refresh(struct reference *r)
+{
+    for (uint32_t i = 0; i < r->order_count;) {
+        struct reference_order order = r->orders[i];
+        if (reference_rank(&order) != REFERENCE_RESERVE) {
+            i++;
+            continue;
+        }
+        reference_remove(r, &r->orders[i]);
+        order.order_ref = SLICE_REF | ++r->slice_count;
+        reference_set_slice(&order);
+        struct event *event = reference_emit_owner(r, EVENT_RESTATED, &order, order.slice);
+        event->code = 'R';
+        event->trade.order_ref = order.order_ref;
+        reference_emit_feed_add(r, &order);
+        r->orders[r->order_count++] = order;
+    }
+}
+
+static inline void reference_match(struct reference *r, struct reference_order *taker,
+                                   uint32_t midpoint)
+{
+    struct reference_order *maker;
+    while (taker->quantity > 0 && (maker = reference_maker(r, taker, midpoint)))
+        reference_meet(r, maker, taker, midpoint);
+    reference_refresh(r);
+}
+
+// Shares on the other side that the taker could trade with.
+static inline uint64_t reference_available(const struct reference *r,
+                                           const struct reference_order *taker, uint32_t midpoint)
+{
+    if (taker->attributes.midpoint && !reference_live(taker, midpoint))
+        return 0;
+    uint32_t limit = reference_price(taker, midpoint);
+    uint64_t shares = 0;
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        const struct reference_order *order = &r->orders[i];
+        if (order->instrument == taker->instrument &&
+            reference_feed_side(order->side) == reference_opposite(taker->side) &&
+            (!order->attributes.midpoint || reference_live(order, midpoint)) &&
+            reference_acceptable(taker->side, limit, reference_price(order, midpoint)) &&
+            !reference_prevents(r, taker, order))
+            shares += order->quantity;
+    }
+    return shares;
+}
+
+static inline void reference_rest(struct reference *r, struct reference_order *order)
+{
+    reference_set_slice(order);
+    r->orders[r->order_count++] = *order;
+}
+
+// What is left of an incoming order once it has matched.
+static inline void reference_settle(struct reference *r, struct reference_order *order)
+{
+    if (order->quantity == 0)
+        return;
+    if (order->attributes.time_in_force == TIF_IOC || order->price == PRICE_MARKET) {
+        reference_emit_canceled(r, order, order->quantity, 'I');
+        return;
+    }
+    reference_rest(r, order);
+    if (reference_displayed(order))
+        reference_emit_feed_add(r, order);
+}
+
+// An incoming order from where it has been accepted on; `min_quantity` 0 is none.
+static inline void reference_trade(struct reference *r, struct reference_order *order,
+                                   uint32_t min_quantity)
+{
+    uint32_t midpoint = reference_midpoint(r, order->instrument);
+    if (order->attributes.post_only && reference_maker(r, order, midpoint)) {
+        reference_emit_canceled(r, order, order->quantity, 'G');
+        return;
+    }
+    if (min_quantity != 0 && reference_available(r, order, midpoint) < min_quantity) {
+        reference_emit_canceled(r, order, order->quantity, 'I');
+        return;
+    }
+    reference_match(r, order, midpoint);
+    reference_settle(r, order);
+}
+
+// Take away `removed` shares at the owner's request: from the reserve first.
+static inline void reference_reduce(struct reference *r, struct reference_order *order,
+                                    uint32_t removed)
+{
+    order->quantity -= removed;
+    if (order->slice > order->quantity) {
+        uint32_t off = order->slice - order->quantity;
+        order->slice = order->quantity;
+        reference_emit_feed(r, order->slice ? EVENT_FEED_CANCEL : EVENT_FEED_DELETE, order, off);
+    }
+    if (order->quantity == 0)
+        reference_remove(r, order);
+}
+
+static inline void reference_cancel_all(struct reference *r, struct reference_order *order,
+                                        char code)
+{
+    reference_emit_canceled(r, order, order->quantity, code);
+    reference_reduce(r, order, order->quantity);
+}
+
+// Midpoint orders that the market has come to
+
+// The first live midpoint order of a side: by limit, then time.
+static inline struct reference_order *reference_first_live(const struct reference *r,
+                                                           uint16_t instrument, uint8_t feed_side,
+                                                           uint32_t midpoint)
+{
+    struct reference_order *first = NULL;
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        struct reference_order *order = &r->orders[i];
+        if (order->instrument == instrument && reference_feed_side(order->side) == feed_side &&
+            order->attributes.midpoint && reference_live(order, midpoint) &&
+            (!first || reference_better_price(feed_side, order->price, first->price)))
+            first = order;
+    }
+    return first;
+}
+
+// The first hidden order of a side that a midpoint order on the other one would take.
+static inline struct reference_order *reference_first_hidden(const struct reference *r,
+                                                             uint16_t instrument, uint8_t feed_side,
+                                                             uint32_t midpoint)
+{
+    struct reference_order *first = NULL;
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        struct reference_order *order = &r->orders[i];
+        if (order->instrument == instrument && reference_feed_side(order->side) == feed_side &&
+            reference_rank(order) == REFERENCE_HIDDEN &&
+            reference_acceptable(reference_opposite(feed_side), midpoint, order->price) &&
+            (!first || reference_better_price(feed_side, order->price, first->price)))
+            first = order;
+    }
+    return first;
+}
+
+// One trade, or one prevented; false when nothing is left to trade.
+static inline bool reference_trade_resting(struct reference *r, uint16_t instrument)
+{
+    uint32_t midpoint = reference_midpoint(r, instrument);
+    if (midpoint == 0)
+        return false;
+    struct reference_order *purchase = reference_first_live(r, instrument, SIDE_BUY, midpoint);
+    struct reference_order *sale = reference_first_live(r, instrument, SIDE_SELL, midpoint);
+    struct reference_order *hidden_purchase =
+        reference_first_hidden(r, instrument, SIDE_BUY, midpoint);
+    struct reference_order *hidden_sale =
+        reference_first_hidden(r, instrument, SIDE_SELL, midpoint);
+    if (purchase && hidden_sale)
+        reference_meet(r, hidden_sale, purchase, midpoint);
+    else if (sale && hidden_purchase)
+        reference_meet(r, hidden_purchase, sale, midpoint);
+    else if (purchase && sale && purchase->order_ref > sale->order_ref)
+        reference_meet(r, sale, purchase, midpoint);
+    else if (purchase && sale)
+        reference_meet(r, purchase, sale, midpoint);
+    else
+        return false;
+    return true;
+}
+
+static inline bool reference_any_midpoint(const struct reference *r)
+{
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        if (r->orders[i].attributes.midpoint)
+            return true;
+    }
+    return false;
+}
+
+// Instruments that a command has not touched have nothing left to trade already.
+static inline void reference_trade_all_resting(struct reference *r)
+{
+    if (!reference_any_midpoint(r))
+        return;
+    for (uint16_t instrument = 0; instrument < r->instrument_count; instrument++) {
+        while (!r->instruments[instrument].halted && reference_trade_resting(r, instrument))
+            ;
+    }
+}
+
+#endif
