@@ -63,6 +63,25 @@ gateway_end() {
     wait "$pid"
 }
 
+# tshark_start INTERFACE FILTER FILE: record what an end of the lab's wire sees, until tshark_end.
+tshark_start() {
+    ip netns exec "$LAB-${1#sl-}" tshark -q -B 64 -i "$1" -f "$2" -w "$3" 2>"$work/tshark.err" &
+    tshark_pid=$!
+    for _ in $(seq 100); do
+        grep -q Capturing "$work/tshark.err" && return 0
+        sleep 0.1
+    done
+    fail "tshark records $1: $(cat "$work/tshark.err")"
+    return 1
+}
+
+# What has come by now is in the file.
+tshark_end() {
+    sleep 1 # the kernel hands it packets in blocks
+    kill -INT $tshark_pid
+    wait $tshark_pid 2>/dev/null
+}
+
 # message EVENT PATH…: a value out of the gateway's last message of that kind, e.g. message stopped shards 0 state_hash
 message() {
     python3 - "$work/gateway.log" "$@" <<'PYTHON'

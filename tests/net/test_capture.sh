@@ -55,9 +55,7 @@ new_gateway() { rm -rf "$work/journal"; gateway_start "$@" || { fail "the gatewa
 
 # --- While two trade
 new_gateway
-$in_cl tshark -q -B 64 -i sl-cl -f 'udp port 26400' -w "$work/wire.pcapng" 2>"$work/tshark.err" &
-tshark_pid=$!
-for _ in $(seq 100); do grep -q Capturing "$work/tshark.err" && break; sleep 0.1; done
+tshark_start sl-cl 'udp port 26400' "$work/wire.pcapng"
 capturing orders $capture --write "$work/orders.pcap" --filter 'udp dst port 26400'
 orders=$capturing
 capturing_all all $capture -w "$work/all.pcap"
@@ -67,8 +65,7 @@ sleep 1
 gateway_end || fail "the gateway stops with status 0"
 check "a capture ends in order when the gateway does" wait $all
 wait $orders
-kill -INT $tshark_pid
-wait $tshark_pid 2>/dev/null
+tshark_end
 tshark -r "$work/wire.pcapng" -F nsecpcap -w "$work/wire.pcap" 2>/dev/null
 expected=$(($(total stopped) - start))
 check "everything received and sent is captured, and nothing is lost" \

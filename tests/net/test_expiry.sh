@@ -3,9 +3,7 @@
 # and a replay of the journal or of the order packets ends them alike.
 . "$(dirname "$0")/lib.sh"
 lab_up
-$in_cl tshark -q -i sl-cl -f 'udp port 26400' -w "$work/orders.pcap" 2>"$work/tshark.err" &
-tshark_pid=$!
-for _ in $(seq 100); do grep -q Capturing "$work/tshark.err" && break; sleep 0.1; done
+tshark_start sl-cl 'udp port 26400' "$work/orders.pcap"
 gateway_start || { fail "the gateway starts"; exit 1; }
 $in_cl python3 "$here/expiry.py" enter --user LOAD0:SECRET || fail "orders are accepted"
 gateway_end KILL
@@ -13,9 +11,7 @@ sleep 2
 gateway_start || { fail "the gateway starts after a kill"; exit 1; }
 $in_cl python3 "$here/expiry.py" watch --user LOAD0:SECRET | grep -E '^(ok|FAIL)'
 [ "${PIPESTATUS[0]}" = 0 ] || fail "expiry.py: exit status"
-sleep 0.5
-kill -INT $tshark_pid
-wait $tshark_pid 2>/dev/null
+tshark_end
 gateway_end || fail "the gateway stops with status 0"
 
 replay "$work/journal/shard-0" >"$work/journal.json"

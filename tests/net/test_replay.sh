@@ -2,15 +2,11 @@
 # Offline replay: a capture of the order packets, a tape, and the journal give what the gateway gave, again and again.
 . "$(dirname "$0")/lib.sh"
 lab_up
-$in_cl tshark -q -i sl-cl -f 'udp port 26400' -w "$work/orders.pcap" 2>"$work/tshark.err" &
-tshark_pid=$!
-for _ in $(seq 100); do grep -q Capturing "$work/tshark.err" && break; sleep 0.1; done
+tshark_start sl-cl 'udp port 26400' "$work/orders.pcap"
 gateway_start || { fail "the gateway starts"; exit 1; }
 $in_cl "$sluice" load --to 10.77.0.1:26400 --user LOAD0:SECRET --user LOAD1:SECRET --rate 10000 --count 20000 >"$work/load.log" 2>&1
-sleep 1
 gateway_end
-kill -INT $tshark_pid
-wait $tshark_pid 2>/dev/null
+tshark_end
 
 replay "$work/journal/shard-0" >"$work/journal.json"
 "$sluice" replay --json --config "$work/lab.conf" "$work/orders.pcap" >"$work/capture.json"

@@ -4,15 +4,11 @@
 . "$(dirname "$0")/lib.sh"
 lab_up
 gateway_start || { fail "the gateway starts"; exit 1; }
-$in_cl tshark -q -i sl-cl -f 'udp port 26477' -w "$work/feed.pcap" 2>"$work/tshark.err" &
-tshark_pid=$!
-for _ in $(seq 100); do grep -q Capturing "$work/tshark.err" && break; sleep 0.1; done
+tshark_start sl-cl 'udp port 26477' "$work/feed.pcap"
 sleep 0.5
 $in_cl python3 "$here/trade.py" --user LOAD0:SECRET --user LOAD1:SECRET --slow | grep -E '^(ok|FAIL)'
 [ "${PIPESTATUS[0]}" = 0 ] || fail "trade.py: exit status"
-sleep 0.5
-kill -INT $tshark_pid
-wait $tshark_pid 2>/dev/null
+tshark_end
 gateway_end || fail "the gateway stops with status 0"
 
 released=$(message stopped shards 0 feed messages)

@@ -2,16 +2,6 @@
 # sluice replay --interface: a recording goes back on the wire, whole, in order, at the pace asked for.
 . "$(dirname "$0")/lib.sh"
 lab_up
-capture() { # FILE: what arrives at the gateway's end, for a while
-    $in_gw tshark -q -i sl-gw -f 'udp port 26400' -w "$1" 2>"$work/tshark.err" &
-    tshark_pid=$!
-    for _ in $(seq 100); do grep -q Capturing "$work/tshark.err" && break; sleep 0.1; done
-}
-end_capture() {
-    sleep 1
-    kill -INT $tshark_pid
-    wait $tshark_pid 2>/dev/null
-}
 python3 - "$work/orders.pcap" <<'PYTHON'
 import random, struct, sys
 random.seed(3)
@@ -28,9 +18,9 @@ for n in range(2000):
     frame = b"\xff" * 6 + b"\x02\0\0\0\0\x01" + b"\x08\0" + ip + udp
     out.write(struct.pack("<IIII", at // 10**9, at % 10**9, len(frame), len(frame)) + frame)
 PYTHON
-capture "$work/back.pcap"
+tshark_start sl-gw 'udp port 26400' "$work/back.pcap"
 $in_cl "$sluice" replay --json --interface sl-cl --hgrm "$work/late.hgrm" "$work/orders.pcap" >"$work/recorded.json" 2>"$work/err"
-end_capture
+tshark_end
 check "it sends every packet" test "$(field packets <"$work/recorded.json")" = 2000
 check "they arrive, whole and in order" sh -c "[ \"\$(tshark -r '$work/back.pcap' -T fields -e udp.payload 2>/dev/null | md5sum)\" = \"\$(tshark -r '$work/orders.pcap' -T fields -e udp.payload 2>/dev/null | md5sum)\" ]"
 check "it takes no less than the recorded second" \
@@ -45,10 +35,10 @@ $in_cl "$sluice" replay --json --interface sl-cl --pace full --loops 20 "$work/o
 check "as fast as it goes" test "$(field packets <"$work/full.json")" = 40000
 echo "note $(cat "$work/full.json")"
 # To somebody else, from somebody else.
-capture "$work/other.pcap"
+tshark_start sl-gw 'udp port 26400' "$work/other.pcap"
 $in_cl "$sluice" replay --json --interface sl-cl --pace full --source 02:00:0a:4d:00:02,10.77.0.9:41000 \
     --destination 02:00:0a:4d:00:01,10.77.0.1 "$work/orders.pcap" >"$work/rewritten.json"
-end_capture
+tshark_end
 ends() { tshark -r "$1" -o ip.check_checksum:TRUE -o udp.check_checksum:TRUE -T fields -e eth.src -e eth.dst -e ip.src \
     -e ip.dst -e udp.srcport -e udp.dstport -e ip.checksum.status -e udp.checksum.status 2>/dev/null | sort | uniq -c; }
 check "addresses are rewritten, checksums with them" test "$(ends "$work/other.pcap" | tr -s ' \t' ' ')" = \

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "dataplane/entry.h"
+#include "tests/unit/order_entry.h"
 
 #define SECOND_NS 1000000000ull
 #define SESSIONS  3u
@@ -76,34 +77,13 @@ static void block(const void *message, size_t size)
 
 static void login_block(const char *user, const char *password, const char *session)
 {
-    struct ufo_login login = {.type = UFO_LOGIN};
-    memcpy(login.user_name, user, 6);
-    memcpy(login.password, password, 10);
-    memcpy(login.session, session, 10);
+    struct ufo_login login = login_message(user, password, session);
     block(&login, sizeof(login));
 }
 
 static void order_block(uint32_t user_ref_num)
 {
-    struct {
-        uint8_t ufo_type;
-        struct ouch_enter order;
-    } message;
-    memset(&message, ' ', sizeof(message));
-    message.ufo_type = UFO_UNSEQUENCED;
-    struct ouch_enter *order = &message.order;
-    memset(order, 0, sizeof(*order));
-    order->type = OUCH_ENTER;
-    order->user_ref_num = be32_of(user_ref_num);
-    order->side = 'B';
-    order->quantity = be32_of(100);
-    memcpy(order->symbol, "ACME    ", 8);
-    order->price = be64_of(10000);
-    order->time_in_force = '0';
-    order->display = 'Y';
-    order->capacity = 'P';
-    order->sweep = 'N';
-    order->cross_type = 'N';
+    struct order_message message = order_message(user_ref_num);
     block(&message, sizeof(message));
 }
 

@@ -10,10 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dataplane/ouch.h"
 #include "dataplane/packet.h"
 #include "dataplane/replay.h"
-#include "dataplane/ufo.h"
+#include "tests/unit/order_entry.h"
 
 #define SECOND_NS 1000000000ull
 #define MORNING_S 1700042400 // of the recording
@@ -76,31 +75,13 @@ static void record(int64_t offset_ns, const void *message, size_t size)
 
 static void record_login(int64_t offset_ns)
 {
-    struct ufo_login login = {.type = UFO_LOGIN};
-    memcpy(login.user_name, "ALICE ", 6);
-    memcpy(login.password, "SECRET    ", 10);
-    memset(login.session, ' ', sizeof(login.session));
+    struct ufo_login login = login_message("ALICE ", "SECRET    ", "          ");
     record(offset_ns, &login, sizeof(login));
 }
 
 static void record_order(int64_t offset_ns, uint32_t user_ref_num)
 {
-    struct {
-        uint8_t ufo_type;
-        struct ouch_enter order;
-    } message = {.ufo_type = UFO_UNSEQUENCED};
-    struct ouch_enter *order = &message.order;
-    order->type = OUCH_ENTER;
-    order->user_ref_num = be32_of(user_ref_num);
-    order->side = 'B';
-    order->quantity = be32_of(100);
-    memcpy(order->symbol, "ACME    ", 8);
-    order->price = be64_of(10000);
-    order->time_in_force = '0';
-    order->display = 'Y';
-    order->capacity = 'P';
-    order->sweep = 'N';
-    order->cross_type = 'N';
+    struct order_message message = order_message(user_ref_num);
     record(offset_ns, &message, sizeof(message));
 }
 
