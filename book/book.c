@@ -54,6 +54,14 @@ static uint32_t extras_of(const struct book_limits *limits)
     return limits->orders_max < EXTRAS_MAX ? limits->orders_max : EXTRAS_MAX;
 }
 
+static uint32_t position_slots(const struct book_limits *limits)
+{
+    uint32_t slots = 64;
+    while (slots < 2 * positions_max(limits))
+        slots *= 2;
+    return slots;
+}
+
 static size_t lay_out(struct book *book, unsigned char *memory, const struct book_limits *limits)
 {
     size_t used = 0, heads = table_heads(limits), orders = limits->orders_max + 1ull;
@@ -62,6 +70,7 @@ static size_t lay_out(struct book *book, unsigned char *memory, const struct boo
     book->far_levels_max = far_levels_of(limits);
     book->extras_max = extras_of(limits);
     book->table_mask = (uint32_t)heads - 1;
+    book->position_mask = position_slots(limits) - 1;
     carve(memory, &used, sizeof(struct book));
     book->sessions = carve(memory, &used, limits->sessions_max * sizeof(struct session));
     book->instruments = carve(memory, &used, limits->instruments_max * sizeof(struct instrument));
@@ -81,6 +90,8 @@ static size_t lay_out(struct book *book, unsigned char *memory, const struct boo
     book->far_levels =
         carve(memory, &used, (book->far_levels_max + 1ull) * sizeof(struct far_level));
     book->wheel = carve(memory, &used, WHEEL_SECONDS * sizeof(uint32_t));
+    book->members = carve(memory, &used, limits->sessions_max * sizeof(struct member));
+    book->positions = carve(memory, &used, (book->position_mask + 1ull) * sizeof(struct position));
     return used;
 }
 
@@ -174,6 +185,7 @@ static void apply_session(struct book *book, const struct command *command, stru
     session->stream_next = 1;
     memcpy(session->user_name, command->member.user_name, sizeof(session->user_name));
     memcpy(session->firm, command->member.firm, sizeof(session->firm));
+    member_join(book, session);
     bars_spread(book);
     if (book->state == BOOK_TRADING)
         emit_rare(book, sink, EVENT_SYSTEM, index)->code = 'S';

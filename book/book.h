@@ -72,7 +72,8 @@ extern "C" {
 #define BOOK_ORDERS_MAX      (1u << 26)
 #define BOOK_INSTRUMENTS_MAX 65000u
 #define BOOK_SESSIONS_MAX    4096u
-#define BOOK_BARS_MAX        1024u // ENTRY: sessions and firms that may enter nothing
+#define BOOK_BARS_MAX        1024u  // ENTRY: sessions and firms that may enter nothing
+#define BOOK_POSITIONS_MAX   65536u // LIMIT: members' positions in instruments that are kept
 
 enum side {
     SIDE_BUY = 0,
@@ -139,6 +140,7 @@ enum command_type {
     COMMAND_CLOCK = 12,   // time has passed; nothing else
     COMMAND_TRADING = 13, // an instrument is halted, or trades again
     COMMAND_ENTRY = 14,   // OUCH Disable and Enable Order Entry, or an operator's
+    COMMAND_LIMIT = 15,   // what a member, or an order for an instrument, may do
 };
 
 // Reject reasons, OUCH 5.0 section 8. A command that arrives with a verdict other than 0 is
@@ -149,6 +151,7 @@ enum reject_reason {
     REJECT_INVALID_DISPLAY = 0x03,
     REJECT_INVALID_MAX_FLOOR = 0x04,
     REJECT_INVALID_PEG = 0x05,
+    REJECT_FAT_FINGER = 0x06, // away from the last price
     REJECT_HALTED = 0x07,
     REJECT_INVALID_SIDE = 0x09,
     REJECT_PROCESSING_ERROR = 0x0A, // no room for another order; journal running out of space
@@ -160,7 +163,53 @@ enum reject_reason {
     REJECT_INVALID_CROSS = 0x14,
     REJECT_INVALID_SYMBOL = 0x17,
     REJECT_INVALID_PRICE = 0x1D,
+    REJECT_SHARES_EXCEED = 0x1E,
+    REJECT_MAX_NOTIONAL = 0x1F,
+    REJECT_RISK_EXPOSURE = 0x20,
+    REJECT_RISK_MARKET_IMPACT = 0x21, // a market order that nothing can be compared with
+    REJECT_RISK_SWEEP = 0x24,
+    REJECT_RISK_FAT_FINGER = 0x26, // away from the reference price
+    REJECT_RISK_RATE = 0x29,
+    REJECT_RISK_DUPLICATE = 0x2A,
+    REJECT_RISK_SHORT = 0x2B,
+    REJECT_RISK_MARKET_ORDER = 0x2C,
+    REJECT_RISK_SHORT_EXEMPT = 0x2F,
+    REJECT_RISK_NOTIONAL = 0x30,
+    REJECT_RISK_QUANTITY = 0x31,
     REJECT_INVALID_SELF_MATCH = 0x40, // OUCH 5.0 revision 1.05
+};
+
+// What a LIMIT sets; docs/rules.md has each. 0 is no limit. A value is price times shares, with 4
+// decimals. A member is all sessions of a firm.
+enum limit_kind {
+    // Of a member, an order by itself: the port looks at them, and sets the verdict.
+    LIMIT_QUANTITY = 1, // shares; REJECT_RISK_QUANTITY
+    LIMIT_NOTIONAL,     // value; REJECT_RISK_NOTIONAL; of market orders the book looks at it
+    LIMIT_NO_MARKET,    // 1: no market orders; REJECT_RISK_MARKET_ORDER
+    LIMIT_NO_SWEEP,     // 1: no intermarket sweeps; REJECT_RISK_SWEEP
+    LIMIT_NO_SHORT,     // 1: no short sales; REJECT_RISK_SHORT
+    LIMIT_NO_EXEMPT,    // 1: no exempt short sales; REJECT_RISK_SHORT_EXEMPT
+    // Of a member, with what went before: the book looks at them.
+    LIMIT_OPEN_ORDERS, // resting at once; REJECT_OTHER
+    LIMIT_GROSS,       // value of what is open and was executed; REJECT_RISK_EXPOSURE
+    LIMIT_NET,      // value bought less sold or the other way, were a side's open orders executed;
+                    // REJECT_RISK_EXPOSURE
+    LIMIT_CREDIT,   // value bought less sold, were all open purchases executed; REJECT_MAX_NOTIONAL
+    LIMIT_POSITION, // shares of one instrument, bought less sold or the other way, were a side's
+                    // open orders executed; REJECT_SHARES_EXCEED
+    LIMIT_DUPLICATES,  // orders alike (side, instrument, price, shares) a second; …_DUPLICATE
+    LIMIT_ORDER_RATE,  // orders and replacements a second; REJECT_RISK_RATE
+    LIMIT_CANCEL_RATE, // cancels and modifications a second; Cancel Reject
+    LIMIT_EXECUTIONS,  // a second; one more, and an operator's bar keeps the member out
+    LIMIT_ORDERS_PER_TRADE, // orders after the first 1,000, by executions; REJECT_OTHER
+    LIMIT_MEMBER_END,
+    // Of an instrument: the book looks at them.
+    LIMIT_TICK = 32, // prices are multiples of it; REJECT_INVALID_PRICE
+    LIMIT_LOT,       // quantities are multiples of it; REJECT_INVALID_QUANTITY
+    LIMIT_REFERENCE, // a price, for the collar
+    LIMIT_COLLAR,    // prices at most so far from the reference, 1/100 %; REJECT_RISK_FAT_FINGER
+    LIMIT_BAND,      // … from the last price since it was set; REJECT_FAT_FINGER
+    LIMIT_INSTRUMENT_END,
 };
 
 struct book_limits {
@@ -232,6 +281,12 @@ struct command {
             uint8_t reserved[11];
             char actor[32]; // the operator, in words; not looked at
         } trading;          // command.instrument: or NO_INSTRUMENT for all
+        struct {            // LIMIT
+            uint64_t value; // as the kind has it; 0: none
+            char firm[4];   // the member, where the kind is a member's
+            char actor[32]; // the operator, in words; not looked at
+        } limit; // command.side: enum limit_kind; command.instrument where the kind is an
+                 // instrument's
         uint8_t bytes[48];
     };
 };
@@ -239,7 +294,8 @@ static_assert(sizeof(struct command) == 64, "a command is one cache line");
 static_assert(offsetof(struct command, order) == 16, "journal format");
 static_assert(offsetof(struct command, mass.actor) == 28 &&
                   offsetof(struct command, entry.actor) == 28 &&
-                  offsetof(struct command, trading.actor) == 28,
+                  offsetof(struct command, trading.actor) == 28 &&
+                  offsetof(struct command, limit.actor) == 28,
               "journal format");
 static_assert(offsetof(struct command, order.min_quantity) == 36, "journal format");
 static_assert(offsetof(struct command, order.client_order_id) == 48, "journal format");
@@ -442,6 +498,22 @@ void book_summarise(const struct book *book, struct book_summary *summary);
 // COMMAND_INSTRUMENT (8 bytes), padded with spaces; NULL when the index is not in use.
 const char *book_session_user(const struct book *book, uint16_t session);
 const char *book_instrument_symbol(const struct book *book, uint16_t instrument);
+
+// book_limit: what the member of a session, or an instrument, has for a limit of this kind; 0 for
+// none, and where there is no such session, instrument or kind. Same thread as book_apply.
+uint64_t book_limit(const struct book *book, uint16_t index, uint8_t kind);
+
+// What a member has open and has traded on this book, in values, since a limit of the kinds that
+// need it was first set; what was open then is counted.
+struct book_account {
+    bool kept;
+    uint32_t open_orders;
+    uint64_t open_value[2], traded_value[2]; // by SIDE_BUY, SIDE_SELL; UINT64_MAX: that or more
+};
+
+// book_find_account: of the member of a session; zeros where there is none. Same thread as
+// book_apply.
+void book_find_account(const struct book *book, uint16_t session, struct book_account *account);
 
 // book_session_next: next stream_seq of a session's stream; 1 before its first message.
 uint64_t book_session_next(const struct book *book, uint16_t session);

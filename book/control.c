@@ -98,6 +98,16 @@ static bool bar_add(struct book *book, struct bar bar)
     return true;
 }
 
+void bar_firm(struct book *book, const char firm[4])
+{
+    struct bar bar = {.session = ANY_SESSION, .by_operator = true};
+    memcpy(bar.firm, firm, sizeof(bar.firm));
+    if (bar_at(book, bar_place(book, &bar), &bar))
+        return;
+    bar_add(book, bar);
+    bars_spread(book);
+}
+
 static void bar_remove(struct book *book, const struct bar *bar)
 {
     uint32_t place = bar_place(book, bar);

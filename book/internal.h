@@ -91,19 +91,24 @@ struct instrument {
     uint32_t best[2];       // rank of the best displayed level
     uint32_t special_count; // orders here that are hidden or have an extra
     bool halted;
+    bool guarded;                                       // has a limit
     alignas(64) uint64_t summary[2][WINDOW_MAX / 4096]; // which words of `occupied` have a bit
     alignas(64) struct tree far[2];
     struct tree hidden[2];
     struct tree midpoint[2]; // by limit
     char symbol[8];
     uint32_t round_lot;
+    uint32_t last_price; // of the last execution, while there is a band
+    uint64_t limits[LIMIT_INSTRUMENT_END - LIMIT_TICK];
 };
 
 struct session {
     alignas(64) uint64_t stream_next; // stream_seq of its next event
     char firm[4];
     char user_name[6];
-    bool restricted;                 // a bar concerns it
+    bool restricted; // a bar concerns it
+    bool watched;    // its member has an account
+    uint16_t member;
     uint32_t last_user_ref_num[256]; // by order-flow channel
 };
 
@@ -115,6 +120,39 @@ struct bar {
     char firm[4]; // zeros: any
 };
 static_assert(sizeof(struct bar) == 8, "compared and hashed whole");
+
+// Value of shares, with 4 decimals: of one order below 2^51, of a day below 2^115.
+typedef unsigned __int128 value_t;
+
+// A bucket of as many tokens as it gets a second: when it will be full again, ns since 1970
+// (the generic cell rate algorithm: ITU-T I.371).
+typedef uint64_t bucket_t;
+
+#define SIGHTINGS 64u // orders that are remembered for the sake of duplicates
+
+struct sighting {
+    uint64_t what; // hash of side, instrument, price and shares
+    bucket_t bucket;
+};
+
+// All sessions of a firm.
+struct member {
+    char firm[4];
+    bool watched; // has, or had, a limit that needs an account
+    uint32_t open_orders;
+    value_t open_value[2], traded_value[2];
+    uint64_t orders, executions;
+    bucket_t order_bucket, cancel_bucket, execution_bucket;
+    uint64_t limits[LIMIT_MEMBER_END];
+    struct sighting sightings[SIGHTINGS];
+};
+
+// A watched member's shares of an instrument.
+struct position {
+    uint64_t key; // 1 + (member << 16 | instrument); 0: a free slot
+    int64_t traded;
+    uint64_t open[2];
+};
 
 struct book {
     struct book_limits limits;
@@ -150,6 +188,11 @@ struct book {
     uint32_t *wheel;   // last order to expire in each second, of a ring linked by timer_next
     uint32_t *scratch; // of a mass cancel
     char session_id[10];
+    uint32_t member_count;
+    uint32_t position_count;
+    uint32_t position_mask; // slots of the table, a power of two, - 1
+    struct member *members;
+    struct position *positions;
     uint32_t bar_count;
     struct bar bars[BOOK_BARS_MAX];
 };

@@ -49,6 +49,26 @@ static inline uint32_t order_find(const struct book *book, uint16_t session, uin
     return *order_link_of(book, head, session, user_ref_index, user_ref_num);
 }
 
+// risk.c: the account of the order's member has it: so many shares more are open; or less; of these
+// some were executed, at a price.
+void account_open(struct book *book, const struct order *order); // it has come in
+void account_add(struct book *book, const struct order *order, uint32_t shares);
+void account_remove(struct book *book, const struct order *order, uint32_t shares);
+void account_close(struct book *book, const struct order *order); // all that is left
+void account_trade(struct book *book, const struct order *order, uint32_t shares, uint32_t price);
+
+// Whether the order's member has an account.
+static inline bool watched(const struct book *book, const struct order *order)
+{
+    return unlikely(book->sessions[order->session].watched);
+}
+
+static inline void account_less(struct book *book, const struct order *order, uint32_t shares)
+{
+    if (watched(book, order))
+        account_remove(book, order, shares);
+}
+
 // A slot for an order, of which there is one. What it holds is undefined.
 static inline uint32_t order_take(struct book *book)
 {
@@ -62,10 +82,13 @@ static inline uint32_t order_take(struct book *book)
     return index;
 }
 
-// Gives back the slot of an order that stands in no queue and no table, and its extra.
+// Gives back the slot of an order that stands in no queue and no table, and its extra. What was
+// still open of it is no longer.
 static inline void order_give(struct book *book, uint32_t index)
 {
     struct order *order = &book->orders[index];
+    if (watched(book, order))
+        account_close(book, order);
     if (unlikely(order->extra != NONE))
         extra_leave(book, index);
     order->open = 0;

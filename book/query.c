@@ -123,6 +123,12 @@ static void hash_text(uint64_t *hash, const char *text, size_t size)
         hash_word(hash, (unsigned char)text[i]);
 }
 
+static void hash_value(uint64_t *hash, value_t value)
+{
+    hash_word(hash, (uint64_t)value);
+    hash_word(hash, (uint64_t)(value >> 64));
+}
+
 static void hash_order(uint64_t *hash, const struct book *book, const struct order *order)
 {
     uint16_t attributes;
@@ -178,6 +184,68 @@ static void hash_session(uint64_t *hash, const struct session *session)
         hash_word(hash, session->last_user_ref_num[channel]);
 }
 
+static void hash_member(uint64_t *hash, const struct member *member)
+{
+    for (uint8_t kind = LIMIT_QUANTITY; kind < LIMIT_MEMBER_END; kind++)
+        hash_word(hash, member->limits[kind]);
+    for (enum side side = SIDE_BUY; side <= SIDE_SELL; side++) {
+        hash_value(hash, member->open_value[side]);
+        hash_value(hash, member->traded_value[side]);
+    }
+    hash_word(hash, member->open_orders);
+    hash_word(hash, member->orders);
+    hash_word(hash, member->executions);
+    hash_word(hash, member->order_bucket);
+    hash_word(hash, member->cancel_bucket);
+    hash_word(hash, member->execution_bucket);
+    for (uint32_t i = 0; i < SIGHTINGS; i++) {
+        hash_word(hash, member->sightings[i].what);
+        hash_word(hash, member->sightings[i].bucket);
+    }
+}
+
+// Wherever in the table they are.
+static uint64_t hash_positions(const struct book *book)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i <= book->position_mask && book->position_count > 0; i++) {
+        const struct position *position = &book->positions[i];
+        uint64_t hash = 0;
+        hash_word(&hash, position->key);
+        hash_word(&hash, (uint64_t)position->traded);
+        hash_word(&hash, position->open[SIDE_BUY]);
+        hash_word(&hash, position->open[SIDE_SELL]);
+        sum += position->key != 0 ? hash : 0;
+    }
+    return sum;
+}
+
+static bool has_limits(const struct member *member)
+{
+    uint64_t any = member->watched;
+    for (uint8_t kind = LIMIT_QUANTITY; kind < LIMIT_MEMBER_END; kind++)
+        any |= member->limits[kind];
+    return any != 0;
+}
+
+// What there is only where limits are, or were.
+static void hash_limits(uint64_t *hash, const struct book *book)
+{
+    for (uint32_t i = 0; i < book->member_count; i++)
+        if (has_limits(&book->members[i]))
+            hash_member(hash, &book->members[i]);
+    for (uint16_t i = 0; i < book->instrument_count; i++) {
+        const struct instrument *listing = &book->instruments[i];
+        for (uint32_t kind = 0; listing->guarded && kind < LIMIT_INSTRUMENT_END - LIMIT_TICK;
+             kind++)
+            hash_word(hash, listing->limits[kind]);
+        if (listing->guarded)
+            hash_word(hash, listing->last_price);
+    }
+    if (book->position_count > 0)
+        hash_word(hash, hash_positions(book));
+}
+
 uint64_t book_hash(const struct book *book)
 {
     uint64_t hash = 0;
@@ -206,5 +274,6 @@ uint64_t book_hash(const struct book *book)
     for (uint32_t i = 0; i < book->bar_count; i++)
         hash_text(&hash, (const char *)&book->bars[i], sizeof(book->bars[i]));
     timers_each(book, hash_timer, &hash);
+    hash_limits(&hash, book);
     return hash;
 }

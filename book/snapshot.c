@@ -12,9 +12,15 @@ enum {
     RECORD_ORDER = 6, // by instrument, side and priority
     RECORD_TIMER = 7, // of the orders that expire: first to go first
     RECORD_BARS = 9,  // of version 2
+    // Of version 3: members and what is known of them, before the orders.
+    RECORD_LIMITS_OF = 10, // of a member (session: its number) or an instrument
+    RECORD_ACCOUNT = 11,
+    RECORD_BUCKETS = 20,
+    RECORD_SIGHTING = 21,
+    RECORD_POSITION = 22,
 };
 
-#define VERSION 2   // and 1, which had no halts and no bars
+#define VERSION 3   // and 1, which had no halts and no bars, and 2, which had no limits
 #define NUMBERS 12u // channels in a record
 #define BARS    6u  // bars in a record
 
@@ -51,7 +57,28 @@ struct record {
             char symbol[8];
             uint32_t round_lot, step, base;
             uint8_t halted;
+            uint32_t last_price;
         } listing;
+        struct {
+            uint64_t value;
+            uint16_t instrument; // or NO_INSTRUMENT: of the member
+            uint8_t kind;
+        } limit;
+        struct {
+            uint64_t traded_value[2][2]; // by side; lower half first
+            uint64_t orders, executions;
+        } account;
+        struct {
+            uint64_t order, cancel, execution;
+        } buckets;
+        struct {
+            uint64_t what, bucket;
+            uint8_t place;
+        } sighting;
+        struct {
+            int64_t traded;
+            uint16_t instrument;
+        } position;
         struct {
             uint64_t ref;
             uint32_t user_ref_num, open, price, executed;
@@ -184,7 +211,80 @@ static bool save_instrument(const struct writer *writer, const struct instrument
     record.listing.step = listing->step;
     record.listing.base = listing->base;
     record.listing.halted = listing->halted;
+    record.listing.last_price = listing->last_price;
     return put(writer, &record);
+}
+
+static bool save_limit(const struct writer *writer, uint16_t member, uint16_t instrument,
+                       uint8_t kind, uint64_t value)
+{
+    struct record record = {.type = RECORD_LIMITS_OF, .session = member};
+    record.limit.value = value;
+    record.limit.instrument = instrument;
+    record.limit.kind = kind;
+    return value == 0 || put(writer, &record);
+}
+
+static bool save_account(const struct book *book, const struct writer *writer, uint16_t index)
+{
+    const struct member *member = &book->members[index];
+    struct record account = {.type = RECORD_ACCOUNT, .session = index};
+    for (enum side side = SIDE_BUY; side <= SIDE_SELL; side++) {
+        account.account.traded_value[side][0] = (uint64_t)member->traded_value[side];
+        account.account.traded_value[side][1] = (uint64_t)(member->traded_value[side] >> 64);
+    }
+    account.account.orders = member->orders;
+    account.account.executions = member->executions;
+    struct record buckets = {.type = RECORD_BUCKETS, .session = index};
+    buckets.buckets.order = member->order_bucket;
+    buckets.buckets.cancel = member->cancel_bucket;
+    buckets.buckets.execution = member->execution_bucket;
+    return put(writer, &account) && put(writer, &buckets);
+}
+
+static bool save_sightings(const struct book *book, const struct writer *writer, uint16_t index)
+{
+    for (uint8_t place = 0; place < SIGHTINGS; place++) {
+        const struct sighting *sighting = &book->members[index].sightings[place];
+        struct record record = {.type = RECORD_SIGHTING, .session = index};
+        record.sighting.what = sighting->what;
+        record.sighting.bucket = sighting->bucket;
+        record.sighting.place = place;
+        if (sighting->what != 0 && !put(writer, &record))
+            return false;
+    }
+    return true;
+}
+
+static bool save_positions(const struct book *book, const struct writer *writer, uint16_t index)
+{
+    for (uint16_t i = 0; i < book->instrument_count; i++) {
+        const struct position *position = position_find(book, index, i);
+        struct record record = {.type = RECORD_POSITION, .session = index};
+        record.position.traded = position ? position->traded : 0;
+        record.position.instrument = i;
+        if (position && !put(writer, &record))
+            return false;
+    }
+    return true;
+}
+
+static bool save_members(const struct book *book, const struct writer *writer)
+{
+    for (uint16_t i = 0; i < book->member_count; i++) {
+        const struct member *member = &book->members[i];
+        for (uint8_t kind = LIMIT_QUANTITY; kind < LIMIT_MEMBER_END; kind++)
+            if (!save_limit(writer, i, NO_INSTRUMENT, kind, member->limits[kind]))
+                return false;
+        if (member->watched && !(save_account(book, writer, i) && save_sightings(book, writer, i) &&
+                                 save_positions(book, writer, i)))
+            return false;
+    }
+    for (uint16_t i = 0; i < book->instrument_count; i++)
+        for (uint8_t kind = LIMIT_TICK; kind < LIMIT_INSTRUMENT_END; kind++)
+            if (!save_limit(writer, 0, i, kind, book->instruments[i].limits[kind - LIMIT_TICK]))
+                return false;
+    return true;
 }
 
 static bool save_bars(const struct book *book, const struct writer *writer)
@@ -221,6 +321,8 @@ bool book_save(const struct book *book,
     for (uint16_t i = 0; i < book->instrument_count; i++)
         if (!save_instrument(&writer, &book->instruments[i]))
             return false;
+    if (!save_members(book, &writer))
+        return false;
     for (uint16_t i = 0; i < book->instrument_count; i++)
         for (enum side side = SIDE_BUY; side <= SIDE_SELL; side++)
             if (!save_side(book, &writer, &book->instruments[i], side))
@@ -270,6 +372,7 @@ static const char *load_session(struct book *book, const struct record *record)
     session->stream_next = record->member.stream_next;
     memcpy(session->user_name, record->member.user_name, sizeof(session->user_name));
     memcpy(session->firm, record->member.firm, sizeof(session->firm));
+    member_join(book, session);
     return NULL;
 }
 
@@ -294,7 +397,74 @@ static const char *load_instrument(struct book *book, const struct record *recor
     memcpy(book->instruments[index].symbol, record->listing.symbol, 8);
     book->instruments[index].round_lot = record->listing.round_lot;
     book->instruments[index].halted = record->listing.halted;
+    book->instruments[index].last_price = record->listing.last_price;
     levels_open(book, index, record->listing.step, record->listing.base);
+    return NULL;
+}
+
+static const char *load_limit(struct book *book, const struct record *record)
+{
+    uint8_t kind = record->limit.kind;
+    uint64_t value = record->limit.value;
+    if (record->limit.instrument == NO_INSTRUMENT)
+        return limit_member(book, record->session, kind, value) ? NULL : "a limit of no member";
+    if (record->limit.instrument >= book->instrument_count)
+        return "a limit of no instrument";
+    uint32_t last_price = book->instruments[record->limit.instrument].last_price;
+    if (!limit_instrument(book, record->limit.instrument, kind, value))
+        return "no such limit";
+    book->instruments[record->limit.instrument].last_price = last_price;
+    return NULL;
+}
+
+static struct member *loading_member(struct book *book, const struct record *record)
+{
+    return record->session < book->member_count ? &book->members[record->session] : NULL;
+}
+
+static const char *load_account(struct book *book, const struct record *record)
+{
+    struct member *member = loading_member(book, record);
+    if (!member)
+        return "an account of no member";
+    watch(book, record->session); // also of one whose limits were lifted again
+    for (enum side side = SIDE_BUY; side <= SIDE_SELL; side++)
+        member->traded_value[side] = (value_t)record->account.traded_value[side][1] << 64 |
+                                     record->account.traded_value[side][0];
+    member->orders = record->account.orders;
+    member->executions = record->account.executions;
+    return NULL;
+}
+
+static const char *load_buckets(struct book *book, const struct record *record)
+{
+    struct member *member = loading_member(book, record);
+    if (!member)
+        return "buckets of no member";
+    member->order_bucket = record->buckets.order;
+    member->cancel_bucket = record->buckets.cancel;
+    member->execution_bucket = record->buckets.execution;
+    return NULL;
+}
+
+static const char *load_sighting(struct book *book, const struct record *record)
+{
+    struct member *member = loading_member(book, record);
+    if (!member || record->sighting.place >= SIGHTINGS)
+        return "a sighting of no member";
+    member->sightings[record->sighting.place] =
+        (struct sighting){record->sighting.what, record->sighting.bucket};
+    return NULL;
+}
+
+static const char *load_position(struct book *book, const struct record *record)
+{
+    if (!loading_member(book, record) || record->position.instrument >= book->instrument_count)
+        return "a position of no member";
+    struct position *position = position_claim(book, record->session, record->position.instrument);
+    if (!position)
+        return "a position too many";
+    position->traded = record->position.traded;
     return NULL;
 }
 
@@ -372,6 +542,10 @@ static const char *load_order(struct book *book, const struct record *record)
         return "a price level too many";
     table_add(book, user_ref_head(book, order->session, order->user_ref_index, order->user_ref_num),
               index);
+    if (watched(book, order)) {
+        account_open(book, order);
+        account_add(book, order, order_reserve(book, order));
+    }
     return NULL;
 }
 
@@ -410,6 +584,16 @@ const char *book_load(struct book *book, const struct book_record *in)
         return load_timer(book, &record);
     case RECORD_BARS:
         return load_bars(book, &record);
+    case RECORD_LIMITS_OF:
+        return load_limit(book, &record);
+    case RECORD_ACCOUNT:
+        return load_account(book, &record);
+    case RECORD_BUCKETS:
+        return load_buckets(book, &record);
+    case RECORD_SIGHTING:
+        return load_sighting(book, &record);
+    case RECORD_POSITION:
+        return load_position(book, &record);
     case BOOK_RECORD_END:
         book->state = book->loading_state;
         return book_hash(book) == record.hash ? NULL : "the state's hash differs";

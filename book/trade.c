@@ -160,15 +160,21 @@ static inline bool plain(const struct command *command)
 // Something may stand against an order, and what it is.
 static inline bool restricted(const struct book *book, uint16_t session, uint16_t instrument)
 {
-    return book->instruments[instrument].halted | book->sessions[session].restricted;
+    const struct instrument *listing = &book->instruments[instrument];
+    const struct session *entering = &book->sessions[session];
+    return listing->halted | listing->guarded | entering->restricted | entering->watched;
 }
 
-static enum reject_reason restriction(const struct book *book, uint16_t session,
-                                      uint16_t instrument, const char firm[4])
+// What it is. `old`: the order to be replaced, or NULL.
+static enum reject_reason restriction(struct book *book, const struct command *command,
+                                      const struct order *old, const char firm[4])
 {
-    if (entry_barred(book, session, firm))
+    uint16_t instrument = old ? old->instrument : command->instrument;
+    if (entry_barred(book, command->session, firm))
         return REJECT_FIRM_NOT_AUTHORIZED;
-    return book->instruments[instrument].halted ? REJECT_HALTED : REJECT_NONE;
+    if (book->instruments[instrument].halted)
+        return REJECT_HALTED;
+    return risk_check(book, command, old);
 }
 
 // The firm that an ENTER's order will have.
@@ -179,7 +185,7 @@ static const char *named_firm(const struct book *book, const struct command *com
                                                      : book->sessions[command->session].firm;
 }
 
-static inline enum reject_reason enter_check(const struct book *book, const struct command *command)
+static inline enum reject_reason enter_check(struct book *book, const struct command *command)
 {
     if (command->verdict != REJECT_NONE)
         return command->verdict;
@@ -196,8 +202,7 @@ static inline enum reject_reason enter_check(const struct book *book, const stru
             return reason;
     }
     if (unlikely(restricted(book, command->session, command->instrument))) {
-        enum reject_reason reason =
-            restriction(book, command->session, command->instrument, named_firm(book, command));
+        enum reject_reason reason = restriction(book, command, NULL, named_firm(book, command));
         if (reason != REJECT_NONE)
             return reason;
     }
@@ -329,6 +334,12 @@ static inline void execute(struct book *book, struct event_sink *sink, struct ta
                   match_number);
     emit_executed(book, sink, taker->order, quantity, maker->price, removed_flag[maker->part],
                   order->ref, match_number);
+    if (watched(book, order))
+        account_trade(book, order, quantity, maker->price);
+    if (watched(book, taker->order))
+        account_trade(book, taker->order, quantity, maker->price);
+    if (unlikely(taker->listing->guarded))
+        taker->listing->last_price = maker->price;
     bool displayed = maker->part == PART_DISPLAYED;
     emit_feed(book, sink, displayed ? EVENT_FEED_EXECUTED : EVENT_FEED_TRADE, order->instrument,
               book_side(order->side), quantity, maker->price, displayed ? order->ref : 0,
@@ -359,7 +370,6 @@ static void withdraw(struct book *book, struct event_sink *sink, const struct ta
         remove_resting(book, sink, taker->listing, maker->index);
         return;
     }
-    book->extras[book->orders[maker->index].extra].reserve = 0;
     used_up_first_done(book);
 }
 
@@ -379,6 +389,8 @@ static void prevent(struct book *book, struct event_sink *sink, struct taker *ta
             emit_feed(book, sink, common == open ? EVENT_FEED_DELETE : EVENT_FEED_CANCEL,
                       order->instrument, book_side(order->side), common, order->price, order->ref,
                       0);
+        account_less(book, order, common);
+        account_less(book, incoming, common);
         take(book, taker->listing, maker, common);
         incoming->open -= common;
         incoming->executed += common;
@@ -394,6 +406,7 @@ static void prevent(struct book *book, struct event_sink *sink, struct taker *ta
     }
     if (newest_goes) {
         emit_prevented(book, sink, taker, maker, true, incoming->open, common);
+        account_less(book, incoming, incoming->open);
         incoming->open = 0;
     }
 }
@@ -549,6 +562,8 @@ static inline void apply_enter(struct book *book, const struct command *command,
     uint32_t index = order_take(book);
     struct order *order = &book->orders[index];
     order_fill(book, order, command, attributes);
+    if (watched(book, order))
+        account_open(book, order);
     bool has_extra = extra_needed(book, command, command->order.firm);
     if (unlikely(has_extra))
         extra_take(book, order, command, command->order.firm);
@@ -579,11 +594,17 @@ static inline void apply_enter(struct book *book, const struct command *command,
 
 // --- Replacing
 
+// A port's verdict that is a restriction, and no fault in the details.
+static inline bool of_risk(uint8_t verdict)
+{
+    return verdict >= REJECT_RISK_EXPOSURE && verdict <= REJECT_RISK_QUANTITY;
+}
+
 static bool replace_valid(const struct book *book, const struct command *command,
                           const struct order *old)
 {
-    return command->verdict == REJECT_NONE && terms_check(command) == REJECT_NONE &&
-           command->order.quantity > old->executed &&
+    return (command->verdict == REJECT_NONE || of_risk(command->verdict)) &&
+           terms_check(command) == REJECT_NONE && command->order.quantity > old->executed &&
            (old->extra != NONE || !extra_needed(book, command, firm_of(book, old)) ||
             extra_available(book));
 }
@@ -624,18 +645,20 @@ static void apply_replace(struct book *book, const struct command *command, stru
         return;
     }
     *last = command->order.user_ref_num;
-    if (unlikely(restricted(book, order->session, order->instrument))) {
-        enum reject_reason reason =
-            restriction(book, order->session, order->instrument, firm_of(book, order));
-        if (reason != REJECT_NONE) {
-            reject(book, command, sink, reason);
-            return;
-        }
+    enum reject_reason reason = command->verdict;
+    if (unlikely(restricted(book, order->session, order->instrument)) && reason == REJECT_NONE)
+        reason = restriction(book, command, order, firm_of(book, order));
+    if (unlikely(reason != REJECT_NONE)) {
+        reject(book, command, sink, reason);
+        return;
     }
     const struct order old = *order;
+    account_less(book, order, order->open + order_reserve(book, order));
     order_unlink(book, listing, order_level(book, listing, order), index);
     table_remove(book, index);
     become(book, order, command);
+    if (watched(book, order))
+        account_add(book, order, order->open);
     emit_entered(book, sink, EVENT_REPLACED, command, order->instrument, order->side, order->open,
                  order->attributes);
     uint32_t *head =
@@ -667,6 +690,7 @@ static void reduce(struct book *book, struct event_sink *sink, struct instrument
     uint32_t reserve = order_reserve(book, order), open = total - order->executed;
     uint32_t removed = order->open + reserve - open;
     uint32_t of_reserve = removed < reserve ? removed : reserve;
+    account_less(book, order, removed);
     emit_changed(book, sink, type, order, type == EVENT_CANCELED ? removed : open,
                  type == EVENT_CANCELED ? 'U' : 0);
     if (of_reserve > 0)
@@ -684,6 +708,18 @@ static inline uint32_t intended_total(const struct book *book, const struct orde
     return order->executed + order->open + order_reserve(book, order);
 }
 
+// A cancel too many a second: true when the client has been told so.
+static inline bool cancel_refused(struct book *book, const struct command *command,
+                                  struct event_sink *sink)
+{
+    if (likely(!book->sessions[command->session].watched) || cancel_allowed(book, command->session))
+        return false;
+    struct event *event = emit_rare(book, sink, EVENT_CANCEL_REJECTED, command->session);
+    event->user_ref_num = command->order.user_ref_num;
+    event->user_ref_index = command->user_ref_index;
+    return true;
+}
+
 static inline void apply_cancel(struct book *book, const struct command *command, uint32_t *head,
                                 struct event_sink *sink)
 {
@@ -695,7 +731,8 @@ static inline void apply_cancel(struct book *book, const struct command *command
     struct order *order = &book->orders[index];
     struct instrument *listing = &book->instruments[order->instrument];
     bool special = listing->special_count != 0;
-    if (command->order.quantity >= intended_total(book, order))
+    if (command->order.quantity >= intended_total(book, order) ||
+        cancel_refused(book, command, sink))
         return;
     if (likely(command->order.quantity <= order->executed)) {
         emit_canceled(book, sink, order, 'U');
@@ -727,7 +764,7 @@ static void apply_modify(struct book *book, const struct command *command, struc
     uint32_t total = intended_total(book, order);
     bool no_change = command->side == order->side && command->order.quantity == total;
     if (!side_change_allowed(order->side, command->side) || command->order.quantity > total ||
-        no_change)
+        no_change || cancel_refused(book, command, sink))
         return;
     bool special = listing->special_count != 0;
     if (command->order.quantity <= order->executed) {
@@ -790,6 +827,8 @@ static inline __attribute__((always_inline)) void apply(struct book *book,
     if (likely(command->type >= COMMAND_ENTER)) {
         if (command->type == COMMAND_TRADING)
             apply_trading(book, command, sink);
+        else if (command->type == COMMAND_LIMIT)
+            apply_limit(book, command);
         else if (command->session < book->session_count || operators(command))
             apply_order(book, command, head, sink);
     } else if (command->type == COMMAND_OPEN) {

@@ -85,9 +85,30 @@ bool self_matched(const struct book *book, const struct order *taker, const stru
 void apply_trading(struct book *book, const struct command *command, struct event_sink *sink);
 void apply_entry(struct book *book, const struct command *command, struct event_sink *sink);
 
-// entry_barred: orders of this session and firm are refused. bars_spread: tell the sessions, once
-// bars have changed.
+// Limits (risk.c).
+void apply_limit(struct book *book, const struct command *command);
+// Of members and instruments that have limits: what stands against an order, or a replacement of
+// `old`; and against a cancel of the session's.
+enum reject_reason risk_check(struct book *book, const struct command *command,
+                              const struct order *old);
+bool cancel_allowed(struct book *book, uint16_t session);
+// A session that is admitted finds its member.
+void member_join(struct book *book, struct session *session);
+// The limits of a member or an instrument; false when there is no such one, or kind.
+bool limit_member(struct book *book, uint16_t index, uint8_t kind, uint64_t value);
+bool limit_instrument(struct book *book, uint16_t index, uint8_t kind, uint64_t value);
+// How many positions are kept; one of them, made when there is none, NULL when that is one too
+// many.
+uint32_t positions_max(const struct book_limits *limits);
+struct position *position_claim(struct book *book, uint16_t member, uint16_t instrument);
+const struct position *position_find(const struct book *book, uint16_t member, uint16_t instrument);
+// From now on the member's account is kept: what is open is counted.
+void watch(struct book *book, uint16_t index);
+
+// bar_firm: an operator's bar, from within. entry_barred: orders of this session and firm are
+// refused. bars_spread: tell the sessions, once bars have changed.
 bool entry_barred(const struct book *book, uint16_t session, const char firm[4]);
 void bars_spread(struct book *book);
+void bar_firm(struct book *book, const char firm[4]);
 
 #endif

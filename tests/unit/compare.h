@@ -36,7 +36,8 @@ static inline const char *command_name(uint8_t type)
                                         "COMMAND_MASS_CANCEL",
                                         "COMMAND_CLOCK",
                                         "COMMAND_TRADING",
-                                        "COMMAND_ENTRY"};
+                                        "COMMAND_ENTRY",
+                                        "COMMAND_LIMIT"};
     static char number[4];
     if (type < sizeof(names) / sizeof(names[0]))
         return names[type];
@@ -128,6 +129,9 @@ static inline void print_command(const struct command *c)
         print_entry(c);
     } else if (c->type == COMMAND_TRADING) {
         print_number("trading.state", c->trading.state);
+    } else if (c->type == COMMAND_LIMIT) {
+        print_number("limit.value", c->limit.value);
+        print_text("limit.firm", c->limit.firm, sizeof(c->limit.firm));
     } else if (c->type >= COMMAND_ENTER && c->type <= COMMAND_QUERY) {
         print_order(c);
     }
@@ -480,6 +484,28 @@ static inline void reload_twin(struct comparison *c)
     AGREE(book_save(c->book, load_record, c->twin), "book_save stopped");
 }
 
+static inline void compare_accounts(struct comparison *c)
+{
+    for (uint16_t session = 0; session < c->reference.session_count; session++) {
+        const struct reference_member *member =
+            reference_member(&c->reference, c->reference.sessions[session].firm);
+        struct book_account account;
+        book_find_account(c->book, session, &account);
+        AGREE(account.kept == member->kept, "session %u: account kept", session);
+        if (!member->kept)
+            continue;
+        AGREE(account.open_orders == reference_open_orders(&c->reference, member),
+              "session %u: %u orders open", session, account.open_orders);
+        for (uint8_t side = SIDE_BUY; side <= SIDE_SELL; side++) {
+            reference_value open = reference_open_value(&c->reference, member, side, NULL);
+            AGREE(account.open_value[side] == (uint64_t)open, "session %u: open value %" PRIu64,
+                  session, account.open_value[side]);
+            AGREE(account.traded_value[side] == (uint64_t)member->traded[side],
+                  "session %u: traded value %" PRIu64, session, account.traded_value[side]);
+        }
+    }
+}
+
 static inline void compare_state(struct comparison *c)
 {
     const struct reference *r = &c->reference;
@@ -496,6 +522,7 @@ static inline void compare_state(struct comparison *c)
     }
     compare_side(c, NO_INSTRUMENT, SIDE_BUY);
     compare_orders(c);
+    compare_accounts(c);
     uint64_t hash = book_hash(c->book), twin = book_hash(c->twin);
     AGREE(hash == twin,
           "book_hash: %016" PRIx64 ", but %016" PRIx64 " after the same commands elsewhere", hash,

@@ -7,6 +7,7 @@
 #ifndef SLUICE_TESTS_UNIT_REFERENCE_H
 #define SLUICE_TESTS_UNIT_REFERENCE_H
 
+#include "tests/unit/reference_risk.h"
 #include "tests/unit/reference_trade.h"
 
 // Time
@@ -187,21 +188,22 @@ static inline bool reference_valid_post_only(const struct command *c)
 }
 
 // What stands against a session's order in an instrument.
-static inline uint8_t reference_restriction(const struct reference *r, uint16_t session,
-                                            uint16_t instrument, const char firm[4])
+static inline uint8_t reference_restriction(struct reference *r, const struct command *c,
+                                            const struct reference_order *old, const char firm[4])
 {
+    uint16_t instrument = old ? old->instrument : c->instrument;
     static const char any[4];
     for (uint32_t i = 0; i < REFERENCE_BARS_MAX; i++) {
         const struct reference_bar *bar = &r->bars[i];
-        bool session_fits = bar->session == ANY_SESSION || bar->session == session;
+        bool session_fits = bar->session == ANY_SESSION || bar->session == c->session;
         bool firm_fits = memcmp(bar->firm, any, 4) == 0 || memcmp(bar->firm, firm, 4) == 0;
         if (bar->in_force && session_fits && firm_fits)
             return REJECT_FIRM_NOT_AUTHORIZED;
     }
-    return r->instruments[instrument].halted ? REJECT_HALTED : REJECT_NONE;
+    return r->instruments[instrument].halted ? REJECT_HALTED : reference_risk_verdict(r, c, old);
 }
 
-static inline uint8_t reference_enter_verdict(const struct reference *r, const struct command *c)
+static inline uint8_t reference_enter_verdict(struct reference *r, const struct command *c)
 {
     if (c->verdict != REJECT_NONE)
         return c->verdict;
@@ -231,7 +233,7 @@ static inline uint8_t reference_enter_verdict(const struct reference *r, const s
     static const char nothing[4];
     bool names_firm = memcmp(c->order.firm, nothing, 4) != 0;
     uint8_t restriction = reference_restriction(
-        r, c->session, c->instrument, names_firm ? c->order.firm : r->sessions[c->session].firm);
+        r, c, NULL, names_firm ? c->order.firm : r->sessions[c->session].firm);
     if (restriction != REJECT_NONE)
         return restriction;
     if (r->order_count == r->limits.orders_max)
@@ -290,7 +292,8 @@ static inline void reference_apply_enter(struct reference *r, const struct comma
 static inline bool reference_replacement_valid(const struct command *c,
                                                const struct reference_order *old)
 {
-    return c->verdict == REJECT_NONE && reference_valid_quantity(c->order.quantity) &&
+    bool of_risk = c->verdict >= 0x20 && c->verdict <= 0x31; // the old order stays
+    return (c->verdict == REJECT_NONE || of_risk) && reference_valid_quantity(c->order.quantity) &&
            reference_valid_price(c) && reference_valid_display(c->order.attributes) &&
            reference_valid_time_in_force(c) &&
            c->order.attributes.self_match <= SELF_MATCH_DECREMENT && reference_valid_max_floor(c) &&
@@ -309,8 +312,9 @@ static inline void reference_apply_replace(struct reference *r, const struct com
         return;
     }
     *last = c->order.user_ref_num;
-    uint8_t restriction =
-        reference_restriction(r, found->session, found->instrument, reference_firm(r, found));
+    uint8_t restriction = c->verdict;
+    if (restriction == REJECT_NONE)
+        restriction = reference_restriction(r, c, found, reference_firm(r, found));
     if (restriction != REJECT_NONE) {
         reference_emit_rejected(r, c, c->order.user_ref_num, restriction);
         return;
@@ -353,7 +357,7 @@ static inline void reference_apply_cancel(struct reference *r, const struct comm
     struct reference_order *order =
         reference_find(r, c->session, c->user_ref_index, c->order.user_ref_num);
     if (!order || c->verdict != REJECT_NONE ||
-        c->order.quantity >= order->executed + order->quantity)
+        c->order.quantity >= order->executed + order->quantity || reference_cancel_refused(r, c))
         return;
     uint32_t removed = order->quantity - reference_open_of(order, c->order.quantity);
     reference_emit_canceled(r, order, removed, 'U');
@@ -374,7 +378,8 @@ static inline void reference_apply_modify(struct reference *r, const struct comm
     if (!order || c->verdict != REJECT_NONE || !reference_side_may_become(order->side, c->side))
         return;
     uint32_t total = order->executed + order->quantity;
-    if (c->order.quantity > total || (c->order.quantity == total && c->side == order->side))
+    if (c->order.quantity > total || (c->order.quantity == total && c->side == order->side) ||
+        reference_cancel_refused(r, c))
         return;
     uint32_t open = reference_open_of(order, c->order.quantity);
     if (open == 0) {
@@ -585,6 +590,9 @@ static inline void reference_apply(struct reference *r, const struct command *c)
         break;
     case COMMAND_ENTRY:
         reference_apply_entry(r, c);
+        break;
+    case COMMAND_LIMIT:
+        reference_apply_limit(r, c);
         break;
     default:
         reference_apply_client(r, c);

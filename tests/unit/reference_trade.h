@@ -33,7 +33,28 @@ struct reference_order {
 struct reference_instrument {
     char symbol[8];
     bool halted;
+    uint32_t last_price; // since the band was set, or any limit where it was not
+    uint64_t limits[LIMIT_INSTRUMENT_END];
 };
+
+// Holds a second's worth of tokens; what is missing comes back evenly within a second.
+struct reference_bucket {
+    uint64_t missing_ns, seen_ns;
+};
+
+// A firm's sessions together.
+struct reference_member {
+    char firm[4];
+    bool kept; // the rest of this is
+    uint64_t orders, executions;
+    unsigned __int128 traded[2]; // value, by side
+    int64_t shares[65536];       // by instrument, bought less sold
+    uint64_t seen[64];           // orders, in the place that their hash has
+    struct reference_bucket seen_buckets[64];
+    struct reference_bucket order_bucket, cancel_bucket, execution_bucket;
+    uint64_t limits[LIMIT_MEMBER_END];
+};
+#define REFERENCE_MEMBERS_MAX 64u
 
 // Nobody of this session (or any) and this firm (zeros: any) may enter an order.
 struct reference_bar {
@@ -70,6 +91,7 @@ struct reference {
     struct reference_session *sessions;
     struct reference_order *orders; // first in time first
     struct reference_bar bars[REFERENCE_BARS_MAX];
+    struct reference_member *members[REFERENCE_MEMBERS_MAX]; // as they are needed
 
     struct event *events; // of the last command
     uint32_t event_count;
@@ -91,6 +113,8 @@ static inline void reference_close(struct reference *r)
     free(r->instruments);
     free(r->sessions);
     free(r->orders);
+    for (uint32_t i = 0; i < REFERENCE_MEMBERS_MAX; i++)
+        free(r->members[i]);
     free(r->events);
 }
 
@@ -363,6 +387,69 @@ static inline uint32_t reference_common(const struct reference_order *maker,
     return part < taker->quantity ? part : taker->quantity;
 }
 
+// What a trade does to the limits
+
+// Of a session's own firm, whatever firm its orders name.
+static inline struct reference_member *reference_member(struct reference *r, const char firm[4])
+{
+    uint32_t i = 0;
+    while (i < REFERENCE_MEMBERS_MAX && r->members[i] && memcmp(r->members[i]->firm, firm, 4) != 0)
+        i++;
+    if (i == REFERENCE_MEMBERS_MAX ||
+        (!r->members[i] && !(r->members[i] = calloc(1, sizeof(**r->members)))))
+        abort();
+    memcpy(r->members[i]->firm, firm, 4);
+    return r->members[i];
+}
+
+static inline bool reference_take_token(struct reference_bucket *bucket, uint64_t now_ns,
+                                        uint64_t per_second)
+{
+    const uint64_t second = 1000000000;
+    uint64_t before_ns = bucket->seen_ns, passed = now_ns - before_ns;
+    uint64_t token = per_second < second ? second / per_second : 1;
+    bucket->seen_ns = now_ns;
+    if (now_ns < before_ns) // the clock was set back
+        bucket->missing_ns += before_ns - now_ns;
+    else
+        bucket->missing_ns -= passed < bucket->missing_ns ? passed : bucket->missing_ns;
+    if (bucket->missing_ns + token > second)
+        return false;
+    bucket->missing_ns += token;
+    return true;
+}
+
+static inline void reference_bar_firm(struct reference *r, const char firm[4])
+{
+    struct reference_bar *unused = NULL;
+    for (uint32_t i = 0; i < REFERENCE_BARS_MAX; i++) {
+        struct reference_bar *bar = &r->bars[i];
+        if (!bar->in_force)
+            unused = bar;
+        else if (bar->session == ANY_SESSION && bar->by_operator && memcmp(bar->firm, firm, 4) == 0)
+            return;
+    }
+    if (!unused)
+        abort(); // more than any test has
+    *unused = (struct reference_bar){.session = ANY_SESSION, .by_operator = true, .in_force = true};
+    memcpy(unused->firm, firm, 4);
+}
+
+static inline void reference_count_trade(struct reference *r, const struct reference_order *order,
+                                         uint32_t quantity, uint32_t price)
+{
+    struct reference_member *member = reference_member(r, r->sessions[order->session].firm);
+    if (!member->kept)
+        return;
+    uint8_t side = reference_feed_side(order->side);
+    member->executions++;
+    member->traded[side] += (unsigned __int128)price * quantity;
+    member->shares[order->instrument] += side == SIDE_BUY ? (int64_t)quantity : -(int64_t)quantity;
+    uint64_t most = member->limits[LIMIT_EXECUTIONS];
+    if (most != 0 && !reference_take_token(&member->execution_bucket, r->last_time_ns, most))
+        reference_bar_firm(r, member->firm);
+}
+
 static inline void reference_execute(struct reference *r, struct reference_order *maker,
                                      struct reference_order *taker, uint32_t midpoint)
 {
@@ -389,6 +476,9 @@ static inline void reference_execute(struct reference *r, struct reference_order
     event->trade.order_ref = on_display ? maker->order_ref : 0;
     event->trade.match_number = match_number;
 
+    reference_count_trade(r, maker, quantity, price);
+    reference_count_trade(r, taker, quantity, price);
+    r->instruments[maker->instrument].last_price = price;
     reference_take_away(taker, quantity);
     reference_take_away(maker, quantity);
 }

@@ -276,7 +276,7 @@ struct flow {
     uint32_t check_interval;
     uint32_t thousandths; // of all commands
     // Which command, in parts of their sum.
-    uint32_t enter, replace, cancel, modify, query, clock, mass, control, day;
+    uint32_t enter, replace, cancel, modify, query, clock, mass, control, limit, day;
     uint32_t channels;     // 1 to 3
     uint32_t price_middle; // of all orders
     uint32_t price_width;  // ticks to either side
@@ -626,6 +626,44 @@ static void fill_control(struct generator *g, struct command *c)
     }
 }
 
+// Limits near what the flow's orders come to, and their ends.
+static void fill_limit(struct generator *g, struct command *c)
+{
+    const struct flow *flow = g->flow;
+    struct random *random = &g->random;
+    uint64_t price = flow->price_middle, shares = flow->quantity_max;
+    c->type = COMMAND_LIMIT;
+    c->side = (uint8_t)(LIMIT_QUANTITY + random_below(random, LIMIT_MEMBER_END - LIMIT_QUANTITY));
+    memcpy(c->limit.firm, session_firms[random_below(random, 4)], 4);
+    if (random_percent(random, 25))
+        c->side = (uint8_t)(LIMIT_TICK + random_below(random, LIMIT_INSTRUMENT_END - LIMIT_TICK));
+    switch (c->side) {
+    case LIMIT_NOTIONAL:
+        c->limit.value = price * random_below(random, (uint32_t)shares);
+        break;
+    case LIMIT_GROSS:
+    case LIMIT_NET:
+    case LIMIT_CREDIT:
+        c->limit.value = price * random_below(random, 20 * (uint32_t)shares);
+        break;
+    case LIMIT_POSITION:
+        c->limit.value = random_below(random, 10 * (uint32_t)shares);
+        break;
+    case LIMIT_ORDER_RATE:
+    case LIMIT_CANCEL_RATE:
+    case LIMIT_EXECUTIONS:
+        c->limit.value = 1 + random_below(random, 100000);
+        break;
+    case LIMIT_REFERENCE:
+        c->limit.value = price;
+        break;
+    default:
+        c->limit.value = 1 + random_below(random, 20);
+    }
+    if (random_percent(random, 50))
+        c->limit.value = 0;
+}
+
 static struct command client_command(struct generator *g)
 {
     const struct flow *flow = g->flow;
@@ -636,7 +674,7 @@ static struct command client_command(struct generator *g)
         .user_ref_index = pick_channel(g),
     };
     uint32_t sum = flow->enter + flow->replace + flow->cancel + flow->modify + flow->query +
-                   flow->clock + flow->mass + flow->control;
+                   flow->clock + flow->mass + flow->control + flow->limit;
     uint32_t pick = random_below(&g->random, sum + flow->day);
     if (pick >= sum) {
         c = setup_command(g, random_below(&g->random, setup_count(flow)));
@@ -657,13 +695,15 @@ static struct command client_command(struct generator *g)
     } else if ((pick -= flow->mass) < flow->clock) {
         c.type = COMMAND_CLOCK;
         c.time_ns = g->time_ns += random_below(&g->random, 1500000000);
-    } else if (pick - flow->clock < flow->control) {
+    } else if ((pick -= flow->clock) < flow->control) {
         fill_control(g, &c);
+    } else if (pick - flow->control < flow->limit) {
+        fill_limit(g, &c);
     } else {
         c.type = COMMAND_QUERY;
     }
     if (random_percent(&g->random, flow->verdict_percent))
-        c.verdict = REJECT_HALTED;
+        c.verdict = random_percent(&g->random, 50) ? REJECT_HALTED : REJECT_RISK_QUANTITY;
     return c;
 }
 
@@ -935,12 +975,23 @@ Test(book_property, agrees_with_the_reference_on_mass_cancels)
                             .reserve_percent = 20, .timed_percent = 20, .price_width = 5});
 }
 
+Test(book_property, agrees_with_the_reference_on_limits)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 40, .limit = 4, .control = 1,
+                            .modify = 10, .replace = 20, .channels = 2,
+                            .limits = {.orders_max = 64, .instruments_max = 3, .sessions_max = 6},
+                            .passive_percent = 60, .market_percent = 5, .hidden_percent = 10,
+                            .midpoint_percent = 10, .reserve_percent = 20, .self_match_percent = 20,
+                            .timed_percent = 10, .verdict_percent = 2, .price_width = 5});
+}
+
 Test(book_property, agrees_with_the_reference_on_everything_at_once)
 {
     run_flow(&(struct flow){FLOW_DEFAULTS,
                             .thousandths = 80,
                             .mass = 1,
                             .control = 2,
+                            .limit = 1,
                             .clock = 3,
                             .replace = 30,
                             .limits = {.orders_max = 40, .instruments_max = 2, .sessions_max = 4},

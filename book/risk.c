@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: MIT
+//
+// Limits: what members may do, what is counted for it, and how orders are held against it.
+// docs/rules.md has each.
+#include "book/events.h"
+#include "book/trade.h"
+
+#define NS_PER_SECOND  1000000000ull
+#define FREE_ORDERS    1000u  // ORDERS_PER_TRADE
+#define FULL_MEASURE   10000u // COLLAR and BAND are in 1/100 %
+
+// Kinds from here on need an account; so does NOTIONAL, for the sake of market orders.
+#define FIRST_STATEFUL LIMIT_OPEN_ORDERS
+
+// --- Positions: an open table, from which nothing is removed
+
+static uint64_t position_key(uint16_t member, uint16_t instrument)
+{
+    return 1 + ((uint64_t)member << 16 | instrument);
+}
+
+// The slot of a member's position, or the one that it would get.
+static struct position *position_slot(const struct book *book, uint64_t key)
+{
+    uint32_t slot = (uint32_t)(key * 0x9E3779B97F4A7C15ull >> 32) & book->position_mask;
+    while (book->positions[slot].key != 0 && book->positions[slot].key != key)
+        slot = (slot + 1) & book->position_mask;
+    return &book->positions[slot];
+}
+
+// NULL when there is none.
+static struct position *position_of(const struct book *book, const struct order *order)
+{
+    struct position *position =
+        position_slot(book, position_key(book->sessions[order->session].member, order->instrument));
+    return position->key != 0 ? position : NULL;
+}
+
+uint32_t positions_max(const struct book_limits *limits)
+{
+    uint64_t pairs = (uint64_t)limits->sessions_max * limits->instruments_max;
+    return pairs < BOOK_POSITIONS_MAX ? (uint32_t)pairs : BOOK_POSITIONS_MAX;
+}
+
+const struct position *position_find(const struct book *book, uint16_t member, uint16_t instrument)
+{
+    const struct position *position = position_slot(book, position_key(member, instrument));
+    return position->key != 0 ? position : NULL;
+}
+
+struct position *position_claim(struct book *book, uint16_t member, uint16_t instrument)
+{
+    uint64_t key = position_key(member, instrument);
+    struct position *position = position_slot(book, key);
+    if (position->key == key)
+        return position;
+    if (book->position_count == positions_max(&book->limits))
+        return NULL;
+    book->position_count++;
+    position->key = key;
+    return position;
+}
+
+// --- Accounts
+
+static value_t value_of(uint32_t price, uint32_t shares)
+{
+    return price == PRICE_MARKET ? 0 : (value_t)price * shares; // a market order never rests
+}
+
+static struct member *member_of(const struct book *book, const struct order *order)
+{
+    return &book->members[book->sessions[order->session].member];
+}
+
+void account_add(struct book *book, const struct order *order, uint32_t shares)
+{
+    struct position *position = position_of(book, order);
+    enum side side = book_side(order->side);
+    member_of(book, order)->open_value[side] += value_of(order->price, shares);
+    if (position)
+        position->open[side] += shares;
+}
+
+void account_remove(struct book *book, const struct order *order, uint32_t shares)
+{
+    struct position *position = position_of(book, order);
+    enum side side = book_side(order->side);
+    member_of(book, order)->open_value[side] -= value_of(order->price, shares);
+    if (position)
+        position->open[side] -= shares;
+}
+
+void account_open(struct book *book, const struct order *order)
+{
+    member_of(book, order)->open_orders++;
+    account_add(book, order, order->open);
+}
+
+void account_close(struct book *book, const struct order *order)
+{
+    member_of(book, order)->open_orders--;
+    account_remove(book, order, order->open + order_reserve(book, order));
+}
+
+// Takes a token; false when there is none.
+static bool bucket_take(bucket_t *bucket, uint64_t now_ns, uint64_t per_second)
+{
+    uint64_t interval = per_second < NS_PER_SECOND ? NS_PER_SECOND / per_second : 1;
+    uint64_t from = *bucket > now_ns ? *bucket : now_ns;
+    if (from - now_ns > NS_PER_SECOND - interval)
+        return false;
+    *bucket = from + interval;
+    return true;
+}
+
+void account_trade(struct book *book, const struct order *order, uint32_t shares, uint32_t price)
+{
+    struct member *member = member_of(book, order);
+    enum side side = book_side(order->side);
+    account_remove(book, order, shares);
+    struct position *position = position_of(book, order);
+    if (position)
+        position->traded += side == SIDE_BUY ? (int64_t)shares : -(int64_t)shares;
+    member->traded_value[side] += value_of(price, shares);
+    member->executions++;
+    uint64_t most = member->limits[LIMIT_EXECUTIONS];
+    if (most != 0 && !bucket_take(&member->execution_bucket, book->last_time_ns, most))
+        bar_firm(book, member->firm);
+}
+
+void watch(struct book *book, uint16_t index)
+{
+    struct member *member = &book->members[index];
+    if (member->watched)
+        return;
+    member->watched = true;
+    for (uint16_t i = 0; i < book->session_count; i++)
+        book->sessions[i].watched |= book->sessions[i].member == index;
+    for (uint32_t i = 1; i < book->fresh_order; i++) {
+        const struct order *order = &book->orders[i];
+        if (order->open == 0 || book->sessions[order->session].member != index)
+            continue;
+        position_claim(book, index, order->instrument);
+        account_add(book, order, order->open + order_reserve(book, order));
+        member->open_orders++;
+    }
+}
+
+void member_join(struct book *book, struct session *session)
+{
+    uint16_t index = 0;
+    while (index < book->member_count &&
+           memcmp(book->members[index].firm, session->firm, sizeof(session->firm)) != 0)
+        index++;
+    if (index == book->member_count) {
+        book->member_count++;
+        memcpy(book->members[index].firm, session->firm, sizeof(session->firm));
+    }
+    session->member = index;
+    session->watched = book->members[index].watched;
+}
+
+// --- Limits
+
+static bool of_member(uint8_t kind)
+{
+    return kind >= LIMIT_QUANTITY && kind < LIMIT_MEMBER_END;
+}
+
+static bool of_instrument(uint8_t kind)
+{
+    return kind >= LIMIT_TICK && kind < LIMIT_INSTRUMENT_END;
+}
+
+bool limit_member(struct book *book, uint16_t index, uint8_t kind, uint64_t value)
+{
+    if (index >= book->member_count || !of_member(kind))
+        return false;
+    book->members[index].limits[kind] = value;
+    if ((kind >= FIRST_STATEFUL || kind == LIMIT_NOTIONAL) && value != 0)
+        watch(book, index);
+    return true;
+}
+
+bool limit_instrument(struct book *book, uint16_t index, uint8_t kind, uint64_t value)
+{
+    if (index >= book->instrument_count || !of_instrument(kind))
+        return false;
+    struct instrument *listing = &book->instruments[index];
+    listing->limits[kind - LIMIT_TICK] = value;
+    listing->guarded = false;
+    for (uint32_t i = 0; i < LIMIT_INSTRUMENT_END - LIMIT_TICK; i++)
+        listing->guarded |= listing->limits[i] != 0;
+    if (kind == LIMIT_BAND || !listing->guarded)
+        listing->last_price = 0;
+    return true;
+}
+
+void apply_limit(struct book *book, const struct command *command)
+{
+    uint8_t kind = command->side;
+    if (command->verdict != REJECT_NONE)
+        return;
+    if (of_instrument(kind)) {
+        limit_instrument(book, command->instrument, kind, command->limit.value);
+        return;
+    }
+    for (uint16_t index = 0; index < book->member_count; index++)
+        if (memcmp(book->members[index].firm, command->limit.firm, 4) == 0)
+            limit_member(book, index, kind, command->limit.value);
+}
+
+uint64_t book_limit(const struct book *book, uint16_t index, uint8_t kind)
+{
+    if (of_member(kind) && index < book->session_count)
+        return book->members[book->sessions[index].member].limits[kind];
+    if (of_instrument(kind) && index < book->instrument_count)
+        return book->instruments[index].limits[kind - LIMIT_TICK];
+    return 0;
+}
+
+static uint64_t saturated(value_t value)
+{
+    return value < UINT64_MAX ? (uint64_t)value : UINT64_MAX;
+}
+
+void book_find_account(const struct book *book, uint16_t session, struct book_account *account)
+{
+    *account = (struct book_account){0};
+    if (session >= book->session_count)
+        return;
+    const struct member *member = &book->members[book->sessions[session].member];
+    account->kept = member->watched;
+    account->open_orders = member->open_orders;
+    for (enum side side = SIDE_BUY; side <= SIDE_SELL; side++) {
+        account->open_value[side] = saturated(member->open_value[side]);
+        account->traded_value[side] = saturated(member->traded_value[side]);
+    }
+}
+
+// --- Checks
+
+// What the command wants: an order, in place of `old` or of none.
+struct wanted {
+    const struct command *command;
+    const struct order *old;
+    uint16_t instrument;
+    enum side side;
+    uint32_t price; // of a market order: the best that is displayed, 0 when there is nothing
+    uint32_t shares;
+};
+
+static struct wanted wanted_of(const struct book *book, const struct command *command,
+                               const struct order *old)
+{
+    struct wanted wanted = {.command = command,
+                            .old = old,
+                            .instrument = old ? old->instrument : command->instrument,
+                            .side = book_side(old ? old->side : command->side),
+                            .price = command->order.price,
+                            .shares = command->order.quantity - (old ? old->executed : 0)};
+    if (wanted.price != PRICE_MARKET)
+        return wanted;
+    enum side opposite = opposite_of(wanted.side);
+    uint32_t best = book->instruments[wanted.instrument].best[opposite];
+    wanted.price = best == RANK_NONE ? 0 : rank_of(opposite, best);
+    return wanted;
+}
+
+static bool further_than(uint32_t price, uint64_t from, uint64_t share)
+{
+    uint64_t distance = price > from ? price - from : from - price;
+    return (value_t)distance * FULL_MEASURE > (value_t)from * share;
+}
+
+static enum reject_reason instrument_check(const struct instrument *listing,
+                                           const struct wanted *wanted)
+{
+    const uint64_t *limits = listing->limits;
+    uint64_t tick = limits[0], lot = limits[LIMIT_LOT - LIMIT_TICK];
+    uint64_t reference = limits[LIMIT_REFERENCE - LIMIT_TICK];
+    uint64_t collar = limits[LIMIT_COLLAR - LIMIT_TICK], band = limits[LIMIT_BAND - LIMIT_TICK];
+    uint32_t price = wanted->command->order.price;
+    if (lot != 0 && wanted->command->order.quantity % lot != 0)
+        return REJECT_INVALID_QUANTITY;
+    if (price == PRICE_MARKET)
+        return REJECT_NONE;
+    if (tick != 0 && price % tick != 0)
+        return REJECT_INVALID_PRICE;
+    if (collar != 0 && reference != 0 && further_than(price, reference, collar))
+        return REJECT_RISK_FAT_FINGER;
+    if (band != 0 && listing->last_price != 0 && further_than(price, listing->last_price, band))
+        return REJECT_FAT_FINGER;
+    return REJECT_NONE;
+}
+
+static bool above(value_t value, uint64_t limit)
+{
+    return limit != 0 && value > limit;
+}
+
+// What the side's value would exceed the other's by.
+static value_t excess(value_t side, value_t other)
+{
+    return side > other ? side - other : 0;
+}
+
+// Limits of what may come of the order together with what there is. What adds nothing to it, a
+// replacement for less, is not refused.
+static enum reject_reason exposure_check(const struct book *book, const struct member *member,
+                                         const struct wanted *wanted)
+{
+    const uint64_t *limits = member->limits;
+    const struct order *old = wanted->old;
+    enum side side = wanted->side, other = opposite_of(side);
+    uint32_t old_shares = old ? old->open + order_reserve(book, old) : 0;
+    value_t value = (value_t)wanted->price * wanted->shares;
+    value_t old_value = old ? value_of(old->price, old_shares) : 0;
+    value_t bought_or_sold = member->traded_value[side], against = member->traded_value[other];
+    value_t open = member->open_value[side] - old_value + value;
+    if (value > old_value) {
+        if (above(bought_or_sold + against + open + member->open_value[other], limits[LIMIT_GROSS]))
+            return REJECT_RISK_EXPOSURE;
+        if (above(excess(bought_or_sold + open, against), limits[LIMIT_NET]))
+            return REJECT_RISK_EXPOSURE;
+        if (side == SIDE_BUY && above(excess(bought_or_sold + open, against), limits[LIMIT_CREDIT]))
+            return REJECT_MAX_NOTIONAL;
+    }
+    if (limits[LIMIT_POSITION] == 0 || wanted->shares <= old_shares)
+        return REJECT_NONE;
+    const struct position *position =
+        position_slot(book, position_key((uint16_t)(member - book->members), wanted->instrument));
+    int64_t traded = side == SIDE_BUY ? position->traded : -position->traded;
+    int64_t shares = traded + (int64_t)(position->open[side] - old_shares + wanted->shares);
+    return shares > 0 && (uint64_t)shares > limits[LIMIT_POSITION] ? REJECT_SHARES_EXCEED
+                                                                   : REJECT_NONE;
+}
+
+// Remembers the last orders, a slot for each of so many hashes: one that another has pushed out is
+// not recognised.
+static bool duplicate(struct member *member, const struct wanted *wanted, uint64_t now_ns)
+{
+    uint64_t most = member->limits[LIMIT_DUPLICATES];
+    const struct command *command = wanted->command;
+    if (most == 0 || wanted->old)
+        return false;
+    uint64_t what = (uint64_t)command->order.price << 32 | command->order.quantity;
+    what = (what ^ (uint64_t)command->side << 60 ^ (uint64_t)wanted->instrument << 40) *
+           0x9E3779B97F4A7C15ull;
+    struct sighting *sighting = &member->sightings[what >> 58];
+    if (sighting->what != what)
+        *sighting = (struct sighting){.what = what};
+    return !bucket_take(&sighting->bucket, now_ns, most);
+}
+
+static enum reject_reason member_check(struct book *book, struct member *member,
+                                       const struct wanted *wanted)
+{
+    const uint64_t *limits = member->limits;
+    uint64_t now_ns = book->last_time_ns;
+    if (limits[LIMIT_ORDER_RATE] != 0 &&
+        !bucket_take(&member->order_bucket, now_ns, limits[LIMIT_ORDER_RATE]))
+        return REJECT_RISK_RATE;
+    member->orders++;
+    if (limits[LIMIT_ORDERS_PER_TRADE] != 0 && member->orders > FREE_ORDERS &&
+        (value_t)member->executions * limits[LIMIT_ORDERS_PER_TRADE] + FREE_ORDERS < member->orders)
+        return REJECT_OTHER;
+    if (duplicate(member, wanted, now_ns))
+        return REJECT_RISK_DUPLICATE;
+    if (!wanted->old && above(member->open_orders + 1, limits[LIMIT_OPEN_ORDERS]))
+        return REJECT_OTHER;
+    if (!position_claim(book, (uint16_t)(member - book->members), wanted->instrument))
+        return REJECT_PROCESSING_ERROR;
+    return exposure_check(book, member, wanted);
+}
+
+// Market orders are valued at what is displayed, which only the book knows.
+static enum reject_reason market_check(const struct member *member, const struct wanted *wanted)
+{
+    const uint64_t *limits = member->limits;
+    if (wanted->command->order.price != PRICE_MARKET)
+        return REJECT_NONE;
+    bool valued = (limits[LIMIT_NOTIONAL] | limits[LIMIT_GROSS] | limits[LIMIT_NET] |
+                   limits[LIMIT_CREDIT]) != 0;
+    if (valued && wanted->price == 0)
+        return REJECT_RISK_MARKET_IMPACT;
+    return above((value_t)wanted->price * wanted->shares, limits[LIMIT_NOTIONAL])
+               ? REJECT_RISK_NOTIONAL
+               : REJECT_NONE;
+}
+
+enum reject_reason risk_check(struct book *book, const struct command *command,
+                              const struct order *old)
+{
+    const struct wanted wanted = wanted_of(book, command, old);
+    const struct instrument *listing = &book->instruments[wanted.instrument];
+    struct member *member = &book->members[book->sessions[command->session].member];
+    enum reject_reason reason = listing->guarded ? instrument_check(listing, &wanted) : REJECT_NONE;
+    if (reason == REJECT_NONE && member->watched)
+        reason = market_check(member, &wanted);
+    if (reason == REJECT_NONE && member->watched)
+        reason = member_check(book, member, &wanted);
+    return reason;
+}
+
+bool cancel_allowed(struct book *book, uint16_t session)
+{
+    struct member *member = &book->members[book->sessions[session].member];
+    uint64_t most = member->limits[LIMIT_CANCEL_RATE];
+    return most == 0 || bucket_take(&member->cancel_bucket, book->last_time_ns, most);
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+//
+// The limits a second time: what is open is added up from the resting orders whenever it is asked
+// for.
+#ifndef SLUICE_TESTS_UNIT_REFERENCE_RISK_H
+#define SLUICE_TESTS_UNIT_REFERENCE_RISK_H
+
+#include "tests/unit/reference_trade.h"
+
+typedef unsigned __int128 reference_value;
+
+static inline bool reference_of_instrument(uint8_t kind)
+{
+    return kind >= LIMIT_TICK && kind < LIMIT_INSTRUMENT_END;
+}
+
+static inline bool reference_has_limit(const struct reference_instrument *instrument)
+{
+    for (uint32_t kind = LIMIT_TICK; kind < LIMIT_INSTRUMENT_END; kind++)
+        if (instrument->limits[kind] != 0)
+            return true;
+    return false;
+}
+
+static inline void reference_apply_limit(struct reference *r, const struct command *c)
+{
+    uint8_t kind = c->side;
+    if (c->verdict != REJECT_NONE)
+        return;
+    if (reference_of_instrument(kind)) {
+        if (c->instrument >= r->instrument_count)
+            return;
+        struct reference_instrument *instrument = &r->instruments[c->instrument];
+        if (kind == LIMIT_BAND || !reference_has_limit(instrument))
+            instrument->last_price = 0;
+        instrument->limits[kind] = c->limit.value;
+        return;
+    }
+    if (kind < LIMIT_QUANTITY || kind >= LIMIT_MEMBER_END)
+        return;
+    for (uint16_t i = 0; i < r->session_count; i++) {
+        if (memcmp(r->sessions[i].firm, c->limit.firm, 4) != 0)
+            continue;
+        struct reference_member *member = reference_member(r, c->limit.firm);
+        member->limits[kind] = c->limit.value;
+        member->kept |=
+            c->limit.value != 0 && (kind >= LIMIT_OPEN_ORDERS || kind == LIMIT_NOTIONAL);
+    }
+}
+
+static inline bool reference_same_member(const struct reference *r,
+                                         const struct reference_order *order,
+                                         const struct reference_member *member)
+{
+    return memcmp(r->sessions[order->session].firm, member->firm, 4) == 0;
+}
+
+// Value, or with an instrument shares, that the member has open on a side, `without` one order.
+static inline reference_value reference_open_value(const struct reference *r,
+                                                   const struct reference_member *member,
+                                                   uint8_t side,
+                                                   const struct reference_order *without)
+{
+    reference_value sum = 0;
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        const struct reference_order *order = &r->orders[i];
+        if (order != without && reference_same_member(r, order, member) &&
+            reference_feed_side(order->side) == side)
+            sum += (reference_value)order->price * order->quantity;
+    }
+    return sum;
+}
+
+static inline int64_t reference_open_shares(const struct reference *r,
+                                            const struct reference_member *member, uint8_t side,
+                                            uint16_t instrument,
+                                            const struct reference_order *without)
+{
+    int64_t sum = 0;
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        const struct reference_order *order = &r->orders[i];
+        if (order != without && reference_same_member(r, order, member) &&
+            order->instrument == instrument && reference_feed_side(order->side) == side)
+            sum += order->quantity;
+    }
+    return sum;
+}
+
+static inline uint32_t reference_open_orders(const struct reference *r,
+                                             const struct reference_member *member)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < r->order_count; i++)
+        count += reference_same_member(r, &r->orders[i], member);
+    return count;
+}
+
+static inline bool reference_over(reference_value value, uint64_t limit)
+{
+    return limit != 0 && value > limit;
+}
+
+// More than so many hundredths of a percent away.
+static inline bool reference_far(uint32_t price, uint64_t from, uint64_t hundredths)
+{
+    reference_value distance = price > from ? price - from : from - price;
+    return from != 0 && hundredths != 0 && distance * 10000 > (reference_value)from * hundredths;
+}
+
+static inline uint8_t reference_instrument_verdict(const struct reference_instrument *instrument,
+                                                   const struct command *c)
+{
+    const uint64_t *limits = instrument->limits;
+    bool market = c->order.price == PRICE_MARKET;
+    if (limits[LIMIT_LOT] != 0 && c->order.quantity % limits[LIMIT_LOT] != 0)
+        return REJECT_INVALID_QUANTITY;
+    if (!market && limits[LIMIT_TICK] != 0 && c->order.price % limits[LIMIT_TICK] != 0)
+        return REJECT_INVALID_PRICE;
+    if (!market && reference_far(c->order.price, limits[LIMIT_REFERENCE], limits[LIMIT_COLLAR]))
+        return REJECT_RISK_FAT_FINGER;
+    if (!market && reference_far(c->order.price, instrument->last_price, limits[LIMIT_BAND]))
+        return REJECT_FAT_FINGER;
+    return REJECT_NONE;
+}
+
+static inline bool reference_seen(struct reference *r, struct reference_member *member,
+                                  const struct command *c)
+{
+    uint64_t most = member->limits[LIMIT_DUPLICATES];
+    if (most == 0 || c->type == COMMAND_REPLACE)
+        return false;
+    uint64_t hash = (uint64_t)c->order.price << 32 | c->order.quantity;
+    hash ^= (uint64_t)c->side << 60;
+    hash ^= (uint64_t)c->instrument << 40;
+    hash *= 0x9E3779B97F4A7C15u;
+    uint32_t place = (uint32_t)(hash >> 58);
+    if (member->seen[place] != hash)
+        member->seen_buckets[place] = (struct reference_bucket){0};
+    member->seen[place] = hash;
+    return !reference_take_token(&member->seen_buckets[place], r->last_time_ns, most);
+}
+
+// The price that the other side displays first, 0 when it displays nothing.
+static inline uint32_t reference_best_price(const struct reference *r, uint16_t instrument,
+                                            uint8_t feed_side)
+{
+    uint32_t price = 0;
+    return reference_next_price(r, instrument, feed_side, NULL, &price) ? price : 0;
+}
+
+static inline uint8_t reference_exposure_verdict(const struct reference *r,
+                                                 const struct reference_member *member,
+                                                 const struct command *c,
+                                                 const struct reference_order *old, uint8_t side,
+                                                 uint16_t instrument, uint32_t price)
+{
+    const uint64_t *limits = member->limits;
+    uint8_t other = reference_opposite(side);
+    uint32_t shares = c->order.quantity - (old ? old->executed : 0);
+    reference_value value = (reference_value)price * shares;
+    reference_value before = old ? (reference_value)old->price * old->quantity : 0;
+    reference_value ours =
+        member->traded[side] + reference_open_value(r, member, side, old) + value;
+    reference_value ahead = ours > member->traded[other] ? ours - member->traded[other] : 0;
+    reference_value all =
+        ours + member->traded[other] + reference_open_value(r, member, other, NULL);
+    if (value > before && reference_over(all, limits[LIMIT_GROSS]))
+        return REJECT_RISK_EXPOSURE;
+    if (value > before && reference_over(ahead, limits[LIMIT_NET]))
+        return REJECT_RISK_EXPOSURE;
+    if (value > before && side == SIDE_BUY && reference_over(ahead, limits[LIMIT_CREDIT]))
+        return REJECT_MAX_NOTIONAL;
+    if (limits[LIMIT_POSITION] == 0 || shares <= (old ? old->quantity : 0))
+        return REJECT_NONE;
+    int64_t position = side == SIDE_BUY ? member->shares[instrument] : -member->shares[instrument];
+    position += reference_open_shares(r, member, side, instrument, old) + shares;
+    return position > 0 && (uint64_t)position > limits[LIMIT_POSITION] ? REJECT_SHARES_EXCEED
+                                                                       : REJECT_NONE;
+}
+
+// What stands against an order, or a replacement of `old`.
+static inline uint8_t reference_risk_verdict(struct reference *r, const struct command *c,
+                                             const struct reference_order *old)
+{
+    struct reference_member *member = reference_member(r, r->sessions[c->session].firm);
+    const uint64_t *limits = member->limits;
+    uint16_t instrument = old ? old->instrument : c->instrument;
+    uint8_t side = reference_feed_side(old ? old->side : c->side);
+    uint8_t verdict = reference_instrument_verdict(&r->instruments[instrument], c);
+    if (verdict != REJECT_NONE || !member->kept)
+        return verdict;
+    uint32_t price = c->order.price;
+    if (price == PRICE_MARKET) {
+        price = reference_best_price(r, instrument, reference_opposite(side));
+        uint32_t shares = c->order.quantity - (old ? old->executed : 0);
+        if (price == 0 && (limits[LIMIT_NOTIONAL] || limits[LIMIT_GROSS] || limits[LIMIT_NET] ||
+                           limits[LIMIT_CREDIT]))
+            return REJECT_RISK_MARKET_IMPACT;
+        if (reference_over((reference_value)price * shares, limits[LIMIT_NOTIONAL]))
+            return REJECT_RISK_NOTIONAL;
+    }
+    if (limits[LIMIT_ORDER_RATE] != 0 &&
+        !reference_take_token(&member->order_bucket, r->last_time_ns, limits[LIMIT_ORDER_RATE]))
+        return REJECT_RISK_RATE;
+    member->orders++;
+    if (limits[LIMIT_ORDERS_PER_TRADE] != 0 && member->orders > 1000 &&
+        member->orders - 1000 >
+            (reference_value)member->executions * limits[LIMIT_ORDERS_PER_TRADE])
+        return REJECT_OTHER;
+    if (reference_seen(r, member, c))
+        return REJECT_RISK_DUPLICATE;
+    if (!old && reference_over(reference_open_orders(r, member) + 1, limits[LIMIT_OPEN_ORDERS]))
+        return REJECT_OTHER;
+    return reference_exposure_verdict(r, member, c, old, side, instrument, price);
+}
+
+// True when it is a cancel too many.
+static inline bool reference_cancel_refused(struct reference *r, const struct command *c)
+{
+    struct reference_member *member = reference_member(r, r->sessions[c->session].firm);
+    uint64_t most = member->limits[LIMIT_CANCEL_RATE];
+    if (most == 0 || reference_take_token(&member->cancel_bucket, r->last_time_ns, most))
+        return false;
+    struct event *event = reference_emit(r, c->session, EVENT_CANCEL_REJECTED);
+    event->user_ref_num = c->order.user_ref_num;
+    event->user_ref_index = c->user_ref_index;
+    return true;
+}
+
+#endif

@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: MIT
+//
+// Examples of docs/rules.md: limits, each one short of it, at it, and one beyond. Every command
+// goes to the book and to the reference; both must give exactly the events that are written here.
+#include "tests/unit/book_examples.h"
+
+#define SECOND_NS 1000000000ull
+
+TestSuite(book_risk, .init = set_up, .fini = finish);
+
+static const char *firm_of_session(uint16_t session)
+{
+    return reference.sessions[session].firm;
+}
+
+static void limit(uint16_t session, enum limit_kind kind, uint64_t value)
+{
+    struct command command = {
+        .type = COMMAND_LIMIT, .session = ANY_SESSION, .side = (uint8_t)kind, .limit.value = value};
+    memcpy(command.limit.firm, firm_of_session(session), 4);
+    apply(command);
+    expect_nothing();
+}
+
+static void limit_symbol(uint16_t instrument, enum limit_kind kind, uint64_t value)
+{
+    apply((struct command){.type = COMMAND_LIMIT,
+                           .session = ANY_SESSION,
+                           .side = (uint8_t)kind,
+                           .instrument = instrument,
+                           .limit.value = value});
+    expect_nothing();
+}
+
+static void expect_taken(struct command command)
+{
+    apply(command);
+    cr_assert_gt(event_count, 0);
+    cr_assert_eq(events[0].type, command.type == COMMAND_REPLACE ? EVENT_REPLACED : EVENT_ACCEPTED,
+                 "event %u, code 0x%02x", events[0].type, events[0].code);
+    skip_events();
+}
+
+static void expect_replace_rejected(struct command command, uint8_t code)
+{
+    apply(command);
+    EXPECT(.type = EVENT_REJECTED, .session = command.session,
+           .user_ref_num = command.order.user_ref_num, .code = code);
+}
+
+static struct command buy(uint32_t number, uint32_t quantity, uint32_t price)
+{
+    return command_enter(ALICE, number, SIDE_BUY, quantity, price);
+}
+
+static struct command sell(uint32_t number, uint32_t quantity, uint32_t price)
+{
+    return command_enter(ALICE, number, SIDE_SELL, quantity, price);
+}
+
+static struct command at(uint64_t since_ns, struct command command)
+{
+    command.time_ns = MIDNIGHT_NS + SECOND_NS + since_ns;
+    return command;
+}
+
+static struct book_account account_of(uint16_t session)
+{
+    struct book_account account;
+    book_find_account(book, session, &account);
+    return account;
+}
+
+// Orders open at once
+
+Test(book_risk, as_many_orders_are_open_as_the_limit_says_and_no_more)
+{
+    limit(ALICE, LIMIT_OPEN_ORDERS, 2);
+    expect_taken(buy(1, 100, PRICE));
+    expect_taken(buy(2, 100, PRICE));
+    expect_rejected(buy(3, 100, PRICE), REJECT_OTHER);
+    expect_taken(command_replace(ALICE, 2, 4, 100, PRICE));
+    apply_quietly(command_cancel(ALICE, 1, 0));
+    expect_taken(buy(5, 100, PRICE));
+}
+
+Test(book_risk, orders_of_others_do_not_count)
+{
+    limit(ALICE, LIMIT_OPEN_ORDERS, 1);
+    enter(BOB, 1, SIDE_BUY, 100, PRICE);
+    enter(BOB, 2, SIDE_BUY, 100, PRICE);
+    expect_taken(buy(1, 100, PRICE));
+}
+
+// Values
+
+Test(book_risk, gross_exposure_is_open_and_executed_value_of_both_sides)
+{
+    enter(BOB, 1, SIDE_SELL, 10, PRICE);
+    limit(ALICE, LIMIT_GROSS, 100ull * PRICE);
+    expect_taken(buy(1, 10, PRICE)); // executed
+    expect_taken(sell(2, 40, 2 * PRICE));
+    expect_rejected(buy(3, 11, PRICE), REJECT_RISK_EXPOSURE);
+    expect_taken(buy(4, 9, PRICE));
+    expect_taken(buy(5, 1, PRICE));
+    expect_rejected(buy(6, 1, 1), REJECT_RISK_EXPOSURE);
+}
+
+Test(book_risk, net_exposure_is_what_a_side_comes_to_at_worst)
+{
+    limit(ALICE, LIMIT_NET, 100ull * PRICE);
+    expect_taken(buy(1, 100, PRICE));
+    expect_rejected(buy(2, 1, PRICE), REJECT_RISK_EXPOSURE);
+    expect_taken(sell(3, 50, 2 * PRICE)); // the other side has its own
+    expect_rejected(sell(4, 1, 2 * PRICE), REJECT_RISK_EXPOSURE);
+}
+
+Test(book_risk, what_was_sold_makes_room_for_purchases)
+{
+    enter(BOB, 1, SIDE_BUY, 30, PRICE);
+    limit(ALICE, LIMIT_CREDIT, 100ull * PRICE);
+    expect_taken(sell(1, 30, PRICE));
+    expect_taken(buy(2, 130, PRICE));
+    expect_rejected(buy(3, 1, 1), REJECT_MAX_NOTIONAL);
+    expect_taken(sell(4, 1000, 2 * PRICE));
+}
+
+Test(book_risk, credit_is_reserved_at_the_order_and_released_at_its_cancel)
+{
+    limit(ALICE, LIMIT_CREDIT, 100ull * PRICE);
+    expect_taken(buy(1, 100, PRICE));
+    expect_rejected(buy(2, 1, PRICE), REJECT_MAX_NOTIONAL);
+    apply_quietly(command_cancel(ALICE, 1, 60));
+    expect_rejected(buy(3, 41, PRICE), REJECT_MAX_NOTIONAL);
+    expect_taken(buy(4, 40, PRICE));
+}
+
+Test(book_risk, a_replacement_is_held_against_the_limit_without_the_order_it_replaces)
+{
+    limit(ALICE, LIMIT_GROSS, 100ull * PRICE);
+    expect_taken(buy(1, 100, PRICE));
+    expect_replace_rejected(command_replace(ALICE, 1, 2, 101, PRICE), REJECT_RISK_EXPOSURE);
+    cr_assert(rests(ALICE, 1), "OUCH 5.0 section 6, outcome 3");
+    expect_taken(command_replace(ALICE, 1, 3, 99, PRICE));
+    expect_taken(command_replace(ALICE, 3, 4, 100, PRICE));
+}
+
+Test(book_risk, a_replacement_for_less_is_taken_above_a_limit_that_was_lowered)
+{
+    expect_taken(buy(1, 100, PRICE));
+    limit(ALICE, LIMIT_GROSS, 10ull * PRICE);
+    expect_taken(command_replace(ALICE, 1, 2, 99, PRICE));
+    expect_replace_rejected(command_replace(ALICE, 2, 3, 100, PRICE), REJECT_RISK_EXPOSURE);
+}
+
+Test(book_risk, a_limit_set_during_the_day_counts_what_is_open)
+{
+    enter(BOB, 1, SIDE_SELL, 30, PRICE);
+    expect_taken(buy(1, 100, PRICE)); // 30 executed before anybody counted
+    limit(ALICE, LIMIT_GROSS, 100ull * PRICE);
+    cr_assert_eq(account_of(ALICE).open_orders, 1);
+    cr_assert_eq(account_of(ALICE).open_value[SIDE_BUY], 70ull * PRICE);
+    cr_assert_eq(account_of(ALICE).traded_value[SIDE_BUY], 0);
+    expect_rejected(buy(2, 31, PRICE), REJECT_RISK_EXPOSURE);
+    expect_taken(buy(3, 30, PRICE));
+}
+
+Test(book_risk, the_largest_orders_do_not_overflow_the_largest_limit)
+{
+    limit(ALICE, LIMIT_GROSS, UINT64_MAX);
+    limit(ALICE, LIMIT_NET, UINT64_MAX);
+    limit(ALICE, LIMIT_CREDIT, UINT64_MAX);
+    limit(ALICE, LIMIT_POSITION, INT64_MAX);
+    const uint64_t largest = (uint64_t)QUANTITY_MAX * PRICE_MAX;
+    for (uint32_t number = 1; number < ORDERS_MAX; number++)
+        expect_taken(buy(number, QUANTITY_MAX, PRICE_MAX));
+    cr_assert_eq(account_of(ALICE).open_value[SIDE_BUY], (ORDERS_MAX - 1) * largest);
+    limit(ALICE, LIMIT_GROSS, ORDERS_MAX * largest - 1);
+    expect_rejected(buy(20, QUANTITY_MAX, PRICE_MAX), REJECT_RISK_EXPOSURE);
+    limit(ALICE, LIMIT_GROSS, ORDERS_MAX * largest);
+    expect_taken(buy(21, QUANTITY_MAX, PRICE_MAX));
+}
+
+Test(book_risk, a_market_order_is_valued_at_what_is_displayed)
+{
+    limit(ALICE, LIMIT_NOTIONAL, 100ull * PRICE);
+    expect_rejected(buy(1, 1, PRICE_MARKET), REJECT_RISK_MARKET_IMPACT);
+    enter(BOB, 1, SIDE_SELL, 500, PRICE);
+    expect_rejected(buy(2, 101, PRICE_MARKET), REJECT_RISK_NOTIONAL);
+    expect_taken(buy(3, 100, PRICE_MARKET));
+    expect_taken(buy(4, 99, PRICE_MARKET));
+}
+
+// Positions
+
+Test(book_risk, a_position_is_in_one_instrument_and_counts_the_open_orders_of_a_side)
+{
+    limit(ALICE, LIMIT_POSITION, 100);
+    enter(BOB, 1, SIDE_SELL, 60, PRICE);
+    expect_taken(buy(1, 60, PRICE)); // 60 bought
+    expect_taken(buy(2, 39, PRICE));
+    expect_rejected(buy(3, 2, PRICE), REJECT_SHARES_EXCEED);
+    expect_taken(buy(4, 1, PRICE));
+    expect_taken(sell(5, 160, 2 * PRICE)); // down to 100 short
+    expect_rejected(sell(6, 1, 2 * PRICE), REJECT_SHARES_EXCEED);
+    struct command other = buy(7, 100, PRICE);
+    other.instrument = 1;
+    expect_taken(other);
+}
+
+// Rates
+
+Test(book_risk, a_bucket_holds_a_second_of_orders_and_fills_evenly)
+{
+    limit(ALICE, LIMIT_ORDER_RATE, 4);
+    for (uint32_t number = 1; number <= 4; number++)
+        expect_taken(at(0, buy(number, 100, PRICE)));
+    expect_rejected(at(0, buy(5, 100, PRICE)), REJECT_RISK_RATE);
+    expect_rejected(at(SECOND_NS / 4 - 1, buy(6, 100, PRICE)), REJECT_RISK_RATE);
+    expect_taken(at(SECOND_NS / 4, buy(7, 100, PRICE)));
+    expect_replace_rejected(at(SECOND_NS / 4, command_replace(ALICE, 7, 8, 100, PRICE)),
+                            REJECT_RISK_RATE);
+    apply_quietly(at(SECOND_NS / 4, command_cancel(ALICE, 7, 0)));
+    cr_assert(!rests(ALICE, 7), "cancels have a bucket of their own");
+}
+
+Test(book_risk, a_cancel_too_many_is_rejected_and_the_order_stays)
+{
+    limit(ALICE, LIMIT_CANCEL_RATE, 1);
+    expect_taken(at(0, buy(1, 100, PRICE)));
+    apply_quietly(at(0, command_cancel(ALICE, 1, 50)));
+    apply(at(0, command_cancel(ALICE, 1, 0)));
+    EXPECT(.type = EVENT_CANCEL_REJECTED, .session = ALICE, .user_ref_num = 1);
+    cr_assert_eq(resting(ALICE, 1).quantity, 50);
+    apply(at(SECOND_NS - 1, command_modify(ALICE, 1, SIDE_BUY, 0)));
+    EXPECT(.type = EVENT_CANCEL_REJECTED, .session = ALICE, .user_ref_num = 1);
+    apply_quietly(at(SECOND_NS, command_cancel(ALICE, 1, 0)));
+    cr_assert(!rests(ALICE, 1));
+}
+
+Test(book_risk, orders_alike_are_taken_so_many_times_a_second)
+{
+    limit(ALICE, LIMIT_DUPLICATES, 2);
+    expect_taken(at(0, buy(1, 100, PRICE)));
+    expect_taken(at(1, buy(2, 100, PRICE)));
+    expect_rejected(at(2, buy(3, 100, PRICE)), REJECT_RISK_DUPLICATE);
+    expect_taken(at(3, buy(4, 101, PRICE)));
+    expect_taken(at(4, buy(5, 100, PRICE - CENT)));
+    expect_taken(at(5, sell(6, 100, 2 * PRICE)));
+    expect_rejected(at(SECOND_NS / 2 - 1, buy(7, 100, PRICE)), REJECT_RISK_DUPLICATE);
+    expect_taken(at(SECOND_NS / 2, buy(8, 100, PRICE)));
+}
+
+Test(book_risk, executions_too_many_keep_a_member_out_until_an_operator_lets_it_in)
+{
+    limit(ALICE, LIMIT_EXECUTIONS, 2);
+    for (uint32_t number = 1; number <= 3; number++)
+        enter(BOB, number, SIDE_SELL, 10, PRICE);
+    expect_taken(at(0, buy(1, 20, PRICE))); // two
+    expect_taken(at(0, buy(2, 20, PRICE))); // the third; what is left of the order rests
+    cr_assert(rests(ALICE, 2));
+    expect_rejected(at(5 * SECOND_NS, buy(3, 10, PRICE)), REJECT_FIRM_NOT_AUTHORIZED);
+    struct command allow = {.type = COMMAND_ENTRY,
+                            .session = ANY_SESSION,
+                            .entry.session = ANY_SESSION,
+                            .entry.allowed = 1};
+    memcpy(allow.entry.firm, firm_of_session(ALICE), 4);
+    apply_quietly(at(5 * SECOND_NS, allow));
+    expect_taken(at(5 * SECOND_NS, buy(4, 10, PRICE)));
+}
+
+Test(book_risk, orders_beyond_the_first_thousand_need_executions)
+{
+    limit(ALICE, LIMIT_ORDERS_PER_TRADE, 2);
+    for (uint32_t number = 1; number <= 1000; number++)
+        apply_quietly(command_enter_ioc(ALICE, number, SIDE_BUY, 1, PRICE));
+    expect_rejected(buy(1001, 1, PRICE), REJECT_OTHER);
+    limit(ALICE, LIMIT_ORDERS_PER_TRADE, 0);
+    enter(BOB, 1, SIDE_SELL, 1, PRICE);
+    expect_taken(buy(1002, 1, PRICE));
+    limit(ALICE, LIMIT_ORDERS_PER_TRADE, 4); // one execution, 1,002 orders
+    expect_taken(buy(1003, 1, PRICE));
+    expect_taken(buy(1004, 1, PRICE));
+    expect_rejected(buy(1005, 1, PRICE), REJECT_OTHER);
+}
+
+// Instruments
+
+Test(book_risk, prices_and_quantities_are_multiples_of_tick_and_lot)
+{
+    limit_symbol(0, LIMIT_TICK, 100);
+    limit_symbol(0, LIMIT_LOT, 10);
+    expect_taken(buy(1, 10, PRICE));
+    expect_rejected(buy(2, 10, PRICE - 1), REJECT_INVALID_PRICE);
+    expect_rejected(buy(3, 10, PRICE + 1), REJECT_INVALID_PRICE);
+    expect_rejected(buy(4, 9, PRICE), REJECT_INVALID_QUANTITY);
+    expect_rejected(buy(5, 11, PRICE), REJECT_INVALID_QUANTITY);
+    struct command other = buy(6, 11, PRICE + 1);
+    other.instrument = 1;
+    expect_taken(other);
+}
+
+Test(book_risk, a_collar_keeps_prices_near_the_reference)
+{
+    limit_symbol(0, LIMIT_REFERENCE, PRICE);
+    limit_symbol(0, LIMIT_COLLAR, 1000); // a tenth
+    expect_taken(buy(1, 10, PRICE / 10 * 9));
+    expect_rejected(buy(2, 10, PRICE / 10 * 9 - 1), REJECT_RISK_FAT_FINGER);
+    expect_taken(sell(3, 10, PRICE / 10 * 11));
+    expect_rejected(sell(4, 10, PRICE / 10 * 11 + 1), REJECT_RISK_FAT_FINGER);
+    expect_taken(buy(5, 1, PRICE_MARKET));
+}
+
+Test(book_risk, a_band_keeps_prices_near_the_last_one_once_there_is_one)
+{
+    limit_symbol(0, LIMIT_BAND, 100);
+    enter(BOB, 1, SIDE_SELL, 10, PRICE);
+    expect_taken(buy(1, 10, 3 * PRICE)); // trades at PRICE
+    expect_taken(buy(2, 10, PRICE / 100 * 99));
+    expect_rejected(buy(3, 10, PRICE / 100 * 99 - 1), REJECT_FAT_FINGER);
+    expect_rejected(sell(4, 10, PRICE / 100 * 101 + 1), REJECT_FAT_FINGER);
+    limit_symbol(0, LIMIT_BAND, 100); // said again: from the next execution on
+    expect_taken(buy(5, 10, PRICE / 2));
+}
+
+// The port's verdicts
+
+Test(book_risk, a_replacement_that_the_port_has_refused_leaves_the_order)
+{
+    expect_taken(buy(1, 10, PRICE));
+    struct command command = command_replace(ALICE, 1, 2, 20, PRICE);
+    command.verdict = REJECT_RISK_QUANTITY;
+    expect_replace_rejected(command, REJECT_RISK_QUANTITY);
+    cr_assert(rests(ALICE, 1));
+    cr_assert_eq(last_number(ALICE), 2);
+}
+
+Test(book_risk, limits_are_told_and_lifted)
+{
+    limit(ALICE, LIMIT_QUANTITY, 100);
+    cr_assert_eq(book_limit(book, ALICE, LIMIT_QUANTITY), 100);
+    cr_assert_eq(book_limit(book, BOB, LIMIT_QUANTITY), 0);
+    limit_symbol(1, LIMIT_TICK, 5);
+    cr_assert_eq(book_limit(book, 1, LIMIT_TICK), 5);
+    cr_assert_eq(book_limit(book, 0, LIMIT_TICK), 0);
+    cr_assert_eq(book_limit(book, 0, LIMIT_MEMBER_END), 0);
+    limit(ALICE, LIMIT_QUANTITY, 0);
+    cr_assert_eq(book_limit(book, ALICE, LIMIT_QUANTITY), 0);
+}
