@@ -188,6 +188,7 @@ struct book {
     uint32_t *wheel;   // last order to expire in each second, of a ring linked by timer_next
     uint32_t *scratch; // of a mass cancel
     char session_id[10];
+    bool watching; // some member has an account
     uint32_t member_count;
     uint32_t position_count;
     uint32_t position_mask; // slots of the table, a power of two, - 1

@@ -60,7 +60,7 @@ void account_trade(struct book *book, const struct order *order, uint32_t shares
 // Whether the order's member has an account.
 static inline bool watched(const struct book *book, const struct order *order)
 {
-    return unlikely(book->sessions[order->session].watched);
+    return unlikely(book->watching) && book->sessions[order->session].watched;
 }
 
 static inline void account_less(struct book *book, const struct order *order, uint32_t shares)

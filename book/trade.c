@@ -709,10 +709,11 @@ static inline uint32_t intended_total(const struct book *book, const struct orde
 }
 
 // A cancel too many a second: true when the client has been told so.
-static inline bool cancel_refused(struct book *book, const struct command *command,
-                                  struct event_sink *sink)
+static __attribute__((noinline)) bool cancel_refused(struct book *book,
+                                                     const struct command *command,
+                                                     struct event_sink *sink)
 {
-    if (likely(!book->sessions[command->session].watched) || cancel_allowed(book, command->session))
+    if (cancel_allowed(book, command->session))
         return false;
     struct event *event = emit_rare(book, sink, EVENT_CANCEL_REJECTED, command->session);
     event->user_ref_num = command->order.user_ref_num;
@@ -732,7 +733,7 @@ static inline void apply_cancel(struct book *book, const struct command *command
     struct instrument *listing = &book->instruments[order->instrument];
     bool special = listing->special_count != 0;
     if (command->order.quantity >= intended_total(book, order) ||
-        cancel_refused(book, command, sink))
+        (watched(book, order) && cancel_refused(book, command, sink)))
         return;
     if (likely(command->order.quantity <= order->executed)) {
         emit_canceled(book, sink, order, 'U');
@@ -764,7 +765,7 @@ static void apply_modify(struct book *book, const struct command *command, struc
     uint32_t total = intended_total(book, order);
     bool no_change = command->side == order->side && command->order.quantity == total;
     if (!side_change_allowed(order->side, command->side) || command->order.quantity > total ||
-        no_change || cancel_refused(book, command, sink))
+        no_change || (watched(book, order) && cancel_refused(book, command, sink)))
         return;
     bool special = listing->special_count != 0;
     if (command->order.quantity <= order->executed) {

@@ -408,10 +408,37 @@ static int read_shard(const struct reader *reader, const config_setting_t *group
     return 0;
 }
 
+// The limits that a group has, `whose` being a member or an instrument.
+static int read_limits_of(const struct reader *reader, const config_setting_t *group,
+                          const struct config_limit *whose, struct config *config)
+{
+    const struct limit_name *limit;
+    for (uint32_t i = 0; (limit = limit_at(i)); i++) {
+        long long value = 0;
+        if (limit_of_member(limit) != (whose->firm[0] != 0) ||
+            !config_setting_get_member(group, limit->name))
+            continue;
+        if (read_number(reader, group, limit->name, true, 0, LLONG_MAX, &value))
+            return -1;
+        const char *problem = limit_problem(limit, (uint64_t)value, config->shard_count);
+        if (problem)
+            return complain(reader, config_setting_get_member(group, limit->name), "\"%s\" %s",
+                            limit->name, problem);
+        if (config->limit_count == CONFIG_LIMITS_MAX)
+            return complain(reader, group, "more than %u limits", CONFIG_LIMITS_MAX);
+        struct config_limit *added = &config->limits[config->limit_count++];
+        *added = *whose;
+        added->limit = limit;
+        added->value = (uint64_t)value;
+    }
+    return 0;
+}
+
 static int read_instrument(const struct reader *reader, const config_setting_t *group,
                            struct config *config)
 {
-    static const char *const known[] = {"symbol", "shard", "round_lot", NULL};
+    static const char *const known[] = {"symbol",    "shard",  "round_lot", "tick", "lot",
+                                        "reference", "collar", "band",      NULL};
     struct config_instrument *instrument = &config->instruments[config->instrument_count];
     long long shard = 0, round_lot = 100;
     if (check_keys(reader, group, known) ||
@@ -425,7 +452,9 @@ static int read_instrument(const struct reader *reader, const config_setting_t *
     instrument->shard = (uint32_t)shard;
     instrument->round_lot = (uint32_t)round_lot;
     config->instrument_count++;
-    return 0;
+    struct config_limit whose = {0};
+    memcpy(whose.symbol, instrument->symbol, sizeof(whose.symbol));
+    return read_limits_of(reader, group, &whose, config);
 }
 
 static void upper_case(char *text, size_t size)
@@ -437,13 +466,17 @@ static void upper_case(char *text, size_t size)
 static int read_session(const struct reader *reader, const config_setting_t *group,
                         struct config *config)
 {
-    static const char *const known[] = {"user", "password", "firm", NULL};
+    static const char *const known[] = {"user", "password", "firm", "cancel_on_disconnect", NULL};
+    static const char *const switches[] = {"off", "on"};
+    uint32_t cancel_on_disconnect = 0;
     struct config_session *session = &config->sessions[config->session_count];
     if (check_keys(reader, group, known) ||
         read_text(reader, group, "user", session->user, sizeof(session->user), ' ') ||
         read_text(reader, group, "password", session->password, sizeof(session->password), ' ') ||
-        read_text(reader, group, "firm", session->firm, sizeof(session->firm), ' '))
+        read_text(reader, group, "firm", session->firm, sizeof(session->firm), ' ') ||
+        read_word(reader, group, "cancel_on_disconnect", switches, 2, &cancel_on_disconnect))
         return -1;
+    session->cancel_on_disconnect = cancel_on_disconnect;
     upper_case(session->user, sizeof(session->user)); // UFO compares without case
     upper_case(session->password, sizeof(session->password));
     for (uint32_t i = 0; i < config->session_count; i++)
@@ -471,6 +504,42 @@ static int read_list(const struct reader *reader, const config_setting_t *root, 
     return 0;
 }
 
+static bool has_firm(const struct config *config, const char firm[4])
+{
+    for (uint32_t i = 0; i < config->session_count; i++)
+        if (memcmp(config->sessions[i].firm, firm, 4) == 0)
+            return true;
+    return false;
+}
+
+static int read_member(const struct reader *reader, const config_setting_t *group,
+                       struct config *config)
+{
+    const char *known[64] = {"firm"};
+    const struct limit_name *limit;
+    for (uint32_t i = 0, count = 1; (limit = limit_at(i)); i++)
+        if (limit_of_member(limit))
+            known[count++] = limit->name;
+    struct config_limit whose = {0};
+    if (check_keys(reader, group, known) ||
+        read_text(reader, group, "firm", whose.firm, sizeof(whose.firm), ' '))
+        return -1;
+    if (!has_firm(config, whose.firm))
+        return complain(reader, group, "no session is of the firm \"%.4s\"", whose.firm);
+    for (uint32_t i = 0; i < config->limit_count; i++)
+        if (memcmp(config->limits[i].firm, whose.firm, sizeof(whose.firm)) == 0)
+            return complain(reader, group, "firm \"%.4s\" is there twice", whose.firm);
+    return read_limits_of(reader, group, &whose, config);
+}
+
+static int read_members(const struct reader *reader, const config_setting_t *root,
+                        struct config *config)
+{
+    if (!config_setting_get_member(root, "members"))
+        return 0;
+    return read_list(reader, root, "members", CONFIG_SESSIONS_MAX, read_member, config);
+}
+
 static int read_sandbox(const struct reader *reader, const config_setting_t *root,
                         struct config *config)
 {
@@ -487,10 +556,11 @@ static int read_all(const struct reader *reader, const config_setting_t *root,
 {
     static const char *const known[] = {"name",        "sandbox",  "control", "journal",
                                         "limits",      "dpdk",     "ports",   "shards",
-                                        "instruments", "sessions", NULL};
+                                        "instruments", "sessions", "members", NULL};
     config->instruments = calloc(BOOK_INSTRUMENTS_MAX, sizeof(*config->instruments));
     config->sessions = calloc(CONFIG_SESSIONS_MAX, sizeof(*config->sessions));
-    if (!config->instruments || !config->sessions)
+    config->limits = calloc(CONFIG_LIMITS_MAX, sizeof(*config->limits));
+    if (!config->instruments || !config->sessions || !config->limits)
         return error_set(reader->error, "no memory for the configuration");
     return check_keys(reader, root, known) ||
                    read_text(reader, root, "name", config->name, sizeof(config->name), 0) ||
@@ -501,7 +571,8 @@ static int read_all(const struct reader *reader, const config_setting_t *root,
                    read_list(reader, root, "shards", CONFIG_SHARDS_MAX, read_shard, config) ||
                    read_list(reader, root, "instruments", BOOK_INSTRUMENTS_MAX, read_instrument,
                              config) ||
-                   read_list(reader, root, "sessions", CONFIG_SESSIONS_MAX, read_session, config)
+                   read_list(reader, root, "sessions", CONFIG_SESSIONS_MAX, read_session, config) ||
+                   read_members(reader, root, config)
                ? -1
                : 0;
 }
@@ -535,6 +606,7 @@ void config_free(struct config *config)
         return;
     free(config->instruments);
     free(config->sessions);
+    free(config->limits);
     free(config);
 }
 

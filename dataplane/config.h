@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "book/book.h"
+#include "dataplane/limits.h"
 #include "numa/error.h"
 #include "xdp/steer.h"
 
@@ -17,6 +18,7 @@
 #define CONFIG_EAL_MAX      32u // arguments of DPDK's EAL
 #define CONFIG_SHARDS_MAX   STEER_SHARDS_MAX
 #define CONFIG_SESSIONS_MAX BOOK_SESSIONS_MAX
+#define CONFIG_LIMITS_MAX   65536u
 
 enum config_port_type {
     CONFIG_PORT_XDP, // AF_XDP sockets, the packets steered by our program
@@ -66,6 +68,14 @@ struct config_session {
     char user[6];      // upper case, padded with spaces
     char password[10]; // upper case, padded with spaces
     char firm[4];      // padded with spaces
+    bool cancel_on_disconnect;
+};
+
+// Of a member, or of an instrument.
+struct config_limit {
+    const struct limit_name *limit;
+    char firm[4], symbol[8]; // padded with spaces; zeros for the one that it is not
+    uint64_t value;          // of all shards together
 };
 
 struct config_control {
@@ -91,6 +101,8 @@ struct config {
     struct config_shard shards[CONFIG_SHARDS_MAX];
     struct config_instrument *instruments;
     struct config_session *sessions;
+    struct config_limit *limits;
+    uint32_t limit_count;
     uint32_t eal_count;
     char eal[CONFIG_EAL_MAX][256]; // arguments
 };

@@ -40,6 +40,9 @@ struct wish {
     char actor[32]; // "uid 1000, pid 4711", zero padded: what is journaled
     const char *symbol, *session, *firm;
     bool all;
+    const struct limit_name *limit;
+    uint64_t value; // of all shards together
+    uint32_t shard_count;
 };
 
 // --- Who
@@ -189,6 +192,32 @@ static uint32_t make_allow(void *context, const struct lane *lane, struct comman
     return order_entry(context, lane, &commands[0], true);
 }
 
+static uint32_t make_limit(void *context, const struct lane *lane, struct command *commands)
+{
+    const struct wish *wish = context;
+    struct command *command = &commands[0];
+    command->type = COMMAND_LIMIT;
+    command->session = ANY_SESSION;
+    command->side = wish->limit->kind;
+    command->limit.value = limit_share(wish->limit, wish->value, lane->index, wish->shard_count);
+    memcpy(command->limit.actor, wish->actor, sizeof(command->limit.actor));
+    if (wish->firm)
+        copy_padded(command->limit.firm, sizeof(command->limit.firm), wish->firm);
+    if (wish->symbol)
+        command->instrument = find_instrument(lane, wish->symbol);
+    return wish->symbol && command->instrument == NO_INSTRUMENT ? 0 : 1;
+}
+
+static bool firm_there(const struct config *config, const char *firm)
+{
+    char name[4];
+    copy_padded(name, sizeof(name), firm);
+    for (uint32_t i = 0; i < config->session_count; i++)
+        if (memcmp(config->sessions[i].firm, name, sizeof(name)) == 0)
+            return true;
+    return false;
+}
+
 // Whether there is what the wish names, on any shard: a mistyped name must not look like success.
 static int check_names(const struct gateway *gateway, const struct wish *wish, struct error *error)
 {
@@ -202,6 +231,8 @@ static int check_names(const struct gateway *gateway, const struct wish *wish, s
         return error_set(error, "there is no symbol \"%s\" here", wish->symbol);
     if (!session)
         return error_set(error, "there is no session \"%s\" here", wish->session);
+    if (wish->limit && wish->firm && !firm_there(gateway->config, wish->firm))
+        return error_set(error, "no session is of the firm \"%s\"", wish->firm);
     return 0;
 }
 
@@ -220,6 +251,7 @@ static const struct action {
     {"close_day", ROLE_OPERATOR, NULL, 0, 0, false, false},
     {"kill", ROLE_RISK, make_kill, 1, 1, true, true},
     {"allow", ROLE_RISK, make_allow, 1, 1, true, false},
+    {"limit", ROLE_RISK, make_limit, 1, 1, true, true},
 };
 
 static const struct action *find_action(const char *name)
@@ -241,6 +273,23 @@ static const char *text_of(const json_t *request, const char *key, size_t length
     return text;
 }
 
+// What a limit has besides its scope.
+static int read_limit(struct wish *wish, struct error *error)
+{
+    const char *name = json_string_value(json_object_get(wish->request, "limit"));
+    const json_t *value = json_object_get(wish->request, "value");
+    wish->limit = name ? limit_by_name(name) : NULL;
+    if (!wish->limit || limit_of_member(wish->limit) != !!wish->firm ||
+        !limit_of_member(wish->limit) != !!wish->symbol)
+        return error_set(error, "\"%s\" is no limit of a %s", name ? name : "",
+                         wish->symbol ? "symbol" : "firm");
+    if (!json_is_integer(value) || json_integer_value(value) < 0)
+        return error_set(error, "\"value\" must be a whole number; 0 is no limit");
+    wish->value = (uint64_t)json_integer_value(value);
+    const char *problem = limit_problem(wish->limit, wish->value, wish->shard_count);
+    return problem ? error_set(error, "%s %s", name, problem) : 0;
+}
+
 static int read_scope(const struct action *action, struct wish *wish, struct error *error)
 {
     const char *key;
@@ -256,6 +305,8 @@ static int read_scope(const struct action *action, struct wish *wish, struct err
     {
         bool known =
             strcmp(key, "do") == 0 || (strcmp(key, "symbol") == 0 && action->by_symbol) ||
+            (action->make == make_limit &&
+             (strcmp(key, "limit") == 0 || strcmp(key, "value") == 0)) ||
             (action->by_session_or_firm &&
              (strcmp(key, "session") == 0 || strcmp(key, "firm") == 0 || strcmp(key, "all") == 0));
         if (!known)
@@ -265,7 +316,7 @@ static int read_scope(const struct action *action, struct wish *wish, struct err
     if (scopes < action->scopes_min || scopes > action->scopes_max)
         return error_set(error, "say what to %s: one of session, firm%s, all", action->name,
                          action->by_symbol ? ", symbol" : "");
-    return 0;
+    return action->make == make_limit ? read_limit(wish, error) : 0;
 }
 
 static json_t *refusal(const char *why)
@@ -277,9 +328,10 @@ static json_t *carry_out(struct control *control, struct wish *wish)
 {
     struct error error;
     const char *name = json_string_value(json_object_get(wish->request, "do"));
+    wish->shard_count = control->gateway->config->shard_count;
     const struct action *action = name ? find_action(name) : NULL;
     if (!action)
-        return refusal("\"do\" must be stats, halt, resume, close_day, kill or allow");
+        return refusal("\"do\" must be stats, halt, resume, close_day, kill, allow or limit");
     if (!(wish->roles & action->role))
         return refusal(action->role == ROLE_VIEWER ? "you are not one of the viewers"
                        : action->role == ROLE_OPERATOR

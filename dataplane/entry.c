@@ -10,6 +10,7 @@
 #define SECOND_NS    1000000000ull
 
 #define NOBODY       UINT32_MAX
+#define LONG_AGO     UINT64_MAX // heard_ns of a session that has logged off
 
 static uint32_t bound_slots(uint32_t session_max)
 {
@@ -45,7 +46,7 @@ void entry_add_session(struct entry *entry, const struct config_session *who, vo
 {
     INVARIANT(entry->session_count < entry->session_max);
     struct entry_session *session = &entry->sessions[entry->session_count++];
-    *session = (struct entry_session){.who = *who};
+    *session = (struct entry_session){.who = *who, .orders_to_go = who->cancel_on_disconnect};
     stream_init(&session->stream, memory, history_count);
 }
 
@@ -73,6 +74,7 @@ static void bind_session(struct entry *entry, uint32_t index, const struct endpo
 {
     struct entry_session *session = &entry->sessions[index];
     session->bound = true;
+    session->orders_to_go = session->who.cancel_on_disconnect;
     session->client = *source;
     stream_skip(&session->stream); // what came before is asked for with a retransmission request
     entry->bound[bound_slot(entry, source)] = (uint16_t)(index + 1);
@@ -252,6 +254,8 @@ static int decode_orders(struct entry *entry, uint32_t index, const struct packe
         bool adds_risk = command->type == COMMAND_ENTER || command->type == COMMAND_REPLACE;
         if (cancel_only && adds_risk && command->verdict == REJECT_NONE)
             command->verdict = REJECT_PROCESSING_ERROR;
+        if (unlikely(session->guarded) && adds_risk && command->verdict == REJECT_NONE)
+            command->verdict = precheck_verdict(&session->precheck, command);
         count++;
     }
     *verdict = ENTRY_TAKEN;
@@ -279,6 +283,7 @@ static void serve_blocks(struct entry *entry, uint32_t index, const struct packe
         case UFO_LOGOFF:
             entry->counters.logoffs++;
             unbind_session(entry, index);
+            entry->sessions[index].heard_ns = LONG_AGO;
             return;
         }
     }
@@ -309,6 +314,39 @@ static uint32_t find_session(struct entry *entry, const struct packet *packet,
     return NOBODY;
 }
 
+static bool cancel_orders(struct entry *entry, uint32_t index, uint64_t time_ns)
+{
+    if (ring_writable(entry->commands, 1) == 0)
+        return false;
+    *(struct command *)ring_write_slot(entry->commands, 0) =
+        (struct command){.type = COMMAND_MASS_CANCEL,
+                         .time_ns = time_ns,
+                         .session = ANY_SESSION,
+                         .instrument = NO_INSTRUMENT,
+                         .mass = {.session = (uint16_t)index,
+                                  .side = ANY_SIDE,
+                                  .reason = 'S',
+                                  .actor = "cancel on disconnect"}};
+    ring_commit(entry->commands, 1);
+    entry->counters.disconnect_cancels++;
+    return true;
+}
+
+// The orders of a session that is not bound are cancelled where it wants that and is gone: 1, 0
+// when there is nothing to do, -1 when there is no room for the command.
+static int sweep_session(struct entry *entry, uint32_t index, uint64_t now_ns, uint64_t time_ns)
+{
+    struct entry_session *session = &entry->sessions[index];
+    bool logged_off = session->heard_ns == LONG_AGO;
+    if (likely(!session->orders_to_go) || session->ended || session->heard_ns == 0 ||
+        (!logged_off && now_ns - session->heard_ns <= TIMEOUT_NS))
+        return 0;
+    if (!cancel_orders(entry, index, time_ns))
+        return -1;
+    session->orders_to_go = false;
+    return 1;
+}
+
 static enum entry_verdict receive(struct entry *entry, const struct packet *packet, uint64_t now_ns,
                                   uint64_t time_ns, uint32_t *count)
 {
@@ -324,18 +362,24 @@ static enum entry_verdict receive(struct entry *entry, const struct packet *pack
     uint32_t index = find_session(entry, packet, &verdict);
     if (index == NOBODY)
         return verdict;
+    // What it had before it left goes before anything that it sends now.
+    struct entry_session *session = &entry->sessions[index];
+    int swept = session->bound ? 0 : sweep_session(entry, index, now_ns, time_ns);
+    if (swept < 0)
+        return ENTRY_RING_FULL;
+    *count = (uint32_t)swept;
     int decoded = decode_orders(entry, index, packet, block_count, time_ns, &verdict);
     if (decoded < 0)
         return verdict;
-    if (!entry->sessions[index].bound)
+    if (!session->bound)
         bind_session(entry, index, &packet->source);
-    entry->sessions[index].heard_ns = now_ns;
+    session->heard_ns = now_ns;
     if (decoded != (int)block_count)
         serve_blocks(entry, index, packet, block_count);
     ring_commit(entry->commands, (uint32_t)decoded);
     if (decoded > 0 && time_ns > entry->commanded_ns)
         entry->commanded_ns = time_ns;
-    *count = (uint32_t)decoded;
+    *count += (uint32_t)decoded;
     return ENTRY_TAKEN;
 }
 
@@ -362,6 +406,28 @@ bool entry_clock(struct entry *entry, uint64_t time_ns)
     return true;
 }
 
+void entry_limit(struct entry *entry, uint32_t session, uint8_t kind, uint64_t value)
+{
+    static const struct precheck nothing;
+    struct entry_session *guarded = &entry->sessions[session];
+    precheck_set(&guarded->precheck, kind, value);
+    guarded->guarded = memcmp(&guarded->precheck, &nothing, sizeof(nothing)) != 0;
+}
+
+uint32_t entry_sweep(struct entry *entry, uint64_t now_ns, uint64_t time_ns)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < entry->session_count; i++) {
+        struct entry_session *session = &entry->sessions[i];
+        if (session->bound)
+            continue;
+        if (session->heard_ns == 0)
+            session->heard_ns = now_ns; // it has ten seconds from the start on
+        count += sweep_session(entry, i, now_ns, time_ns) == 1;
+    }
+    return count;
+}
+
 bool entry_release(struct entry *entry, const struct event *event)
 {
     INVARIANT(event->session < entry->session_count);
@@ -371,6 +437,8 @@ bool entry_release(struct entry *entry, const struct event *event)
     if (stream_full(&session->stream))
         return false;
     stream_append(&session->stream, event);
+    entry->counters.rejected[event->code] += event->type == EVENT_REJECTED;
+    entry->counters.cancels_rejected += event->type == EVENT_CANCEL_REJECTED;
     if (event->type == EVENT_SYSTEM && event->code == 'E')
         session->ended = true;
     return true;

@@ -12,6 +12,7 @@
 #define SLUICE_DATAPLANE_ENTRY_H
 
 #include "dataplane/config.h"
+#include "dataplane/limits.h"
 #include "dataplane/ouch.h"
 #include "dataplane/port.h"
 #include "dataplane/stream.h"
@@ -26,6 +27,10 @@ struct entry_session {
     uint64_t spoke_ns;      // when something was last sent to it
     bool bound;
     bool ended; // its end of day was released: no more orders
+    // Cancel on disconnect: it may have orders, which are to go when it is not heard of.
+    bool orders_to_go;
+    bool guarded; // there is something in:
+    struct precheck precheck;
     struct config_session who;
 };
 
@@ -56,6 +61,9 @@ struct entry_counters {
     uint64_t retransmit_requests, retransmitted_messages;
     uint64_t retransmit_unserved; // of what is not there, or no longer
     uint64_t logins, timeouts, logoffs;
+    uint64_t disconnect_cancels;      // of sessions that were not heard of, or logged off
+    uint64_t rejected[UINT8_MAX + 1]; // orders, by enum reject_reason
+    uint64_t cancels_rejected;
 };
 
 struct entry {
@@ -97,6 +105,15 @@ uint32_t entry_receive(struct entry *entry, const struct packet *packet, uint64_
 // command into the ring when no other has come in this second of the day, so that they end without
 // anybody sending anything. True when it did.
 bool entry_clock(struct entry *entry, uint64_t time_ns);
+
+// entry_limit: a limit of a session's member has this value from the next datagram on.
+void entry_limit(struct entry *entry, uint32_t session, uint8_t kind, uint64_t value);
+
+// entry_sweep: sessions with cancel on disconnect that were not heard of for ten seconds, since the
+// start too, or that have logged off: puts commands that cancel their orders into the ring; it is
+// `time_ns` since 1970, `now_ns` on the monotonic clock. How many commands. As often as entry_tick,
+// after it.
+uint32_t entry_sweep(struct entry *entry, uint64_t now_ns, uint64_t time_ns);
 
 // entry_release: an event whose command is durable. Call entry_flush soon. False, and nothing done,
 // when the session's stream is full of unsent events.

@@ -302,6 +302,38 @@ static int admit_sessions(struct lane *lane, uint64_t time_ns, struct error *err
     return 0;
 }
 
+// The configuration's limits hold from the day's beginning: later they are what the journal says.
+static int set_limits(struct lane *lane, uint64_t time_ns, struct error *error)
+{
+    const struct config *config = lane->config;
+    for (uint32_t i = 0; i < config->limit_count; i++) {
+        const struct config_limit *limit = &config->limits[i];
+        uint16_t instrument = symbols_find(&lane->symbols, limit->symbol);
+        struct command command = {
+            .type = COMMAND_LIMIT,
+            .session = ANY_SESSION,
+            .instrument = instrument,
+            .side = limit->limit->kind,
+            .limit = {.value =
+                          limit_share(limit->limit, limit->value, lane->index, config->shard_count),
+                      .actor = "configuration"},
+        };
+        memcpy(command.limit.firm, limit->firm, sizeof(limit->firm));
+        bool elsewhere = !limit_of_member(limit->limit) && instrument == NO_INSTRUMENT;
+        if (!elsewhere && submit(lane, &command, time_ns, error))
+            return -1;
+    }
+    return 0;
+}
+
+// What the port holds orders against is the book's to know.
+static void take_limits(struct lane *lane)
+{
+    for (uint32_t i = 0; i < lane->entry.session_count; i++)
+        for (uint8_t kind = LIMIT_QUANTITY; kind < LIMIT_MEMBER_END; kind++)
+            entry_limit(&lane->entry, i, kind, book_limit(lane->shard.book, (uint16_t)i, kind));
+}
+
 int lane_prime(struct lane *lane, uint64_t time_ns, struct error *error)
 {
     lane->shard.relieve = pump_relieve;
@@ -317,8 +349,10 @@ int lane_prime(struct lane *lane, uint64_t time_ns, struct error *error)
              lane->index, lane->config->journal_directory, lane->index);
         return 0;
     }
-    if (list_instruments(lane, time_ns, error) || admit_sessions(lane, time_ns, error))
+    if (list_instruments(lane, time_ns, error) || admit_sessions(lane, time_ns, error) ||
+        (summary.state == BOOK_PREOPEN && set_limits(lane, time_ns, error)))
         return -1;
+    take_limits(lane);
     CRASH_POINT(prime_unstarted);
     struct command start = {.type = COMMAND_START};
     return summary.state == BOOK_TRADING ? 0 : submit(lane, &start, time_ns, error);
@@ -519,6 +553,14 @@ bool lane_orders_done(struct lane *lane)
     return true;
 }
 
+// The port's half of a limit, from the next order on as the book's.
+static void take_limit(struct lane *lane, const struct command *command)
+{
+    for (uint32_t i = 0; i < lane->entry.session_count; i++)
+        if (memcmp(lane->entry.sessions[i].who.firm, command->limit.firm, 4) == 0)
+            entry_limit(&lane->entry, i, command->side, command->limit.value);
+}
+
 uint32_t lane_take_orders(struct lane *lane, uint64_t time_ns)
 {
     struct lane_orders *orders = &lane->orders;
@@ -530,6 +572,8 @@ uint32_t lane_take_orders(struct lane *lane, uint64_t time_ns)
         command->time_ns = time_ns;
         if (command->type == COMMAND_CLOSE)
             lane->entry.timed_until_ns = 0; // no order is left
+        if (command->type == COMMAND_LIMIT)
+            take_limit(lane, command);
     }
     ring_commit(lane->commands, orders->count);
     orders->seq = lane_commanded(lane);
@@ -547,9 +591,11 @@ uint64_t lane_commanded(const struct lane *lane)
 
 void lane_tick(struct lane *lane, uint64_t now_ns, uint64_t time_ns)
 {
-    if (entry_clock(&lane->entry, time_ns) && lane->shard_bell)
-        bell_ring(lane->shard_bell);
     entry_tick(&lane->entry, now_ns);
+    uint32_t count = entry_sweep(&lane->entry, now_ns, time_ns);
+    count += entry_clock(&lane->entry, time_ns);
+    if (count > 0 && lane->shard_bell)
+        bell_ring(lane->shard_bell);
     feed_tick(&lane->feed, now_ns);
 }
 

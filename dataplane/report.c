@@ -19,13 +19,26 @@ static json_t *named(const char *const *names, const uint64_t *values, size_t co
     return object;
 }
 
+// By the codes of OUCH 5.0 section 8, those that came.
+static json_t *rejected(const uint64_t counts[UINT8_MAX + 1])
+{
+    json_t *object = json_object();
+    for (uint32_t code = 0; code <= UINT8_MAX; code++) {
+        char name[8];
+        snprintf(name, sizeof(name), "0x%04X", code);
+        if (counts[code] > 0)
+            json_object_set_new(object, name, number(counts[code]));
+    }
+    return object;
+}
+
 static json_t *report_entry(const struct entry_counters *counters)
 {
     static const char *const verdicts[] = ENTRY_VERDICT_NAMES;
     static const char *const ufo_faults[] = UFO_FAULT_NAMES;
     static const char *const ouch_faults[] = OUCH_FAULT_NAMES;
     return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "datagrams",
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "datagrams",
         named(verdicts, counters->datagrams, ENTRY_VERDICT_COUNT), "ufo_faults",
         named(ufo_faults + 1, counters->ufo_faults + 1, UFO_FAULT_COUNT - 1), "ouch_faults",
         named(ouch_faults + 1, counters->ouch_faults + 1, OUCH_FAULT_COUNT - 1), "commands",
@@ -34,7 +47,9 @@ static json_t *report_entry(const struct entry_counters *counters)
         number(counters->sent_packets), "sent_messages", number(counters->sent_messages),
         "retransmit_requests", number(counters->retransmit_requests), "retransmitted_messages",
         number(counters->retransmitted_messages), "retransmit_unserved",
-        number(counters->retransmit_unserved));
+        number(counters->retransmit_unserved), "rejected", rejected(counters->rejected),
+        "cancels_rejected", number(counters->cancels_rejected), "disconnect_cancels",
+        number(counters->disconnect_cancels));
 }
 
 static json_t *report_feed(const struct feed *feed)

@@ -20,8 +20,20 @@ static int usage(void)
     fprintf(stderr, "sluice: usage: sluice ctl --config FILE [--json] stats | close-day |\n"
                     "       halt [SYMBOL] | resume [SYMBOL] |\n"
                     "       kill session USER | kill firm MPID | kill symbol SYMBOL | kill all |\n"
-                    "       allow session USER | allow firm MPID | allow all\n");
+                    "       allow session USER | allow firm MPID | allow all |\n"
+                    "       limit firm MPID NAME VALUE | limit symbol SYMBOL NAME VALUE\n");
     return 2;
+}
+
+static json_t *limit_request(char **words)
+{
+    char *end;
+    errno = 0;
+    long long value = strtoll(words[4], &end, 10);
+    if (errno || *end || end == words[4])
+        return NULL;
+    return json_pack("{s:s, s:s, s:s, s:I}", "do", "limit", words[1], words[2], "limit", words[3],
+                     "value", (json_int_t)value);
 }
 
 // The request that the words say, or NULL.
@@ -40,6 +52,8 @@ static json_t *make_request(char **words, int count)
         return json_pack("{s:s, s:b}", "do", verb, "all", 1);
     if (scoped && count == 3)
         return json_pack("{s:s, s:s}", "do", verb, words[1], words[2]);
+    if (count == 5 && strcmp(verb, "limit") == 0)
+        return limit_request(words);
     return NULL;
 }
 

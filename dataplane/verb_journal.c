@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "book/book.h"
+#include "dataplane/limits.h"
 #include "dataplane/report.h"
 #include "journal/journal.h"
 #include "journal/verify.h"
@@ -30,6 +31,7 @@ static const char *const command_names[] = {
     [COMMAND_CLOCK] = "clock",
     [COMMAND_TRADING] = "trading",
     [COMMAND_ENTRY] = "entry",
+    [COMMAND_LIMIT] = "limit",
 };
 
 #define COMMAND_NAME_COUNT (sizeof(command_names) / sizeof(command_names[0]))
@@ -89,10 +91,22 @@ static json_t *trading_json(const struct command *command)
 // Who did it, of what an operator does.
 static const char *actor_of(const struct command *command)
 {
-    bool acts = command->type == COMMAND_TRADING ||
+    bool acts = command->type == COMMAND_TRADING || command->type == COMMAND_LIMIT ||
                 (command->session == ANY_SESSION &&
                  (command->type == COMMAND_MASS_CANCEL || command->type == COMMAND_ENTRY));
     return acts && command->trading.actor[0] ? command->trading.actor : NULL;
+}
+
+static json_t *limit_json(const struct command *command)
+{
+    const struct limit_name *limit = limit_by_kind(command->side);
+    json_t *object = json_pack("{s:s, s:I}", "limit", limit ? limit->name : "unknown", "value",
+                               (json_int_t)command->limit.value);
+    if (limit && limit_of_member(limit))
+        json_object_set_new(object, "firm", json_stringn(command->limit.firm, 4));
+    else
+        json_object_set_new(object, "instrument", json_integer(command->instrument));
+    return object;
 }
 
 static json_t *command_json(uint64_t seq, const struct command *command)
@@ -106,6 +120,8 @@ static json_t *command_json(uint64_t seq, const struct command *command)
         object = entry_json(command);
     else if (command->type == COMMAND_TRADING)
         object = trading_json(command);
+    else if (command->type == COMMAND_LIMIT)
+        object = limit_json(command);
     else if (command->type == COMMAND_OPEN)
         object = json_pack("{s:s%, s:I}", "session_id", command->open.session_id, (size_t)10,
                            "orders_max", (json_int_t)command->open.limits.orders_max);
@@ -154,6 +170,16 @@ static void print_entry(const struct command *command)
            command->entry.allowed, command->verdict);
 }
 
+static void print_limit(const struct command *command)
+{
+    const struct limit_name *limit = limit_by_kind(command->side);
+    if (limit && limit_of_member(limit))
+        printf(" firm %.4s", command->limit.firm);
+    else
+        printf(" instrument %u", command->instrument);
+    printf(" %s %" PRIu64, limit ? limit->name : "unknown", command->limit.value);
+}
+
 static void dump_text(uint64_t seq, const struct command *command)
 {
     const char *name = command->type < COMMAND_NAME_COUNT ? command_names[command->type] : NULL;
@@ -167,6 +193,8 @@ static void dump_text(uint64_t seq, const struct command *command)
         print_entry(command);
     else if (command->type == COMMAND_TRADING)
         printf(" instrument %u state %c", command->instrument, command->trading.state);
+    else if (command->type == COMMAND_LIMIT)
+        print_limit(command);
     else if (command->type == COMMAND_OPEN)
         printf(" %.10s", command->open.session_id);
     else if (command->type == COMMAND_INSTRUMENT)

@@ -14,6 +14,7 @@ from checks import equal, true
 
 PRICE = 500_000
 HALTED, BARRED = 0x07, 0x0C
+RISK_OPEN, RISK_NOTIONAL, RISK_QUANTITY, INVALID_PRICE = 0x20, 0x30, 0x31, 0x1D
 
 
 class Operator:
@@ -117,6 +118,33 @@ def test_after_a_kill_is_acknowledged_no_order_lives_whatever_it_raced_with(oper
         operator.tell("allow", "session", two.name)
         is_gone(two)
     true(fills > 0, "the kills raced with fills")
+
+
+def test_limits_change_while_it_runs(operator, one, two):
+    operator.tell("limit", "firm", "ALFA", "quantity", "99")  # looked at by the port
+    equal((buys(one), buys(two)), (RISK_QUANTITY, "A"), "a limit of quantity")
+    operator.tell("limit", "firm", "ALFA", "quantity", "100")
+    equal(buys(one), "A", "a limit that the order just keeps to")
+    operator.tell("limit", "firm", "ALFA", "quantity", "0")
+    open_value = sum(order.open * (PRICE - 10_000) for order in one.live())
+    operator.tell("limit", "firm", "ALFA", "gross", str(open_value + 100 * (PRICE - 10_000)))  # by the book
+    equal((buys(one), buys(one)), ("A", RISK_OPEN), "a limit of exposure, with what was open before")
+    operator.tell("limit", "firm", "ALFA", "gross", "0")
+    operator.tell("limit", "symbol", one.symbol, "tick", "100")
+    equal((buys(one, PRICE - 10_001), buys(two, PRICE - 10_001)), (INVALID_PRICE, INVALID_PRICE), "a tick")
+    operator.tell("limit", "symbol", one.symbol, "tick", "0")
+    equal(buys(one, PRICE - 10_001), "A", "no tick")
+
+
+def test_a_session_that_logs_off_has_no_orders_where_it_wants_so(_, one, two):
+    equal((buys(one), buys(two)), ("A", "A"), "before")
+    live = len(two.live())
+    one.client.logoff()
+    one.client.login()
+    is_gone(one)
+    two.wait()
+    equal(len(two.live()), live, "another session's orders stay")
+    equal(buys(one), "A", "when it is back")
 
 
 def main():

@@ -3,6 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 lab_up
 sed -i 's|^control = .*|control = { socket = "'"$work"'/ctl"; viewers = "games"; operators = "adm"; risk = "staff"; };|' "$work/lab.conf"
+sed -i 's|user = "LOAD0"; |&cancel_on_disconnect = "on"; |' "$work/lab.conf"
 chmod 755 "$work"
 gateway_start || exit 1
 ctl() { "$sluice" ctl --config "$work/lab.conf" "$@"; }
@@ -33,6 +34,13 @@ refused "and may not halt either" 'not one of the operators' as staff halt
 refused "who is in none of the groups may nothing" 'not one of the viewers' as mail stats
 refused "a symbol that there is not" 'no symbol "NONE" here' ctl halt NONE
 refused "a session that there is not" 'no session "NOBODY" here' ctl kill session NOBODY
+refused "a limit that there is not" 'no limit of a firm' ctl limit firm ALFA speed 3
+refused "a limit of a firm that there is not" 'no session is of the firm' ctl limit firm NONE gross 3
+refused "a limit for a symbol that is a firm's" 'no limit of a symbol' ctl limit symbol ACME gross 3
+refused "a limit below nothing" 'whole number' ctl limit firm ALFA gross -3
+refused "a switch that is neither on nor off" 'is 0 or 1' ctl limit firm ALFA no_short 2
+check "risk may set limits" as staff limit firm ALFA orders_per_trade 1000
+refused "and operators may not" 'in charge of risk' as adm limit firm ALFA gross 3
 refused "a kill of nothing" 'usage' ctl kill
 refused "a firm that is too long" '1 to 4 characters' ctl kill firm ABCDE
 refused "a scope that is none" 'does not go with' ctl kill colour red
@@ -54,6 +62,10 @@ check "its orders ended with it" test "$(message stopped shards 0 resting_orders
 "$sluice" journal dump "$work/journal/shard-0" >"$work/dump"
 check "who did it is journaled" grep -q 'trading instrument 0 state H by uid 65534, pid' "$work/dump"
 check "and of a kill" grep -qE 'mass_cancel session 65535 .* by uid 65534, pid' "$work/dump"
+check "and of a limit" grep -qE 'limit firm ALFA gross [0-9]+ by uid 0, pid' "$work/dump"
+check "and of a cancel on disconnect" grep -qE 'mass_cancel .* by cancel on disconnect' "$work/dump"
+check "each reason of a rejection is counted" test "$(message stopped shards 0 entry rejected 0x0031)" = 1
+check "and the cancels of who was gone" test "$(message stopped shards 0 entry disconnect_cancels)" -ge 1
 check "the journal replays to the gateway's state" test "$(replay | field state_hash)" = "$(message stopped shards 0 state_hash)"
 refused "a gateway that does not run" 'does the gateway run' ctl stats
 finish

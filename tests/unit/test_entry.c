@@ -156,6 +156,92 @@ Test(entry, a_bound_session_keeps_its_address_until_ten_seconds_of_silence)
     cr_assert(entry.sessions[1].bound);
 }
 
+static void ask_for_cancel_on_disconnect(uint32_t session)
+{
+    entry.sessions[session].who.cancel_on_disconnect = true;
+    entry.sessions[session].orders_to_go = true;
+}
+
+// The one command that a sweep at that time gives cancels what session 1 has.
+static void expect_swept(uint64_t now_ns)
+{
+    uint32_t before = ring_readable(entry.commands, 8);
+    cr_assert_eq(entry_sweep(&entry, now_ns, now_ns + 5), 1);
+    const struct command *command = ring_read_slot(entry.commands, before);
+    cr_assert_eq(command->type, COMMAND_MASS_CANCEL);
+    cr_assert_eq(command->time_ns, now_ns + 5);
+    cr_assert_eq(command->session, ANY_SESSION);
+    cr_assert_eq(command->instrument, NO_INSTRUMENT);
+    cr_assert_eq(command->mass.session, 1);
+    cr_assert_eq(command->mass.side, ANY_SIDE);
+    cr_assert_str_eq(command->mass.actor, "cancel on disconnect");
+    cr_assert_eq(entry_sweep(&entry, now_ns + 1000 * SECOND_NS, 0), 0, "once");
+}
+
+Test(entry, cancel_on_disconnect_after_ten_seconds_of_silence)
+{
+    ask_for_cancel_on_disconnect(1);
+    log_in(1, "USER1 ", 1);
+    cr_assert_eq(entry_sweep(&entry, 1000 * SECOND_NS, 0), 0, "as long as it is bound");
+    entry_tick(&entry, 10 * SECOND_NS + 2);
+    expect_swept(10 * SECOND_NS + 2);
+    log_in(2, "USER1 ", 2000 * SECOND_NS);
+    entry_tick(&entry, 2011 * SECOND_NS);
+    expect_swept(2011 * SECOND_NS);
+    cr_assert_eq(entry.counters.disconnect_cancels, 2);
+}
+
+Test(entry, cancel_on_disconnect_at_once_after_a_logoff)
+{
+    ask_for_cancel_on_disconnect(1);
+    log_in(1, "USER1 ", 1);
+    static const uint8_t logoff = UFO_LOGOFF;
+    block(&logoff, 1);
+    deliver(1, 2);
+    expect_swept(3);
+}
+
+Test(entry, cancel_on_disconnect_of_who_does_not_come_back_after_a_start)
+{
+    ask_for_cancel_on_disconnect(1);
+    cr_assert_eq(entry_sweep(&entry, 5 * SECOND_NS, 0), 0);
+    cr_assert_eq(entry_sweep(&entry, 15 * SECOND_NS, 0), 0);
+    expect_swept(15 * SECOND_NS + 1);
+}
+
+Test(entry, who_comes_back_after_a_start_keeps_its_orders)
+{
+    ask_for_cancel_on_disconnect(1);
+    log_in(1, "USER1 ", 1000 * SECOND_NS); // before the first sweep
+    cr_assert_eq(entry_sweep(&entry, 1001 * SECOND_NS, 0), 0);
+    cr_assert_eq(ring_readable(entry.commands, 8), 0);
+}
+
+Test(entry, orders_of_before_a_logoff_go_before_those_of_the_next_login)
+{
+    ask_for_cancel_on_disconnect(1);
+    log_in(1, "USER1 ", 1);
+    static const uint8_t logoff = UFO_LOGOFF;
+    block(&logoff, 1);
+    deliver(1, 2);
+    login_block("USER1 ", "SECRET    ", "          ");
+    order_block(7);
+    cr_assert_eq(deliver(2, 3), 2);
+    const struct command *first = ring_read_slot(entry.commands, 0);
+    const struct command *second = ring_read_slot(entry.commands, 1);
+    cr_assert_eq(ring_readable(entry.commands, 8), 2);
+    cr_assert_eq(first->type, COMMAND_MASS_CANCEL);
+    cr_assert_eq(second->type, COMMAND_ENTER);
+    cr_assert_eq(entry_sweep(&entry, 4, 4), 0);
+}
+
+Test(entry, no_cancel_on_disconnect_of_who_did_not_ask_for_it)
+{
+    log_in(1, "USER1 ", 1);
+    entry_tick(&entry, 100 * SECOND_NS);
+    cr_assert_eq(entry_sweep(&entry, 100 * SECOND_NS, 0), 0);
+}
+
 Test(entry, any_valid_datagram_keeps_a_session_alive)
 {
     log_in(1, "USER1 ", 0);

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+#include "dataplane/limits.h"
+
+#include <string.h>
+
+static const struct limit_name names[] = {
+    {"quantity", LIMIT_QUANTITY, false, false},
+    {"notional", LIMIT_NOTIONAL, false, false},
+    {"no_market", LIMIT_NO_MARKET, false, true},
+    {"no_sweep", LIMIT_NO_SWEEP, false, true},
+    {"no_short", LIMIT_NO_SHORT, false, true},
+    {"no_exempt", LIMIT_NO_EXEMPT, false, true},
+    {"open_orders", LIMIT_OPEN_ORDERS, true, false},
+    {"gross", LIMIT_GROSS, true, false},
+    {"net", LIMIT_NET, true, false},
+    {"credit", LIMIT_CREDIT, true, false},
+    {"position", LIMIT_POSITION, false, false}, // an instrument is on one shard
+    {"duplicates", LIMIT_DUPLICATES, false, false},
+    {"order_rate", LIMIT_ORDER_RATE, true, false},
+    {"cancel_rate", LIMIT_CANCEL_RATE, true, false},
+    {"executions", LIMIT_EXECUTIONS, true, false},
+    {"orders_per_trade", LIMIT_ORDERS_PER_TRADE, false, false},
+    {"tick", LIMIT_TICK, false, false},
+    {"lot", LIMIT_LOT, false, false},
+    {"reference", LIMIT_REFERENCE, false, false},
+    {"collar", LIMIT_COLLAR, false, false},
+    {"band", LIMIT_BAND, false, false},
+};
+
+#define COUNT (sizeof(names) / sizeof(names[0]))
+
+const struct limit_name *limit_at(uint32_t place)
+{
+    return place < COUNT ? &names[place] : NULL;
+}
+
+const struct limit_name *limit_by_name(const char *name)
+{
+    for (size_t i = 0; i < COUNT; i++)
+        if (strcmp(names[i].name, name) == 0)
+            return &names[i];
+    return NULL;
+}
+
+const struct limit_name *limit_by_kind(uint8_t kind)
+{
+    for (size_t i = 0; i < COUNT; i++)
+        if (names[i].kind == kind)
+            return &names[i];
+    return NULL;
+}
+
+bool limit_of_member(const struct limit_name *limit)
+{
+    return limit->kind < LIMIT_MEMBER_END;
+}
+
+const char *limit_problem(const struct limit_name *limit, uint64_t value, uint32_t shard_count)
+{
+    if (value > INT64_MAX)
+        return "is not 0 to 9223372036854775807";
+    if (limit->onoff && value > 1)
+        return "is 0 or 1";
+    if (limit->split && value > 0 && value < shard_count)
+        return "is too small for each shard to have a share; 0 is no limit";
+    return NULL;
+}
+
+uint64_t limit_share(const struct limit_name *limit, uint64_t value, uint32_t shard,
+                     uint32_t shard_count)
+{
+    if (!limit->split)
+        return value;
+    return value / shard_count + (shard < value % shard_count);
+}
+
+void precheck_set(struct precheck *precheck, uint8_t kind, uint64_t value)
+{
+    switch (kind) {
+    case LIMIT_QUANTITY:
+        precheck->quantity = value;
+        break;
+    case LIMIT_NOTIONAL:
+        precheck->notional = value;
+        break;
+    case LIMIT_NO_MARKET:
+        precheck->no_market = value != 0;
+        break;
+    case LIMIT_NO_SWEEP:
+        precheck->no_sweep = value != 0;
+        break;
+    case LIMIT_NO_SHORT:
+        precheck->no_short = value != 0;
+        break;
+    case LIMIT_NO_EXEMPT:
+        precheck->no_exempt = value != 0;
+        break;
+    }
+}
+
+// Of a replacement the side is not known here: it is the order's, which was looked at.
+enum reject_reason precheck_verdict(const struct precheck *precheck, const struct command *command)
+{
+    bool enters = command->type == COMMAND_ENTER, market = command->order.price == PRICE_MARKET;
+    uint64_t value = (uint64_t)command->order.price * command->order.quantity; // below 2^63
+    if (precheck->no_short && enters && command->side == SIDE_SELL_SHORT)
+        return REJECT_RISK_SHORT;
+    if (precheck->no_exempt && enters && command->side == SIDE_SELL_SHORT_EXEMPT)
+        return REJECT_RISK_SHORT_EXEMPT;
+    if (precheck->no_market && market)
+        return REJECT_RISK_MARKET_ORDER;
+    if (precheck->no_sweep && command->order.attributes.sweep)
+        return REJECT_RISK_SWEEP;
+    if (precheck->quantity != 0 && command->order.quantity > precheck->quantity)
+        return REJECT_RISK_QUANTITY;
+    if (precheck->notional != 0 && !market && value > precheck->notional)
+        return REJECT_RISK_NOTIONAL;
+    return REJECT_NONE;
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+//
+// Limits by name, their shares, and those that the port looks at: one short, at it, one beyond.
+#include <criterion/criterion.h>
+
+#include "dataplane/limits.h"
+#include "tests/unit/random.h"
+
+static struct command order(uint32_t quantity, uint32_t price)
+{
+    return (struct command){
+        .type = COMMAND_ENTER, .side = SIDE_BUY, .order = {.quantity = quantity, .price = price}};
+}
+
+static enum reject_reason verdict(enum limit_kind kind, uint64_t value, struct command command)
+{
+    struct precheck precheck = {0};
+    precheck_set(&precheck, (uint8_t)kind, value);
+    return precheck_verdict(&precheck, &command);
+}
+
+Test(limits, names_and_kinds_are_the_same_list)
+{
+    const struct limit_name *limit;
+    uint32_t count = 0;
+    for (; (limit = limit_at(count)); count++) {
+        cr_assert_eq(limit_by_name(limit->name), limit);
+        cr_assert_eq(limit_by_kind(limit->kind), limit);
+        cr_assert_eq(limit_of_member(limit), limit->kind < LIMIT_MEMBER_END);
+    }
+    cr_assert_eq(count, LIMIT_MEMBER_END - LIMIT_QUANTITY + LIMIT_INSTRUMENT_END - LIMIT_TICK);
+    cr_assert_null(limit_by_name("nothing"));
+    cr_assert_null(limit_by_kind(0));
+}
+
+Test(limits, the_shares_of_all_shards_are_the_value)
+{
+    struct random random = {20261121};
+    const struct limit_name *gross = limit_by_name("gross"), *position = limit_by_name("position");
+    for (uint32_t round = 0; round < 10000; round++) {
+        uint32_t shards = 1 + random_below(&random, 64);
+        uint64_t value = shards + (random_bits(&random) >> (1 + random_below(&random, 60))),
+                 sum = 0;
+        value = value < INT64_MAX ? value : INT64_MAX;
+        for (uint32_t shard = 0; shard < shards; shard++) {
+            uint64_t share = limit_share(gross, value, shard, shards);
+            cr_assert_gt(share, 0, "0 would be no limit");
+            sum += share;
+            cr_assert_eq(limit_share(position, value, shard, shards), value);
+        }
+        cr_assert_eq(sum, value);
+    }
+    cr_assert_null(limit_problem(gross, 4, 4));
+    cr_assert_not_null(limit_problem(gross, 3, 4));
+    cr_assert_null(limit_problem(gross, 0, 4));
+    cr_assert_not_null(limit_problem(limit_by_name("no_short"), 2, 1));
+    cr_assert_not_null(limit_problem(position, 1ull << 63, 1));
+}
+
+Test(limits, quantity)
+{
+    cr_assert_eq(verdict(LIMIT_QUANTITY, 100, order(99, 1)), REJECT_NONE);
+    cr_assert_eq(verdict(LIMIT_QUANTITY, 100, order(100, 1)), REJECT_NONE);
+    cr_assert_eq(verdict(LIMIT_QUANTITY, 100, order(101, 1)), REJECT_RISK_QUANTITY);
+    cr_assert_eq(verdict(LIMIT_QUANTITY, 100, order(UINT32_MAX, 1)), REJECT_RISK_QUANTITY);
+    cr_assert_eq(verdict(LIMIT_QUANTITY, 0, order(QUANTITY_MAX, 1)), REJECT_NONE);
+}
+
+Test(limits, notional)
+{
+    cr_assert_eq(verdict(LIMIT_NOTIONAL, 5000, order(100, 49)), REJECT_NONE);
+    cr_assert_eq(verdict(LIMIT_NOTIONAL, 5000, order(100, 50)), REJECT_NONE);
+    cr_assert_eq(verdict(LIMIT_NOTIONAL, 4999, order(100, 50)), REJECT_RISK_NOTIONAL);
+    cr_assert_eq(verdict(LIMIT_NOTIONAL, 5000, order(100, PRICE_MARKET)), REJECT_NONE,
+                 "which the book looks at");
+    cr_assert_eq(verdict(LIMIT_NOTIONAL, UINT64_MAX, order(UINT32_MAX, UINT32_MAX)), REJECT_NONE);
+    cr_assert_eq(verdict(LIMIT_NOTIONAL, (uint64_t)UINT32_MAX * UINT32_MAX - 1,
+                         order(UINT32_MAX, UINT32_MAX)),
+                 REJECT_RISK_NOTIONAL);
+}
+
+Test(limits, kinds_of_orders)
+{
+    struct command market = order(100, PRICE_MARKET), sweep = order(100, 50);
+    struct command limited = order(100, PRICE_MARKET - 1), shorted = order(100, 50);
+    sweep.order.attributes.sweep = 1;
+    shorted.side = SIDE_SELL_SHORT;
+    struct command exempt = shorted, sold = shorted;
+    exempt.side = SIDE_SELL_SHORT_EXEMPT;
+    sold.side = SIDE_SELL;
+    cr_assert_eq(verdict(LIMIT_NO_MARKET, 1, market), REJECT_RISK_MARKET_ORDER);
+    cr_assert_eq(verdict(LIMIT_NO_MARKET, 1, limited), REJECT_NONE);
+    cr_assert_eq(verdict(LIMIT_NO_MARKET, 0, market), REJECT_NONE);
+    cr_assert_eq(verdict(LIMIT_NO_SWEEP, 1, sweep), REJECT_RISK_SWEEP);
+    cr_assert_eq(verdict(LIMIT_NO_SWEEP, 1, shorted), REJECT_NONE);
+    cr_assert_eq(verdict(LIMIT_NO_SHORT, 1, shorted), REJECT_RISK_SHORT);
+    cr_assert_eq(verdict(LIMIT_NO_SHORT, 1, exempt), REJECT_NONE);
+    cr_assert_eq(verdict(LIMIT_NO_SHORT, 1, sold), REJECT_NONE);
+    cr_assert_eq(verdict(LIMIT_NO_EXEMPT, 1, exempt), REJECT_RISK_SHORT_EXEMPT);
+    cr_assert_eq(verdict(LIMIT_NO_EXEMPT, 1, shorted), REJECT_NONE);
+    struct command replace = shorted;
+    replace.type = COMMAND_REPLACE;
+    cr_assert_eq(verdict(LIMIT_NO_SHORT, 1, replace), REJECT_NONE);
+}
+
+Test(limits, limits_of_the_book_are_not_the_ports)
+{
+    struct precheck precheck = {0}, nothing = {0};
+    for (uint8_t kind = LIMIT_OPEN_ORDERS; kind < LIMIT_INSTRUMENT_END; kind++)
+        precheck_set(&precheck, kind, 1);
+    cr_assert_eq(memcmp(&precheck, &nothing, sizeof(nothing)), 0);
+}
