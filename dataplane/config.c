@@ -408,28 +408,42 @@ static int read_shard(const struct reader *reader, const config_setting_t *group
     return 0;
 }
 
+// An amount is a text, because numbers in the file have 32 bits and no fixed decimals.
+static int read_limit(const struct reader *reader, const config_setting_t *group,
+                      const struct limit_name *limit, uint32_t shard_count, uint64_t *value)
+{
+    char text[32];
+    long long number = 0;
+    if (limit->money ? read_text(reader, group, limit->name, text, sizeof(text), 0)
+                     : read_number(reader, group, limit->name, true, 0, INT_MAX, &number))
+        return -1;
+    if (!limit->money)
+        snprintf(text, sizeof(text), "%lld", number);
+    const char *problem = limit_parse(limit, text, shard_count, value);
+    if (problem)
+        return complain(reader, config_setting_get_member(group, limit->name), "\"%s\" %s",
+                        limit->name, problem);
+    return 0;
+}
+
 // The limits that a group has, `whose` being a member or an instrument.
 static int read_limits_of(const struct reader *reader, const config_setting_t *group,
                           const struct config_limit *whose, struct config *config)
 {
     const struct limit_name *limit;
     for (uint32_t i = 0; (limit = limit_at(i)); i++) {
-        long long value = 0;
+        uint64_t value = 0;
         if (limit_of_member(limit) != (whose->firm[0] != 0) ||
             !config_setting_get_member(group, limit->name))
             continue;
-        if (read_number(reader, group, limit->name, true, 0, LLONG_MAX, &value))
+        if (read_limit(reader, group, limit, config->shard_count, &value))
             return -1;
-        const char *problem = limit_problem(limit, (uint64_t)value, config->shard_count);
-        if (problem)
-            return complain(reader, config_setting_get_member(group, limit->name), "\"%s\" %s",
-                            limit->name, problem);
         if (config->limit_count == CONFIG_LIMITS_MAX)
             return complain(reader, group, "more than %u limits", CONFIG_LIMITS_MAX);
         struct config_limit *added = &config->limits[config->limit_count++];
         *added = *whose;
         added->limit = limit;
-        added->value = (uint64_t)value;
+        added->value = value;
     }
     return 0;
 }

@@ -277,16 +277,14 @@ static const char *text_of(const json_t *request, const char *key, size_t length
 static int read_limit(struct wish *wish, struct error *error)
 {
     const char *name = json_string_value(json_object_get(wish->request, "limit"));
-    const json_t *value = json_object_get(wish->request, "value");
+    const char *value = json_string_value(json_object_get(wish->request, "value"));
     wish->limit = name ? limit_by_name(name) : NULL;
     if (!wish->limit || limit_of_member(wish->limit) != !!wish->firm ||
         !limit_of_member(wish->limit) != !!wish->symbol)
         return error_set(error, "\"%s\" is no limit of a %s", name ? name : "",
                          wish->symbol ? "symbol" : "firm");
-    if (!json_is_integer(value) || json_integer_value(value) < 0)
-        return error_set(error, "\"value\" must be a whole number; 0 is no limit");
-    wish->value = (uint64_t)json_integer_value(value);
-    const char *problem = limit_problem(wish->limit, wish->value, wish->shard_count);
+    const char *problem =
+        limit_parse(wish->limit, value ? value : "", wish->shard_count, &wish->value);
     return problem ? error_set(error, "%s %s", name, problem) : 0;
 }
 

@@ -4,27 +4,27 @@
 #include <string.h>
 
 static const struct limit_name names[] = {
-    {"quantity", LIMIT_QUANTITY, false, false},
-    {"notional", LIMIT_NOTIONAL, false, false},
-    {"no_market", LIMIT_NO_MARKET, false, true},
-    {"no_sweep", LIMIT_NO_SWEEP, false, true},
-    {"no_short", LIMIT_NO_SHORT, false, true},
-    {"no_exempt", LIMIT_NO_EXEMPT, false, true},
-    {"open_orders", LIMIT_OPEN_ORDERS, true, false},
-    {"gross", LIMIT_GROSS, true, false},
-    {"net", LIMIT_NET, true, false},
-    {"credit", LIMIT_CREDIT, true, false},
-    {"position", LIMIT_POSITION, false, false}, // an instrument is on one shard
-    {"duplicates", LIMIT_DUPLICATES, false, false},
-    {"order_rate", LIMIT_ORDER_RATE, true, false},
-    {"cancel_rate", LIMIT_CANCEL_RATE, true, false},
-    {"executions", LIMIT_EXECUTIONS, true, false},
-    {"orders_per_trade", LIMIT_ORDERS_PER_TRADE, false, false},
-    {"tick", LIMIT_TICK, false, false},
-    {"lot", LIMIT_LOT, false, false},
-    {"reference", LIMIT_REFERENCE, false, false},
-    {"collar", LIMIT_COLLAR, false, false},
-    {"band", LIMIT_BAND, false, false},
+    {"quantity", LIMIT_QUANTITY, false, false, false},
+    {"notional", LIMIT_NOTIONAL, false, false, true},
+    {"no_market", LIMIT_NO_MARKET, false, true, false},
+    {"no_sweep", LIMIT_NO_SWEEP, false, true, false},
+    {"no_short", LIMIT_NO_SHORT, false, true, false},
+    {"no_exempt", LIMIT_NO_EXEMPT, false, true, false},
+    {"open_orders", LIMIT_OPEN_ORDERS, true, false, false},
+    {"gross", LIMIT_GROSS, true, false, true},
+    {"net", LIMIT_NET, true, false, true},
+    {"credit", LIMIT_CREDIT, true, false, true},
+    {"position", LIMIT_POSITION, false, false, false}, // an instrument is on one shard
+    {"duplicates", LIMIT_DUPLICATES, false, false, false},
+    {"order_rate", LIMIT_ORDER_RATE, true, false, false},
+    {"cancel_rate", LIMIT_CANCEL_RATE, true, false, false},
+    {"executions", LIMIT_EXECUTIONS, true, false, false},
+    {"orders_per_trade", LIMIT_ORDERS_PER_TRADE, false, false, false},
+    {"tick", LIMIT_TICK, false, false, true},
+    {"lot", LIMIT_LOT, false, false, false},
+    {"reference", LIMIT_REFERENCE, false, false, true},
+    {"collar", LIMIT_COLLAR, false, false, false},
+    {"band", LIMIT_BAND, false, false, false},
 };
 
 #define COUNT (sizeof(names) / sizeof(names[0]))
@@ -55,15 +55,43 @@ bool limit_of_member(const struct limit_name *limit)
     return limit->kind < LIMIT_MEMBER_END;
 }
 
-const char *limit_problem(const struct limit_name *limit, uint64_t value, uint32_t shard_count)
+static const char *check(const struct limit_name *limit, uint64_t value, uint32_t shard_count)
 {
-    if (value > INT64_MAX)
-        return "is not 0 to 9223372036854775807";
     if (limit->onoff && value > 1)
         return "is 0 or 1";
     if (limit->split && value > 0 && value < shard_count)
         return "is too small for each shard to have a share; 0 is no limit";
     return NULL;
+}
+
+// Digits up to `end`, as many as fit 63 bits with four more behind them; false when there is more,
+// or anything else.
+static bool read_digits(const char *text, const char *end, uint64_t *number)
+{
+    for (; text < end; text++) {
+        if (*text < '0' || *text > '9' || *number > INT64_MAX / 10 - 1)
+            return false;
+        *number = *number * 10 + (uint64_t)(*text - '0');
+    }
+    return true;
+}
+
+const char *limit_parse(const struct limit_name *limit, const char *text, uint32_t shard_count,
+                        uint64_t *value)
+{
+    const char *end = text + strlen(text), *point = limit->money ? strchr(text, '.') : NULL;
+    const char *whole_end = point ? point : end;
+    size_t decimals = point ? (size_t)(end - point) - 1 : 0;
+    *value = 0;
+    bool good = whole_end > text && (!point || (decimals >= 1 && decimals <= 4)) &&
+                read_digits(text, whole_end, value) &&
+                (!point || read_digits(point + 1, end, value));
+    for (size_t i = decimals; good && limit->money && i < 4; i++)
+        good = read_digits("0", &"0"[1], value);
+    if (!good)
+        return limit->money ? "must be an amount like 1500.25, of 4 decimals at most"
+                            : "must be a whole number";
+    return check(limit, *value, shard_count);
 }
 
 uint64_t limit_share(const struct limit_name *limit, uint64_t value, uint32_t shard,

@@ -13,6 +13,7 @@ struct limit_name {
     uint8_t kind; // enum limit_kind
     bool split;   // each shard has a share: what the member does on all of them is counted together
     bool onoff;   // 0 or 1
+    bool money;   // an amount or a price, written with a point and up to 4 decimals
 };
 
 // limit_by_name, limit_by_kind: NULL when there is none. limit_of_member: else an instrument's.
@@ -23,8 +24,10 @@ bool limit_of_member(const struct limit_name *limit);
 // limit_at: the limits in turn, from 0; NULL behind the last.
 const struct limit_name *limit_at(uint32_t place);
 
-// limit_problem: what is wrong with a value for a gateway of so many shards, or NULL.
-const char *limit_problem(const struct limit_name *limit, uint64_t value, uint32_t shard_count);
+// limit_parse: a value as somebody writes it, for a gateway of so many shards. NULL, or what is
+// wrong, to be put behind the limit's name.
+const char *limit_parse(const struct limit_name *limit, const char *text, uint32_t shard_count,
+                        uint64_t *value);
 
 // limit_share: what of the value is a shard's. The shares' sum is the value.
 uint64_t limit_share(const struct limit_name *limit, uint64_t value, uint32_t shard,

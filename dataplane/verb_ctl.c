@@ -25,17 +25,6 @@ static int usage(void)
     return 2;
 }
 
-static json_t *limit_request(char **words)
-{
-    char *end;
-    errno = 0;
-    long long value = strtoll(words[4], &end, 10);
-    if (errno || *end || end == words[4])
-        return NULL;
-    return json_pack("{s:s, s:s, s:s, s:I}", "do", "limit", words[1], words[2], "limit", words[3],
-                     "value", (json_int_t)value);
-}
-
 // The request that the words say, or NULL.
 static json_t *make_request(char **words, int count)
 {
@@ -53,7 +42,8 @@ static json_t *make_request(char **words, int count)
     if (scoped && count == 3)
         return json_pack("{s:s, s:s}", "do", verb, words[1], words[2]);
     if (count == 5 && strcmp(verb, "limit") == 0)
-        return limit_request(words);
+        return json_pack("{s:s, s:s, s:s, s:s}", "do", "limit", words[1], words[2], "limit",
+                         words[3], "value", words[4]);
     return NULL;
 }
 

@@ -127,10 +127,10 @@ def test_limits_change_while_it_runs(operator, one, two):
     equal(buys(one), "A", "a limit that the order just keeps to")
     operator.tell("limit", "firm", "ALFA", "quantity", "0")
     open_value = sum(order.open * (PRICE - 10_000) for order in one.live())
-    operator.tell("limit", "firm", "ALFA", "gross", str(open_value + 100 * (PRICE - 10_000)))  # by the book
+    operator.tell("limit", "firm", "ALFA", "gross", f"{(open_value + 100 * (PRICE - 10_000)) / 10_000:.4f}")  # by the book
     equal((buys(one), buys(one)), ("A", RISK_OPEN), "a limit of exposure, with what was open before")
     operator.tell("limit", "firm", "ALFA", "gross", "0")
-    operator.tell("limit", "symbol", one.symbol, "tick", "100")
+    operator.tell("limit", "symbol", one.symbol, "tick", "0.01")
     equal((buys(one, PRICE - 10_001), buys(two, PRICE - 10_001)), (INVALID_PRICE, INVALID_PRICE), "a tick")
     operator.tell("limit", "symbol", one.symbol, "tick", "0")
     equal(buys(one, PRICE - 10_001), "A", "no tick")

@@ -37,7 +37,7 @@ refused "a session that there is not" 'no session "NOBODY" here' ctl kill sessio
 refused "a limit that there is not" 'no limit of a firm' ctl limit firm ALFA speed 3
 refused "a limit of a firm that there is not" 'no session is of the firm' ctl limit firm NONE gross 3
 refused "a limit for a symbol that is a firm's" 'no limit of a symbol' ctl limit symbol ACME gross 3
-refused "a limit below nothing" 'whole number' ctl limit firm ALFA gross -3
+refused "a limit below nothing" 'an amount like' ctl limit firm ALFA gross -3
 refused "a switch that is neither on nor off" 'is 0 or 1' ctl limit firm ALFA no_short 2
 check "risk may set limits" as staff limit firm ALFA orders_per_trade 1000
 refused "and operators may not" 'in charge of risk' as adm limit firm ALFA gross 3

@@ -107,6 +107,7 @@ class Client:
         self.expected_then = None  # what was expected next when it came
         self.stream = []
         self.pending = {}  # arrived ahead of a gap
+        self.early = []  # came while the login was waited for; the next poll gives it
         self.fetched = {}  # arrived again: answers to fetch()
         self.gaps = 0
         self.duplicates = 0
@@ -164,7 +165,7 @@ class Client:
             raise LoginRejected(payload[1:].decode("ascii"))
         if payload[:1] != b"A":
             if self.expected is not None:
-                self._take(payload)
+                self.early += self._take(payload)
             return
         following = self._take_accept(payload)
         if self.expected is None:
@@ -200,8 +201,8 @@ class Client:
 
     def poll(self, timeout=0.0):
         """Process what has arrived, waiting up to `timeout` s for the first of it."""
-        fresh = []
-        for payload in self._datagrams(timeout):
+        fresh, self.early = self.early, []
+        for payload in self._datagrams(0.0 if fresh else timeout):
             fresh += self._take(payload)
         now = time.monotonic()
         if self.logged_in:

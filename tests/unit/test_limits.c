@@ -50,11 +50,42 @@ Test(limits, the_shares_of_all_shards_are_the_value)
         }
         cr_assert_eq(sum, value);
     }
-    cr_assert_null(limit_problem(gross, 4, 4));
-    cr_assert_not_null(limit_problem(gross, 3, 4));
-    cr_assert_null(limit_problem(gross, 0, 4));
-    cr_assert_not_null(limit_problem(limit_by_name("no_short"), 2, 1));
-    cr_assert_not_null(limit_problem(position, 1ull << 63, 1));
+}
+
+static const char *parsed(const char *name, const char *text, uint32_t shards, uint64_t expected)
+{
+    uint64_t value;
+    const char *problem = limit_parse(limit_by_name(name), text, shards, &value);
+    cr_assert(problem || value == expected, "%s %s: %zu", name, text, (size_t)value);
+    return problem;
+}
+
+Test(limits, values_as_they_are_written)
+{
+    cr_assert_null(parsed("gross", "1500.25", 1, 15002500));
+    cr_assert_null(parsed("gross", "0.0001", 1, 1));
+    cr_assert_null(parsed("gross", "7", 1, 70000));
+    cr_assert_null(parsed("gross", "90000000000000", 1, 900000000000000000));
+    cr_assert_null(parsed("gross", "0", 4, 0));
+    cr_assert_null(parsed("gross", "0.0004", 4, 4));
+    cr_assert_not_null(parsed("gross", "0.0003", 4, 3), "no share for one of the shards");
+    cr_assert_null(parsed("quantity", "999999", 1, 999999));
+    cr_assert_not_null(parsed("no_short", "2", 1, 2));
+    static const char *const bad[] = {"",
+                                      ".",
+                                      "1.",
+                                      ".5",
+                                      "1.00001",
+                                      "-1",
+                                      "1e3",
+                                      "1.2.3",
+                                      " 1",
+                                      "99999999999999999999",
+                                      "9223372036854775807"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        cr_assert_not_null(parsed("gross", bad[i], 1, 0), "%s", bad[i]);
+    cr_assert_not_null(parsed("quantity", "1.5", 1, 0));
+    cr_assert_not_null(parsed("quantity", "99999999999999999999", 1, 0));
 }
 
 Test(limits, quantity)
