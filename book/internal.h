@@ -144,6 +144,7 @@ struct member {
     uint64_t orders, executions;
     bucket_t order_bucket, cancel_bucket, execution_bucket;
     uint64_t limits[LIMIT_MEMBER_END];
+    uint64_t intervals[LIMIT_MEMBER_END]; // of a rate: ns from one token to the next
     struct sighting sightings[SIGHTINGS];
 };
 

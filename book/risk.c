@@ -103,10 +103,9 @@ void account_close(struct book *book, const struct order *order)
     account_remove(book, order, order->open + order_reserve(book, order));
 }
 
-// Takes a token; false when there is none.
-static bool bucket_take(bucket_t *bucket, uint64_t now_ns, uint64_t per_second)
+// Takes a token of those that come every `interval` ns; false when there is none.
+static inline bool bucket_take(bucket_t *bucket, uint64_t now_ns, uint64_t interval)
 {
-    uint64_t interval = per_second < NS_PER_SECOND ? NS_PER_SECOND / per_second : 1;
     uint64_t from = *bucket > now_ns ? *bucket : now_ns;
     if (from - now_ns > NS_PER_SECOND - interval)
         return false;
@@ -124,8 +123,9 @@ void account_trade(struct book *book, const struct order *order, uint32_t shares
         position->traded += side == SIDE_BUY ? (int64_t)shares : -(int64_t)shares;
     member->traded_value[side] += value_of(price, shares);
     member->executions++;
-    uint64_t most = member->limits[LIMIT_EXECUTIONS];
-    if (most != 0 && !bucket_take(&member->execution_bucket, book->last_time_ns, most))
+    if (member->limits[LIMIT_EXECUTIONS] != 0 &&
+        !bucket_take(&member->execution_bucket, book->last_time_ns,
+                     member->intervals[LIMIT_EXECUTIONS]))
         bar_firm(book, member->firm);
 }
 
@@ -178,6 +178,8 @@ bool limit_member(struct book *book, uint16_t index, uint8_t kind, uint64_t valu
     if (index >= book->member_count || !of_member(kind))
         return false;
     book->members[index].limits[kind] = value;
+    book->members[index].intervals[kind] =
+        value > 0 && value < NS_PER_SECOND ? NS_PER_SECOND / value : 1;
     if ((kind >= FIRST_STATEFUL || kind == LIMIT_NOTIONAL) && value != 0)
         watch(book, index);
     return true;
@@ -268,7 +270,13 @@ static struct wanted wanted_of(const struct book *book, const struct command *co
     return wanted;
 }
 
-static bool further_than(uint32_t price, uint64_t from, uint64_t share)
+// A multiple of a tick or a lot, of which only those below 2^32 can be kept to.
+static inline bool multiple(uint32_t number, uint64_t of)
+{
+    return of <= UINT32_MAX ? number % (uint32_t)of == 0 : number == 0;
+}
+
+static inline bool further_than(uint32_t price, uint64_t from, uint64_t share)
 {
     uint64_t distance = price > from ? price - from : from - price;
     return (value_t)distance * FULL_MEASURE > (value_t)from * share;
@@ -282,11 +290,11 @@ static enum reject_reason instrument_check(const struct instrument *listing,
     uint64_t reference = limits[LIMIT_REFERENCE - LIMIT_TICK];
     uint64_t collar = limits[LIMIT_COLLAR - LIMIT_TICK], band = limits[LIMIT_BAND - LIMIT_TICK];
     uint32_t price = wanted->command->order.price;
-    if (lot != 0 && wanted->command->order.quantity % lot != 0)
+    if (lot != 0 && !multiple(wanted->command->order.quantity, lot))
         return REJECT_INVALID_QUANTITY;
     if (price == PRICE_MARKET)
         return REJECT_NONE;
-    if (tick != 0 && price % tick != 0)
+    if (tick != 0 && !multiple(price, tick))
         return REJECT_INVALID_PRICE;
     if (collar != 0 && reference != 0 && further_than(price, reference, collar))
         return REJECT_RISK_FAT_FINGER;
@@ -309,6 +317,7 @@ static value_t excess(value_t side, value_t other)
 // Limits of what may come of the order together with what there is. What adds nothing to it, a
 // replacement for less, is not refused.
 static enum reject_reason exposure_check(const struct book *book, const struct member *member,
+                                         const struct position *position,
                                          const struct wanted *wanted)
 {
     const uint64_t *limits = member->limits;
@@ -329,8 +338,6 @@ static enum reject_reason exposure_check(const struct book *book, const struct m
     }
     if (limits[LIMIT_POSITION] == 0 || wanted->shares <= old_shares)
         return REJECT_NONE;
-    const struct position *position =
-        position_slot(book, position_key((uint16_t)(member - book->members), wanted->instrument));
     int64_t traded = side == SIDE_BUY ? position->traded : -position->traded;
     int64_t shares = traded + (int64_t)(position->open[side] - old_shares + wanted->shares);
     return shares > 0 && (uint64_t)shares > limits[LIMIT_POSITION] ? REJECT_SHARES_EXCEED
@@ -341,9 +348,8 @@ static enum reject_reason exposure_check(const struct book *book, const struct m
 // not recognised.
 static bool duplicate(struct member *member, const struct wanted *wanted, uint64_t now_ns)
 {
-    uint64_t most = member->limits[LIMIT_DUPLICATES];
     const struct command *command = wanted->command;
-    if (most == 0 || wanted->old)
+    if (member->limits[LIMIT_DUPLICATES] == 0 || wanted->old)
         return false;
     uint64_t what = (uint64_t)command->order.price << 32 | command->order.quantity;
     what = (what ^ (uint64_t)command->side << 60 ^ (uint64_t)wanted->instrument << 40) *
@@ -351,7 +357,7 @@ static bool duplicate(struct member *member, const struct wanted *wanted, uint64
     struct sighting *sighting = &member->sightings[what >> 58];
     if (sighting->what != what)
         *sighting = (struct sighting){.what = what};
-    return !bucket_take(&sighting->bucket, now_ns, most);
+    return !bucket_take(&sighting->bucket, now_ns, member->intervals[LIMIT_DUPLICATES]);
 }
 
 static enum reject_reason member_check(struct book *book, struct member *member,
@@ -360,7 +366,7 @@ static enum reject_reason member_check(struct book *book, struct member *member,
     const uint64_t *limits = member->limits;
     uint64_t now_ns = book->last_time_ns;
     if (limits[LIMIT_ORDER_RATE] != 0 &&
-        !bucket_take(&member->order_bucket, now_ns, limits[LIMIT_ORDER_RATE]))
+        !bucket_take(&member->order_bucket, now_ns, member->intervals[LIMIT_ORDER_RATE]))
         return REJECT_RISK_RATE;
     member->orders++;
     if (limits[LIMIT_ORDERS_PER_TRADE] != 0 && member->orders > FREE_ORDERS &&
@@ -370,9 +376,9 @@ static enum reject_reason member_check(struct book *book, struct member *member,
         return REJECT_RISK_DUPLICATE;
     if (!wanted->old && above(member->open_orders + 1, limits[LIMIT_OPEN_ORDERS]))
         return REJECT_OTHER;
-    if (!position_claim(book, (uint16_t)(member - book->members), wanted->instrument))
-        return REJECT_PROCESSING_ERROR;
-    return exposure_check(book, member, wanted);
+    const struct position *position =
+        position_claim(book, (uint16_t)(member - book->members), wanted->instrument);
+    return position ? exposure_check(book, member, position, wanted) : REJECT_PROCESSING_ERROR;
 }
 
 // Market orders are valued at what is displayed, which only the book knows.
@@ -407,6 +413,7 @@ enum reject_reason risk_check(struct book *book, const struct command *command,
 bool cancel_allowed(struct book *book, uint16_t session)
 {
     struct member *member = &book->members[book->sessions[session].member];
-    uint64_t most = member->limits[LIMIT_CANCEL_RATE];
-    return most == 0 || bucket_take(&member->cancel_bucket, book->last_time_ns, most);
+    return member->limits[LIMIT_CANCEL_RATE] == 0 ||
+           bucket_take(&member->cancel_bucket, book->last_time_ns,
+                       member->intervals[LIMIT_CANCEL_RATE]);
 }

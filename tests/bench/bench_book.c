@@ -2,9 +2,9 @@
 //
 // bench_book: what a command costs in the book, and in the textbook's design (peer_map.h) on the
 // same stream (book_tape.h), round by round in turn; both must make the same trades. Usage:
-// bench_book [PART...]: t1, t100, t10000 (by number of instruments), shard (with its rings), curve
-// (by resting orders), start (how long opening takes), soak (100 million commands). All but soak
-// when none is named.
+// bench_book [PART...]: t1, t100, t10000 (by number of instruments), limits (with every limit that
+// the book looks at set, and out of reach), shard (with its rings), curve (by resting orders),
+// start (how long opening takes), soak (100 million commands). All but soak when none is named.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -344,6 +344,64 @@ static bool measure_tape(uint32_t instruments, uint32_t resting)
     return agree;
 }
 
+// Every limit that the book looks at, out of reach: of the members, which are one here, and of the
+// instruments.
+static void set_limits(struct target *target, const struct tape_shape *shape)
+{
+    struct command command = {.type = COMMAND_LIMIT, .session = ANY_SESSION};
+    command.limit.value = INT64_MAX;
+    for (uint8_t kind = LIMIT_OPEN_ORDERS; kind < LIMIT_MEMBER_END; kind++) {
+        command.side = kind;
+        book_apply(target->book, &command, &target->sink);
+    }
+    for (uint16_t i = 0; i < shape->instruments; i++) {
+        for (uint8_t kind = LIMIT_TICK; kind < LIMIT_INSTRUMENT_END; kind++) {
+            command.instrument = i;
+            command.side = kind;
+            command.limit.value = kind == LIMIT_TICK || kind == LIMIT_LOT ? 1 : 1u << 30;
+            book_apply(target->book, &command, &target->sink);
+        }
+    }
+}
+
+static double round_limits(const struct stream *stream, bool limits, uint64_t *trades)
+{
+    static struct target target;
+    struct book_summary summary;
+    target_open(&target, &stream->shape);
+    play_book(&target, stream->commands, 0, stream->lead);
+    if (limits)
+        set_limits(&target, &stream->shape);
+    uint64_t start_ns = thread_time_ns();
+    play_book(&target, stream->commands, stream->lead, stream->count);
+    uint64_t elapsed_ns = thread_time_ns() - start_ns;
+    book_summarise(target.book, &summary);
+    *trades = summary.match_count;
+    target_close(&target);
+    return (double)elapsed_ns / (stream->count - stream->lead);
+}
+
+static bool measure_limits(uint32_t instruments, uint32_t resting)
+{
+    struct tape_shape shape = {
+        .instruments = instruments, .resting = resting, .commands_max = COMMANDS};
+    struct stream stream;
+    double without_ns[ROUNDS], with_ns[ROUNDS];
+    uint64_t trades[2] = {0, 0};
+    stream_make(&stream, &shape);
+    for (int i = 0; i < ROUNDS; i++) {
+        without_ns[i] = round_limits(&stream, false, &trades[0]);
+        with_ns[i] = round_limits(&stream, true, &trades[1]);
+    }
+    double without = median(without_ns, ROUNDS), with = median(with_ns, ROUNDS);
+    printf("%u instruments, %u orders resting: %.1f ns/command, with all limits %.1f: %.1f more\n",
+           instruments, resting, without, with, with - without);
+    stream_free(&stream);
+    if (trades[0] != trades[1])
+        fprintf(stderr, "bench_book: the limits were not out of reach\n");
+    return trades[0] == trades[1];
+}
+
 // The whole shard on the stream: the port's ring, the stamp, the journal's ring, the book and the
 // ring of events, all on this thread. What the port and the journal's thread would do with the
 // slots is left out; only their side of the rings is there.
@@ -553,6 +611,10 @@ static void *measure_all(void *argument)
         agree &= measure_tape(100, 200000);
     if (named(arguments, "t10000"))
         agree &= measure_tape(10000, 200000);
+    if (named(arguments, "limits")) {
+        agree &= measure_limits(1, 10000);
+        agree &= measure_limits(100, 200000);
+    }
     if (named(arguments, "shard"))
         agree &= measure_shard();
     if (named(arguments, "start"))
