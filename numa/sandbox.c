@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "numa/sandbox.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
@@ -11,6 +12,7 @@
 #include <linux/sockios.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,11 +22,14 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "numa/invariant.h"
 
-#define EXIT_SANDBOX 71 // EX_OSERR of sysexits.h
+#define EXIT_SANDBOX      71 // EX_OSERR of sysexits.h
+#define DRIVERS_SIGNAL    SIGRTMAX
+#define DRIVERS_ANSWER_MS 1000
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED true
@@ -338,6 +343,52 @@ static int drop_capabilities(void)
     return (int)syscall(SYS_capset, &header, none);
 }
 
+// --- Threads of drivers
+
+// Who has given up last. It passes nothing else on.
+static _Atomic pid_t gave_up;
+
+static void give_up(int signal_number)
+{
+    int before = errno;
+    (void)signal_number;
+    empty_bounding_set();
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && drop_capabilities() == 0)
+        atomic_store_explicit(&gave_up, gettid(), memory_order_relaxed);
+    errno = before;
+}
+
+static bool make_give_up(pid_t thread)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    if (syscall(SYS_tgkill, getpid(), thread, DRIVERS_SIGNAL))
+        return errno == ESRCH;
+    for (int waited_ms = 0; waited_ms < DRIVERS_ANSWER_MS; waited_ms++) {
+        if (atomic_load_explicit(&gave_up, memory_order_relaxed) == thread)
+            return true;
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
+// A driver that was opened before has started its threads with all that the process was allowed
+// then (DPDK's EAL one that waits for interrupts), and a thread can only give up its own: a signal
+// has each do it. The handler stays, as one that blocks the signal may get it later.
+static int shut_in_drivers_threads(struct error *error)
+{
+    struct sigaction given = {.sa_handler = give_up, .sa_flags = SA_RESTART};
+    DIR *threads = opendir("/proc/self/task");
+    if (!threads || sigaction(DRIVERS_SIGNAL, &given, NULL))
+        return error_set(error, "sandbox: cannot list the threads of drivers: %s", strerror(errno));
+    for (struct dirent *entry = readdir(threads); entry; entry = readdir(threads)) {
+        pid_t thread = atoi(entry->d_name); // 0: the folder itself and the one above
+        if (thread > 0 && thread != gettid() && !make_give_up(thread))
+            warn("thread %d, a driver's, keeps its capabilities: it takes no signals", thread);
+    }
+    closedir(threads);
+    return 0;
+}
+
 // --- Both
 
 int sandbox_process(const struct sandbox_folder *folders, size_t count, bool drivers,
@@ -349,6 +400,8 @@ int sandbox_process(const struct sandbox_folder *folders, size_t count, bool dri
     empty_bounding_set();
     if (!SANITIZED && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
         return error_set(error, "sandbox: no core dumps: %s", strerror(errno));
+    if (!SANITIZED && drivers && shut_in_drivers_threads(error))
+        return -1;
     if (!SANITIZED && !drivers && (prepare_files(folders, count, error) || prepare_calls(error)))
         return -1;
     sandbox.on = true;

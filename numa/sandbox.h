@@ -25,7 +25,7 @@
 // the call is refused in any case.
 //
 // Address and thread sanitizers make calls and read files of their own at any time: in builds with
-// them seccomp, landlock and the ban on core dumps are left out.
+// them seccomp, landlock and the ban on core dumps are left out, and drivers' threads left alone.
 #ifndef SLUICE_NUMA_SANDBOX_H
 #define SLUICE_NUMA_SANDBOX_H
 
@@ -52,7 +52,8 @@ struct sandbox_folder {
 // sandbox_process: prepare, in the only thread there is: no_new_privs, no core dumps, an empty
 // bounding set, the list of each kind compiled and the folders opened for what sandbox_thread does.
 // A kernel without landlock is a warning. With `drivers`, which live in user space (DPDK) and call
-// and open what they like, calls and files are left alone. 0, or -1 with `error`. Once.
+// and open what they like, calls and files are left alone; the threads that they have started lose
+// their capabilities here, and one that blocks signals is a warning. 0, or -1 with `error`. Once.
 int sandbox_process(const struct sandbox_folder *folders, size_t count, bool drivers,
                     struct error *error);
 

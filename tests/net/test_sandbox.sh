@@ -8,11 +8,15 @@ ${CC:-cc} -std=gnu17 -Wall -Wextra -Werror -O2 -D_GNU_SOURCE -shared -fPIC "$her
 export SEGMENT_MIB=1 KEEP_SEGMENTS=1 SNAPSHOT_EVERY=5000 HISTORY=65536
 lab_up
 threads="main journal-0 spares-0 snapshot-0 loop-0 control"
+names="control journal-0 loop-0 sluice snapshot-0 spares-0 "
+unfiltered="a build with sanitizers"
+if [ "${PORT:-xdp}" = dpdk ]; then
+    names="control eal-intr-thread ${names#* }"
+    unfiltered="drivers that live in the process call what they like"
+fi
 
-# field_of_threads NAME: the value of a line of /proc/PID/task/*/status, for each thread, in one line.
-field_of_threads() { awk -v name="$1:" '$1 == name {printf "%s ", $2}' /proc/$gateway_pid/task/*/status; }
-# each VALUE NAME: all six threads have it.
-each() { [ "$(field_of_threads "$2")" = "$1 $1 $1 $1 $1 $1 " ]; }
+# each VALUE NAME: all threads have it in /proc/PID/task/*/status.
+each() { [ "$(awk -v name="$2:" '$1 == name {print $2}' /proc/$gateway_pid/task/*/status | sort -u)" = "$1" ]; }
 
 gateway_start || { fail "the gateway starts"; exit 1; }
 state=$(message ready sandbox)
@@ -28,10 +32,10 @@ case $state in
     locked_kib=$(awk '$1 == "VmLck:" {print $2}' /proc/$gateway_pid/status)
     check "it is locked in memory ($locked_kib KiB)" test "$locked_kib" -gt 10000
     ;;
-*) skip "filters, and memory that is locked: a build with sanitizers" ;;
+*) skip "filters, and memory that is locked: $unfiltered" ;;
 esac
 check "its threads still have their names" test \
-    "$(cat /proc/$gateway_pid/task/*/comm | sort | tr '\n' ' ')" = "control journal-0 loop-0 sluice snapshot-0 spares-0 "
+    "$(cat /proc/$gateway_pid/task/*/comm | sort | tr '\n' ' ')" = "$names"
 # Snapshots, new segments, seals, old segments used again, counters, a look at the link, a capture, the end of the day.
 "$sluice" capture --config "$work/lab.conf" --write "$work/seen.pcap" >"$work/capture.log" 2>&1 &
 capture_pid=$!
@@ -43,12 +47,16 @@ trade 150000
 check "it trades" test "$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["enters"]["lost"])' "$work/load.json")" = 0
 # The oldest is taken when a spare is wanted, once it is sealed and two snapshots are past it.
 for _ in $(seq 20); do [ ! -e "$work/journal/shard-0/segment-0000000000000001" ] && break; trade 20000; done
-ip -n $LAB-cl link set sl-cl down
-sleep 2.2
-ip -n $LAB-cl link set sl-cl up
-sleep 1.2
-check "it sees its link go down and come up" test \
-    "$(grep -c 'the link is down\|the link is up again' "$work/gateway.err")" = 2
+if [ "${PORT:-xdp}" = dpdk ]; then
+    skip "it sees its link go down and come up: net_af_packet tells nobody"
+else
+    ip -n $LAB-cl link set sl-cl down
+    sleep 2.2
+    ip -n $LAB-cl link set sl-cl up
+    sleep 1.2
+    check "it sees its link go down and come up" test \
+        "$(grep -c 'the link is down\|the link is up again' "$work/gateway.err")" = 2
+fi
 check "it takes snapshots" test -n "$(ls "$work"/journal/shard-0/snapshot-*)"
 check "it uses old segments again" test ! -e "$work/journal/shard-0/segment-0000000000000001"
 kill -USR1 $gateway_pid
@@ -64,7 +72,7 @@ check "nothing else was warned of" test -z "$(grep -vE 'the link is|taking norma
 check "the log is whole" test "$("$sluice" journal stat --json "$work/journal/shard-0" | field clean)" = True
 
 if [[ $state != *seccomp* ]]; then
-    skip "attempts from inside: a build with sanitizers"
+    skip "attempts from inside: $unfiltered"
     finish
     exit
 fi

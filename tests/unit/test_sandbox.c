@@ -612,6 +612,70 @@ Test(sandbox, a_thread_shuts_in_itself_and_no_other)
     cr_assert_eq(outcome(status), 0);
 }
 
+static pid_t drivers_thread;
+
+static void *wait_for_interrupts(void *barrier)
+{
+    drivers_thread = gettid();
+    pthread_barrier_wait(barrier);
+    while (pause() == -1)
+        ;
+    return barrier;
+}
+
+// What a process says that has a driver's thread when it is shut in; its exit status is whether
+// that one has given up everything.
+static const char *shut_in_with_driver(bool blocked, bool *gave_up)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        struct error error;
+        pthread_t thread;
+        pthread_barrier_t barrier;
+        sigset_t all;
+        dup2(fileno(told), STDERR_FILENO);
+        pthread_barrier_init(&barrier, NULL, 2);
+        sigfillset(&all);
+        if (blocked)
+            pthread_sigmask(SIG_BLOCK, &all, NULL);
+        pthread_create(&thread, NULL, wait_for_interrupts, &barrier);
+        pthread_barrier_wait(&barrier);
+        if (sandbox_process(NULL, 0, true, &error))
+            _exit(125);
+        bool gone = status_field(drivers_thread, "CapEff:") == 0 &&
+                    status_field(drivers_thread, "CapPrm:") == 0 &&
+                    status_field(drivers_thread, "CapBnd:") == 0 &&
+                    status_field(drivers_thread, "NoNewPrivs:") == 1;
+        _exit(gone);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) <= 1, "%x %s", status, said());
+    *gave_up = WEXITSTATUS(status);
+    return said();
+}
+
+Test(sandbox, a_thread_that_a_driver_has_started_before_gives_up_its_capabilities)
+{
+    bool gave_up;
+    need("seccomp");
+    if (geteuid() != 0)
+        cr_skip("not root");
+    cr_assert_str_eq(shut_in_with_driver(false, &gave_up), "");
+    cr_assert(gave_up);
+}
+
+Test(sandbox, a_drivers_thread_that_blocks_signals_is_told_of)
+{
+    bool gave_up;
+    need("seccomp");
+    if (geteuid() != 0)
+        cr_skip("not root");
+    const char *warned = shut_in_with_driver(true, &gave_up);
+    cr_assert_not_null(strstr(warned, "a driver's, keeps its capabilities"), "%s", warned);
+    cr_assert_not(gave_up);
+}
+
 Test(sandbox, is_off_until_the_process_has_prepared_it)
 {
     cr_assert_str_eq(sandbox_state(), "off");
