@@ -164,12 +164,16 @@ wait $capturing
 check "an interface is captured by itself, with a filter, nothing lost" \
     test "$(of wire captured) $(of wire lost) $(seen "$work/alone.pcap" --to 9999)" = "500 0 500"
 check "no warning where no XDP program is" sh -c "! grep -q warning '$work/wire.err'"
-capturing gate $in_gw "$sluice" capture --json --interface sl-gw --write "$work/gate.pcap"
-load --rate 5000 --count 2000
-kill $capturing
-wait $capturing
-check "on the gateway's interface it says that --config is what is wanted" grep -q 'warning: .*XDP.*--config' "$work/gate.err"
-check "and so it is: no order is seen there" test "$(seen "$work/gate.pcap" --to 26400)" = 0
+if [ "${PORT:-xdp}" = dpdk ]; then
+    skip "on the gateway's interface it says that --config is what is wanted: no program takes the packets there"
+else
+    capturing gate $in_gw "$sluice" capture --json --interface sl-gw --write "$work/gate.pcap"
+    load --rate 5000 --count 2000
+    kill $capturing
+    wait $capturing
+    check "on the gateway's interface it says that --config is what is wanted" grep -q 'warning: .*XDP.*--config' "$work/gate.err"
+    check "and so it is: no order is seen there" test "$(seen "$work/gate.pcap" --to 26400)" = 0
+fi
 
 # --- The end of a gateway, and the next one
 capturing last $capture --write "$work/last.pcap"
@@ -193,7 +197,7 @@ refused() {
 refused "what a killed gateway left is not captured from" 'no gateway.*was killed' $capture --write "$work/x.pcap"
 new_gateway
 check "the next gateway replaces it" sh -c "$capture --write '$work/next.pcap' --count 1 >/dev/null 2>&1"
-PORT=udp "$root/scripts/lab" config "$work/journal2" | sed 's/2640/2750/; s/2647/2757/' >"$work/twin.conf"
+PORT=udp "$root/scripts/lab" config "$work/journal2" | sed 's/"sl-gw"/"lo"/; s/10.77.0.1/127.0.0.1/' >"$work/twin.conf"
 refused "a second gateway of the same name is refused" 'same name runs' $in_gw "$sluice" run --config "$work/twin.conf"
 refused "a filter that is none" 'capture: --filter "no such"' $capture --write "$work/x.pcap" --filter 'no such'
 refused "a file that cannot be made" 'cannot write /nosuch/x.pcap' $capture --write /nosuch/x.pcap

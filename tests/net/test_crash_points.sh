@@ -3,7 +3,10 @@
 # streams come back whole and unchanged, and nothing executes twice. By hand: PLACES="batch_written …" SEED=…
 . "$(dirname "$0")/lib.sh"
 build=${B:-build}-faults
-if ! log=$(make -s -j2 -C "$root" B="$build" FAULTS=1 "$build/sluice" 2>&1); then
+targets=$build/sluice
+[ "${PORT:-xdp}" != dpdk ] || targets+=" $build/sluice-dpdk.so"
+# shellcheck disable=SC2086
+if ! log=$(make -s -j2 -C "$root" B="$build" FAULTS=1 $targets 2>&1); then
     fail "the gateway with crash points builds: $log"
     exit 1
 fi
