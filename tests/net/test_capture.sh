@@ -164,7 +164,7 @@ wait $capturing
 check "an interface is captured by itself, with a filter, nothing lost" \
     test "$(of wire captured) $(of wire lost) $(seen "$work/alone.pcap" --to 9999)" = "500 0 500"
 check "no warning where no XDP program is" sh -c "! grep -q warning '$work/wire.err'"
-if [ "${PORT:-xdp}" = dpdk ]; then
+if on_dpdk; then
     skip "on the gateway's interface it says that --config is what is wanted: no program takes the packets there"
 else
     capturing gate $in_gw "$sluice" capture --json --interface sl-gw --write "$work/gate.pcap"

@@ -2,7 +2,7 @@
 # configure: what it changes on a veth pair of its own, and on a NIC with everything that a script plays, it puts back to
 # the letter; host-wide it touches sysctls alone here, and puts them back.
 . "$(dirname "$0")/lib.sh"
-not_over_dpdk "a host's settings: those of a DPDK device are its driver's"
+not_on_dpdk "a host's settings: those of a DPDK device are its driver's"
 space=$LAB-configure
 leave() {
     [ ! -e "$work/lab.conf" ] || run fini >/dev/null 2>&1

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 build=${B:-build}-faults
 targets=$build/sluice
-[ "${PORT:-xdp}" != dpdk ] || targets+=" $build/sluice-dpdk.so"
+! on_dpdk || targets+=" $build/sluice-dpdk.so"
 # shellcheck disable=SC2086
 if ! log=$(make -s -j2 -C "$root" B="$build" FAULTS=1 $targets 2>&1); then
     fail "the gateway with crash points builds: $log"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # scripts/hugepages: what check asks for can be had, on a node and anywhere; and all or nothing.
 . "$(dirname "$0")/lib.sh"
-not_over_dpdk "huge pages: no gateway has a part in it"
+not_on_dpdk "huge pages: no gateway has a part in it"
 pages_before=$(cat /proc/sys/vm/nr_hugepages) overcommit=$(cat /proc/sys/vm/nr_overcommit_hugepages)
 give_back() { echo "$pages_before" >/proc/sys/vm/nr_hugepages; }
 free() { cat /sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages; }

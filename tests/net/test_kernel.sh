@@ -1,7 +1,7 @@
 #!/bin/bash
 # What is not for a shard is the kernel's as before: ARP, ICMP, TCP, other UDP ports.
 . "$(dirname "$0")/lib.sh"
-not_over_dpdk "what is not for a shard: a DPDK device has everything, and gives nothing to the kernel"
+not_on_dpdk "what is not for a shard: a DPDK device has everything, and gives nothing to the kernel"
 lab_up
 gateway_start || { fail "the gateway starts"; exit 1; }
 $in_gw python3 -c '

@@ -30,12 +30,40 @@ wait $first
 check "orders that arrive on one of two queues of a port are all accounted for" test $? = 0
 wait $second
 check "and those that arrive on the other" test $? = 0
-for queue in 0 1; do
-    check "queue $queue brought a share of them ($(received_on $queue))" test "$(received_on $queue)" -gt 500
-done
-gateway_end
-check "what was steered was received" steered
+if on_dpdk; then
+    skip "what each queue brought: the kernel spreads flows over a device's queues, and counts none of them"
+    gateway_end
+else
+    for queue in 0 1; do
+        check "queue $queue brought a share of them ($(received_on $queue))" test "$(received_on $queue)" -gt 500
+    done
+    gateway_end
+    check "what was steered was received" steered
+fi
 check "its journal replays to its state" replays
+
+# The link goes down under load, and comes up again.
+rm -rf "$work/journal"
+gateway_start || exit 1
+load 26400 10000 60000 & load_pid=$!
+sleep 1.5
+ip -n "$LAB-cl" link set sl-cl down
+if on_dpdk; then sleep 1; else check "a link that goes down is told of" soon 'sl-gw: the link is down'; fi
+ip -n "$LAB-cl" link set sl-cl up
+ip -n "$LAB-cl" neigh replace 10.77.0.1 lladdr 02:00:0a:4d:00:01 dev sl-cl nud permanent
+ip -n "$LAB-cl" route replace 224.0.0.0/4 dev sl-cl
+if on_dpdk; then sleep 1; else check "and one that is up again" soon 'sl-gw: the link is up again'; fi
+wait $load_pid
+load 26400 10000 20000
+check "after it, every order of a new client is accounted for" test $? = 0
+check "the gateway ends in order" gateway_end
+check "and its journal replays to its state" replays
+
+if on_dpdk; then
+    skip "a link that is told of, a removed device, added queues, two ports on an interface, busy polling: AF_XDP's"
+    finish
+    exit
+fi
 
 # Two ports on one interface, a queue each.
 python3 - "$work/lab.conf" "$work/two.conf" "$(($(nproc) - 1))" <<'PYTHON'
@@ -61,23 +89,6 @@ check "orders on another port's queue are told of, with the remedy" soon 'arrive
 gateway_end
 for shard in 0 1; do check "shard $shard's journal replays to its state" replays $shard; done
 check "they are counted" test "$(message stopped ports 0 xdp drop_queue)" -gt 0
-
-# The link goes down under load, and comes up again.
-rm -rf "$work/journal"
-gateway_start || exit 1
-load 26400 10000 60000 & load_pid=$!
-sleep 1.5
-ip -n "$LAB-cl" link set sl-cl down
-check "a link that goes down is told of" soon 'sl-gw: the link is down'
-ip -n "$LAB-cl" link set sl-cl up
-ip -n "$LAB-cl" neigh replace 10.77.0.1 lladdr 02:00:0a:4d:00:01 dev sl-cl nud permanent
-ip -n "$LAB-cl" route replace 224.0.0.0/4 dev sl-cl
-check "and one that is up again" soon 'sl-gw: the link is up again'
-wait $load_pid
-load 26400 10000 20000
-check "after it, every order of a new client is accounted for" test $? = 0
-check "the gateway ends in order" gateway_end
-check "and its journal replays to its state" replays
 
 # Queues are added, and the device is removed, under a running gateway.
 export QUEUES=4

@@ -36,7 +36,7 @@ refused "a symbol listed twice" 'symbol "ACME    " is listed twice' $run "$(edit
 refused "a user there twice" 'user "LOAD0 " is there twice' $run "$(edited 's/"LOAD1"/"load0"/')"
 refused "a feed group that is not multicast" 'not a multicast address' $run "$(edited 's/239.77.0.1/10.77.0.9/')"
 refused "an unknown verb" 'no verb "fly"' "$sluice" fly
-if [ "${PORT:-xdp}" = dpdk ]; then
+if on_dpdk; then
     skip "an interface, a queue and zero-copy that there are not: test_dpdk.sh has what a device has not"
     powerless='Could not open AF_PACKET socket' second='a gateway of the same name runs'
 else

@@ -10,7 +10,7 @@ lab_up
 threads="main journal-0 spares-0 snapshot-0 loop-0 control"
 names="control journal-0 loop-0 sluice snapshot-0 spares-0 "
 unfiltered="a build with sanitizers"
-if [ "${PORT:-xdp}" = dpdk ]; then
+if on_dpdk; then
     names="control eal-intr-thread ${names#* }"
     unfiltered="drivers that live in the process call what they like"
 fi
@@ -47,7 +47,7 @@ trade 150000
 check "it trades" test "$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["enters"]["lost"])' "$work/load.json")" = 0
 # The oldest is taken when a spare is wanted, once it is sealed and two snapshots are past it.
 for _ in $(seq 20); do [ ! -e "$work/journal/shard-0/segment-0000000000000001" ] && break; trade 20000; done
-if [ "${PORT:-xdp}" = dpdk ]; then
+if on_dpdk; then
     skip "it sees its link go down and come up: net_af_packet tells nobody"
 else
     ip -n $LAB-cl link set sl-cl down

@@ -45,7 +45,7 @@ check "the socket's frames were shared without loss" test "$(message stopped por
 for kind in thread address,undefined; do
     variant=build-${kind//,/-}
     targets=$variant/sluice
-    [ "${PORT:-xdp}" != dpdk ] || targets+=" $variant/sluice-dpdk.so"
+    ! on_dpdk || targets+=" $variant/sluice-dpdk.so"
     # shellcheck disable=SC2086
     env -u B -u MAKEFLAGS make -s -C "$root" SAN=$kind $targets || { fail "make SAN=$kind"; continue; }
     trade_with "$root/$variant/sluice" 5000 30000 "the same under SAN=$kind, without a report"

@@ -2,7 +2,7 @@
 # Time stamps: with stamps = "on" the XDP program and the kernel stamp packets as they come and go, and a packet's
 # turnaround is measured between the two; without, this process's own clock is used. Which one it was is said.
 . "$(dirname "$0")/lib.sh"
-not_over_dpdk "time stamps: AF_XDP's"
+not_on_dpdk "time stamps: AF_XDP's"
 turnaround() { message stopped ports 0 turnaround_ns; }
 trade() {
     lab_up

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 lab_up
 gateway_start || { fail "the gateway starts"; exit 1; }
-if [ "${PORT:-xdp}" = dpdk ]; then
+if on_dpdk; then
     skip "it is ready in under a second: DPDK loads each of its drivers first"
 else
     check "it is ready in under a second" python3 -c "import sys; sys.exit(not $(message ready seconds) < 1.0)"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # sluice replay --interface: a recording goes back on the wire, whole, in order, at the pace asked for.
 . "$(dirname "$0")/lib.sh"
-not_over_dpdk "a recording on the wire: no gateway has a part in it"
+not_on_dpdk "a recording on the wire: no gateway has a part in it"
 lab_up
 python3 - "$work/orders.pcap" <<'PYTHON'
 import random, struct, sys
