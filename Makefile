@@ -1,6 +1,7 @@
 # make          build/sluice and build/libbook.a
 # make run      the main job, on a fresh Debian 12, as root
 # make test     every test, on a fresh Debian 12, as root
+# make test-dpdk  the lab's tests over DPDK (make test has some of them)
 # make test-numa  the gateway on two NUMA nodes, in a QEMU guest (make test has it too)
 # make sim      the house on simulated disks and networks: SEED=, COUNT=, SECONDS=
 # make fuzz     the fuzzers for TIME seconds each (60), ONLY=name
@@ -53,7 +54,7 @@ headers   := $(wildcard $(rooms:%=%/*.h))
 formatted := $(wildcard $(rooms:%=%/*.[ch]) tests/*/*.[ch] tests/*/*.cc)
 dpdk      := $(shell pkg-config --exists 'libdpdk >= 21.11' && echo $(B)/sluice-dpdk.so)
 
-.PHONY: all run test test-numa unit sim fuzz bench adapter install clean format format-check
+.PHONY: all run test test-dpdk test-numa unit sim fuzz bench adapter install clean format format-check
 .SECONDARY:
 all: $(B)/sluice $(B)/libbook.a $(dpdk)
 
@@ -142,6 +143,10 @@ run: packages-run
 test: packages-test
 	$(Q)$(MAKE) --no-print-directory -j2 all unit
 	$(Q)tests/run
+
+test-dpdk: packages-test
+	$(Q)$(MAKE) --no-print-directory -j2 all
+	$(Q)PORT=dpdk B=$(B) tests/run tests/net/
 
 test-numa: packages-test
 	$(Q)$(MAKE) --no-print-directory -j2 all

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The DPDK port: the lab's tests over net_af_packet in place of AF_XDP; and a recording that net_pcap plays to a
-# gateway comes to what `sluice replay` makes of the same file.
+# The DPDK port: some of the lab's tests over net_af_packet in place of AF_XDP (`make test-dpdk` has all); and a
+# recording that net_pcap plays to a gateway comes to what `sluice replay` makes of the same file.
 . "$(dirname "$0")/lib.sh"
 if [ ! -e "$root/${B:-build}/sluice-dpdk.so" ]; then
     skip "DPDK: sluice-dpdk.so was not built: libdpdk-dev is not here"
@@ -17,11 +17,14 @@ over_dpdk() {
     [ $status = 0 ] || [ $failures -gt "$before" ] ||
         fail "over DPDK: test_$1.sh: exit status $status: $(tail -n 3 "$work/$1.err")"
 }
-export KILLS=${KILLS:-6}
-for name in trade kill garbage stop; do over_dpdk $name; done
-QUEUES=2 over_dpdk shards
+if ! on_dpdk; then
+    export KILLS=${KILLS:-6}
+    for name in trade kill garbage stop; do over_dpdk $name; done
+    QUEUES=2 over_dpdk shards
+fi
 
 # A recording of what came to a gateway on AF_XDP.
+unset PORT
 lab_up
 tshark_start sl-cl 'udp dst port 26400' "$work/orders.pcap"
 gateway_start || { fail "the gateway starts"; exit 1; }
@@ -43,6 +46,8 @@ for _ in $(seq 50); do
     sleep 0.2
     [ "$(message counters shards 0 durable_seq)" -lt "$commands" ] || break
 done
+check "no thread has a capability, those of the EAL neither" \
+    test "$(awk '$1 == "CapPrm:" {print $2}' /proc/$gateway_pid/task/*/status | sort -u)" = 0000000000000000
 gateway_end || fail "the gateway that played a recording stops with status 0"
 replay "$work/played/shard-0" >"$work/played.json"
 "$sluice" replay --events "$work/played/shard-0" >"$work/played.events"
