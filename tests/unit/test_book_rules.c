@@ -3,7 +3,7 @@
 // The rules of the matching core, one example each: the day, entering, matching, replacing,
 // cancelling, modifying, and what can be asked of a book. Every command goes to the book and to the
 // reference; both must give exactly the events that are written here. The special orders and
-// commands: test_book_special.c.
+// commands: test_book_special.c, test_book_midpoint.c, test_book_cancels.c.
 #include "tests/unit/book_examples.h"
 
 TestSuite(book_day, .init = open_book, .fini = finish);
