@@ -147,6 +147,12 @@ class Worker(kill9.Worker):
             raise Ended
         return super().poll(timeout)
 
+    def _reconnect(self):
+        """Not where there is nobody: what ended may have been silent for a while before."""
+        if self.gateway.dead:
+            raise Ended
+        super()._reconnect()
+
 
 def log_in(gateway, seed):
     """New sessions, which read their streams from the first message on."""
