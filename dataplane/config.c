@@ -7,11 +7,13 @@
 #include <libconfig.h>
 #include <limits.h>
 #include <net/if.h>
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataplane/ufo.h"
 #include "journal/journal.h"
 #include "numa/arena.h"
 #include "numa/thread.h"
@@ -428,24 +430,49 @@ static int read_instrument(const struct reader *reader, const config_setting_t *
     return 0;
 }
 
-static void upper_case(char *text, size_t size)
+// What a login may cost at most: a hash that needs more could never be verified on this host, or
+// would keep all others waiting.
+#define HASH_KIB_MAX    (1u << 20)
+#define HASH_PASSES_MAX 16u
+
+static int read_password_hash(const struct reader *reader, const config_setting_t *group,
+                              struct config_session *session)
 {
-    for (size_t i = 0; i < size; i++)
-        text[i] = (char)toupper((unsigned char)text[i]);
+    static const char how[] = "`sluice hash-password` makes one";
+    unsigned kib, passes;
+    char *hash = session->password_hash;
+    const config_setting_t *clear = config_setting_get_member(group, "password");
+    static_assert(sizeof(session->password_hash) == crypto_pwhash_STRBYTES, "room for a hash");
+    if (clear)
+        return complain(reader, clear,
+                        "passwords do not stand here in clear: give their hash as "
+                        "\"password_hash\"; %s",
+                        how);
+    if (read_text(reader, group, "password_hash", hash, sizeof(session->password_hash), 0))
+        return -1;
+    const config_setting_t *at = config_setting_get_member(group, "password_hash");
+    if (sscanf(hash, "$argon2id$v=19$m=%u,t=%u,p=1$", &kib, &passes) != 2 ||
+        crypto_pwhash_str_needs_rehash(hash, 1, 8192) < 0)
+        return complain(reader, at, "\"password_hash\" is not a hash of a password; %s", how);
+    if (kib > HASH_KIB_MAX || passes > HASH_PASSES_MAX)
+        return complain(reader, at,
+                        "\"password_hash\" takes %u KiB and %u passes to verify; at most %u and %u "
+                        "are spent on it; %s",
+                        kib, passes, HASH_KIB_MAX, HASH_PASSES_MAX, how);
+    return 0;
 }
 
 static int read_session(const struct reader *reader, const config_setting_t *group,
                         struct config *config)
 {
-    static const char *const known[] = {"user", "password", "firm", NULL};
+    static const char *const known[] = {"user", "password_hash", "firm", NULL};
     struct config_session *session = &config->sessions[config->session_count];
-    if (check_keys(reader, group, known) ||
+    if ((config_setting_is_group(group) && read_password_hash(reader, group, session)) ||
+        check_keys(reader, group, known) ||
         read_text(reader, group, "user", session->user, sizeof(session->user), ' ') ||
-        read_text(reader, group, "password", session->password, sizeof(session->password), ' ') ||
         read_text(reader, group, "firm", session->firm, sizeof(session->firm), ' '))
         return -1;
-    upper_case(session->user, sizeof(session->user)); // UFO compares without case
-    upper_case(session->password, sizeof(session->password));
+    ufo_upper(session->user, sizeof(session->user)); // UFO compares without case
     for (uint32_t i = 0; i < config->session_count; i++)
         if (memcmp(config->sessions[i].user, session->user, sizeof(session->user)) == 0)
             return complain(reader, group, "user \"%.6s\" is there twice", session->user);

@@ -63,9 +63,9 @@ struct config_instrument {
 };
 
 struct config_session {
-    char user[6];      // upper case, padded with spaces
-    char password[10]; // upper case, padded with spaces
-    char firm[4];      // padded with spaces
+    char user[6];            // upper case, padded with spaces
+    char firm[4];            // padded with spaces
+    char password_hash[128]; // of 10 characters, upper case, padded with spaces: libsodium's pwhash
 };
 
 struct config_control {

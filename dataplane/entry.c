@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "dataplane/entry.h"
 
+#include <sodium.h>
+
 #include "numa/crash.h"
 #include "numa/invariant.h"
 
@@ -178,11 +180,19 @@ static uint32_t find_user(const struct entry *entry, const struct ufo_login *log
 {
     for (uint32_t i = 0; i < entry->session_count; i++) {
         const struct config_session *who = &entry->sessions[i].who;
-        if (ufo_same_name(login->user_name, who->user, sizeof(who->user)) &&
-            ufo_same_name(login->password, who->password, sizeof(who->password)))
+        if (ufo_same_name(login->user_name, who->user, sizeof(who->user)))
             return i;
     }
     return NOBODY;
+}
+
+// The password is the one that was proven to be the session's.
+static bool password_fits(const struct entry *entry, const struct entry_session *session,
+                          const struct ufo_login *login)
+{
+    uint8_t proof[LOGINS_PROOF_SIZE];
+    logins_proof(entry->logins, login, proof);
+    return session->proven && sodium_memcmp(proof, session->proof, sizeof(proof)) == 0;
 }
 
 // A login of session `index` (NOBODY: unknown user or wrong password): 0 when it may go ahead, else
@@ -258,6 +268,11 @@ static int decode_orders(struct entry *entry, uint32_t index, const struct packe
     return (int)count;
 }
 
+static bool is_login_of(const struct entry *entry, uint32_t index, const struct ufo_login *login)
+{
+    return find_user(entry, login) == index && password_fits(entry, &entry->sessions[index], login);
+}
+
 // What is not an order, block by block. The session is bound when this begins.
 static void serve_blocks(struct entry *entry, uint32_t index, const struct packet *packet,
                          uint32_t block_count)
@@ -267,7 +282,7 @@ static void serve_blocks(struct entry *entry, uint32_t index, const struct packe
         struct ufo_block block = ufo_next(&cursor);
         switch (block.message[0]) {
         case UFO_LOGIN:
-            if (find_user(entry, (const struct ufo_login *)block.message) != index)
+            if (!is_login_of(entry, index, (const struct ufo_login *)block.message))
                 send_reject(entry, &packet->source, UFO_REJECT_NOT_AUTHORISED);
             else
                 send_accept(entry, index);
@@ -298,6 +313,13 @@ static uint32_t find_session(struct entry *entry, const struct packet *packet,
         return NOBODY;
     const struct ufo_login *login = (const struct ufo_login *)block.message;
     uint32_t index = find_user(entry, login);
+    if (index != NOBODY && !entry->sessions[index].proven) {
+        bool waits = logins_give(entry->logins, index, &entry->sessions[index].who, packet);
+        *verdict = waits ? ENTRY_LOGIN_WAITS : ENTRY_LOGIN_BUSY;
+        return NOBODY;
+    }
+    if (index != NOBODY && !password_fits(entry, &entry->sessions[index], login))
+        index = NOBODY;
     *verdict = ENTRY_BOUND_ELSEWHERE; // UFO section 4.2: no answer
     if (index != NOBODY && entry->sessions[index].bound)
         return NOBODY;
@@ -313,8 +335,6 @@ static enum entry_verdict receive(struct entry *entry, const struct packet *pack
                                   uint64_t time_ns, uint32_t *count)
 {
     uint32_t block_count = 0;
-    if (!packet_checksum_valid(packet))
-        return ENTRY_BAD_CHECKSUM;
     enum ufo_fault fault = ufo_check(packet->payload, packet->payload_size, &block_count);
     if (fault) {
         entry->counters.ufo_faults[fault]++;
@@ -342,10 +362,49 @@ static enum entry_verdict receive(struct entry *entry, const struct packet *pack
 uint32_t entry_receive(struct entry *entry, const struct packet *packet, uint64_t now_ns,
                        uint64_t time_ns)
 {
+    if (!packet_checksum_valid(packet)) {
+        entry->counters.datagrams[ENTRY_BAD_CHECKSUM]++;
+        return 0;
+    }
     uint32_t count = 0;
-    entry->counters.datagrams[receive(entry, packet, now_ns, time_ns, &count)]++;
+    enum entry_verdict verdict = receive(entry, packet, now_ns, time_ns, &count);
+    if (verdict == ENTRY_LOGIN_WAITS)
+        return entry_take_logins(entry, now_ns, time_ns);
+    entry->counters.datagrams[verdict]++;
     entry->counters.commands += count;
     return count;
+}
+
+// A wrong password is refused here; with a right one the datagram takes the usual way.
+static enum entry_verdict resume_login(struct entry *entry, const struct login *login,
+                                       uint64_t now_ns, uint64_t time_ns, uint32_t *count)
+{
+    struct entry_session *session = &entry->sessions[login->index];
+    struct packet packet = {
+        .source = login->source, .payload = login->datagram, .payload_size = login->size};
+    if (!login->valid) {
+        send_reject(entry, &login->source, UFO_REJECT_NOT_AUTHORISED);
+        return ENTRY_LOGIN_REFUSED;
+    }
+    logins_proof(entry->logins, (const struct ufo_login *)(login->datagram + sizeof(be16)),
+                 session->proof);
+    session->proven = true;
+    return receive(entry, &packet, now_ns, time_ns, count);
+}
+
+uint32_t entry_take_logins(struct entry *entry, uint64_t now_ns, uint64_t time_ns)
+{
+    struct login *login;
+    uint32_t commands = 0;
+    while ((login = logins_take(entry->logins))) {
+        uint32_t count = 0;
+        enum entry_verdict verdict = resume_login(entry, login, now_ns, time_ns, &count);
+        logins_done(entry->logins, login);
+        entry->counters.datagrams[verdict]++;
+        entry->counters.commands += count;
+        commands += count;
+    }
+    return commands;
 }
 
 // The book counts seconds from the day's midnight, which is a whole number of them since 1970.

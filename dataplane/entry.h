@@ -12,6 +12,7 @@
 #define SLUICE_DATAPLANE_ENTRY_H
 
 #include "dataplane/config.h"
+#include "dataplane/logins.h"
 #include "dataplane/ouch.h"
 #include "dataplane/port.h"
 #include "dataplane/stream.h"
@@ -25,11 +26,14 @@ struct entry_session {
     uint64_t heard_ns;      // when it last sent anything valid
     uint64_t spoke_ns;      // when something was last sent to it
     bool bound;
-    bool ended; // its end of day was released: no more orders
+    bool ended;  // its end of day was released: no more orders
+    bool proven; // its password is known from here on, by `proof`
+    uint8_t proof[LOGINS_PROOF_SIZE];
     struct config_session who;
 };
 
-// Every datagram that reaches entry is counted once, here.
+// Every datagram that reaches entry is counted once, here; one that waits for its login's verdict
+// is counted when that is known.
 enum entry_verdict {
     ENTRY_TAKEN,           // valid, from a bound session
     ENTRY_LOGIN_REFUSED,   // answered with a reject
@@ -39,12 +43,14 @@ enum entry_verdict {
     ENTRY_NOT_BOUND,       // no login, and its source is not bound
     ENTRY_BOUND_ELSEWHERE, // a login of a session that is bound to another source
     ENTRY_RING_FULL,       // more commands than there is room for: none was taken
+    ENTRY_LOGIN_BUSY,      // a login while another of its session waits to be verified, or too many
     ENTRY_VERDICT_COUNT,
+    ENTRY_LOGIN_WAITS = ENTRY_VERDICT_COUNT, // not known yet
 };
 #define ENTRY_VERDICT_NAMES                                                                        \
     {                                                                                              \
         "taken", "login_refused", "bad_checksum", "bad_ufo", "bad_ouch", "not_bound",              \
-            "bound_elsewhere", "ring_full"                                                         \
+            "bound_elsewhere", "ring_full", "login_busy"                                           \
     }
 
 struct entry_counters {
@@ -62,6 +68,7 @@ struct entry {
     struct port *port;
     struct endpoint source; // the shard's address, port and MAC
     const struct symbols *symbols;
+    struct logins *logins;
     struct ring *commands; // to the shard
     char session_id[10];
     const _Atomic bool *cancel_only; // the disk is full: orders that add risk are refused
@@ -92,6 +99,11 @@ void entry_add_session(struct entry *entry, const struct config_session *who, vo
 // arrival time that goes into the commands. Returns how many commands were put into the ring.
 uint32_t entry_receive(struct entry *entry, const struct packet *packet, uint64_t now_ns,
                        uint64_t time_ns);
+
+// entry_take_logins: what comes of the logins whose verdicts are known by now. The datagrams are
+// received as if they came at this moment: the same clocks, and the same result. Soon after
+// logins_answered.
+uint32_t entry_take_logins(struct entry *entry, uint64_t now_ns, uint64_t time_ns);
 
 // entry_clock: it is `time_ns` (since 1970). While good-till-time orders may rest, puts a clock
 // command into the ring when no other has come in this second of the day, so that they end without

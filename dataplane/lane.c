@@ -62,7 +62,9 @@ static int lay_out(struct lane *lane, struct error *error)
     uint16_t instruments = (uint16_t)instruments_of(config, lane->index);
     symbols_init(&lane->symbols, arena_take(&lane->memory, symbols_memory_size(instruments), 64),
                  instruments);
-    lane->entry = (struct entry){.symbols = &lane->symbols, .commands = lane->commands};
+    logins_init(&lane->logins);
+    lane->entry = (struct entry){
+        .symbols = &lane->symbols, .commands = lane->commands, .logins = &lane->logins};
     entry_init(&lane->entry,
                arena_take(&lane->memory, entry_memory_size(config->session_count), 64),
                config->session_count);
@@ -543,6 +545,14 @@ uint64_t lane_commanded(const struct lane *lane)
 {
     return lane->recovered_count +
            atomic_load_explicit(&lane->commands->producer.tail, memory_order_relaxed);
+}
+
+uint32_t lane_take_logins(struct lane *lane, uint64_t now_ns, uint64_t time_ns)
+{
+    uint32_t count = entry_take_logins(&lane->entry, now_ns, time_ns);
+    if (count > 0 && lane->shard_bell)
+        bell_ring(lane->shard_bell);
+    return count;
 }
 
 void lane_tick(struct lane *lane, uint64_t now_ns, uint64_t time_ns)

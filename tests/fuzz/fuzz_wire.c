@@ -35,6 +35,7 @@ static const struct port_operations operations = {.claim = claim, .send = send_f
 static struct port port = {.operations = &operations};
 static struct symbols symbols;
 static struct entry entry;
+static struct logins logins;
 static struct feed feed;
 static _Atomic bool cancel_only;
 static struct endpoint house = {.port = 0x2067, .vlan = PACKET_NO_VLAN};
@@ -56,8 +57,17 @@ static void take_memory(void)
     symbols_add(&symbols, "ACME    ");
     ring_memory = take(ring_memory_size(RING));
     sessions_memory = take(entry_memory_size(2));
+    logins_init(&logins);
     for (uint32_t i = 0; i < 3; i++)
         streams[i] = take(entry_stream_size(HISTORY));
+}
+
+// As if it had been verified before, which would take longer than everything else here.
+static void prove_password(struct entry_session *session)
+{
+    static const struct ufo_login login = {.password = "SECRET    "};
+    logins_proof(&logins, &login, session->proof);
+    session->proven = true;
 }
 
 // Anew for each input: what one of them does depends on nothing else.
@@ -66,14 +76,16 @@ static void set_up(void)
     entry = (struct entry){.port = &port,
                            .source = house,
                            .symbols = &symbols,
+                           .logins = &logins,
                            .commands = ring_init(ring_memory, RING),
                            .session_id = "DAY0000001",
                            .cancel_only = &cancel_only};
     entry_init(&entry, sessions_memory, 2);
     for (uint32_t i = 0; i < 2; i++) {
-        struct config_session who = {.user = "USER0 ", .password = "SECRET    ", .firm = "FIRM"};
+        struct config_session who = {.user = "USER0 ", .firm = "FIRM"};
         who.user[4] = (char)('0' + i);
         entry_add_session(&entry, &who, streams[i], HISTORY);
+        prove_password(&entry.sessions[i]);
     }
     feed = (struct feed){.port = &port, .symbols = &symbols, .session = "DAY0000001"};
     stream_init(&feed.stream, streams[2], HISTORY);

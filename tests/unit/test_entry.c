@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "dataplane/entry.h"
+#include "tests/password.h"
 
 #define SECOND_NS 1000000000ull
 #define SESSIONS  3u
@@ -35,6 +36,7 @@ static const struct port_operations keeping = {.claim = keep_claim, .send = keep
 static struct port port = {.operations = &keeping};
 static struct symbols symbols;
 static struct entry entry;
+static struct logins logins;
 static _Atomic bool cancel_only;
 
 static void *take(size_t size)
@@ -46,15 +48,18 @@ static void set_up(void)
 {
     symbols_init(&symbols, take(symbols_memory_size(1)), 1);
     symbols_add(&symbols, "ACME    ");
+    logins_init(&logins);
     entry = (struct entry){.port = &port,
                            .source = {.vlan = PACKET_NO_VLAN},
                            .symbols = &symbols,
+                           .logins = &logins,
                            .commands = ring_init(take(ring_memory_size(8)), 8),
                            .session_id = "DAY0000001",
                            .cancel_only = &cancel_only};
     entry_init(&entry, take(entry_memory_size(SESSIONS)), SESSIONS);
     for (uint32_t i = 0; i < SESSIONS; i++) {
-        struct config_session who = {.user = "USER0 ", .password = "SECRET    ", .firm = "FIRM"};
+        struct config_session who = {
+            .user = "USER0 ", .firm = "FIRM", .password_hash = PASSWORD_HASH};
         who.user[4] = (char)('0' + i);
         entry_add_session(&entry, &who, take(entry_stream_size(HISTORY)), HISTORY);
     }
@@ -159,6 +164,80 @@ Test(entry, each_refused_login_says_why_and_binds_nobody)
     cr_assert_eq(last_payload()[1], UFO_REJECT_INVALID_SESSION);
     cr_assert_eq(entry.counters.datagrams[ENTRY_LOGIN_REFUSED], 2);
     cr_assert_not(entry.sessions[1].bound);
+}
+
+// Where a thread verifies passwords, which is played by the test.
+static void have_a_thread(void)
+{
+    static struct bell bell;
+    struct error error;
+    cr_assert_eq(bell_open(&bell, &error), 0, "%s", error.text);
+    logins.bell = &bell;
+}
+
+static uint64_t count_of(enum entry_verdict verdict)
+{
+    return entry.counters.datagrams[verdict];
+}
+
+Test(entry, a_login_is_answered_when_its_password_has_been_verified)
+{
+    have_a_thread();
+    login_block("USER1 ", "SECRET    ", "          ");
+    order_block(1);
+    cr_assert_eq(deliver(1, 1), 0);
+    cr_assert_eq(sent_count, 0);
+    cr_assert_not(logins_answered(&logins));
+    cr_assert_eq(entry_take_logins(&entry, 2, 2), 0);
+    cr_assert(logins_serve(&logins));
+    cr_assert(logins_answered(&logins));
+    cr_assert_eq(count_of(ENTRY_TAKEN), 0, "not counted before it is known");
+    cr_assert_eq(entry_take_logins(&entry, 3, 3), 1, "the order that came with it");
+    cr_assert_eq(last_payload()[0], UFO_LOGIN_ACCEPT);
+    cr_assert(entry.sessions[1].bound);
+    cr_assert_eq(count_of(ENTRY_TAKEN), 1);
+    cr_assert_not(logins_answered(&logins));
+}
+
+Test(entry, one_login_of_a_session_waits_at_a_time_and_a_few_in_all)
+{
+    have_a_thread();
+    log_in(1, "USER1 ", 1);
+    log_in(1, "USER1 ", 2);
+    log_in(2, "USER1 ", 3);
+    cr_assert_eq(count_of(ENTRY_LOGIN_BUSY), 2);
+    log_in(3, "USER2 ", 4);
+    cr_assert_eq(count_of(ENTRY_LOGIN_BUSY), 2);
+    while (logins_serve(&logins))
+        ;
+    entry_take_logins(&entry, 5, 5);
+    cr_assert(entry.sessions[1].bound && entry.sessions[2].bound);
+    const struct packet packet = {.payload = datagram, .payload_size = 29};
+    for (uint32_t i = 0; i < LOGINS_WAITING_MAX; i++)
+        cr_assert(logins_give(&logins, i, &entry.sessions[0].who, &packet));
+    cr_assert_not(logins_give(&logins, LOGINS_WAITING_MAX, &entry.sessions[0].who, &packet));
+}
+
+Test(entry, what_is_known_of_a_password_is_not_verified_again)
+{
+    log_in(1, "USER1 ", 1);
+    block("O", 1);
+    deliver(1, 2);
+    have_a_thread();
+    login_block("USER1 ", "WRONG     ", "          ");
+    deliver(1, 3);
+    cr_assert_eq(last_payload()[0], UFO_LOGIN_REJECT);
+    login_block("USER1 ", "secret    ", "          ");
+    deliver(1, 4);
+    cr_assert_eq(last_payload()[0], UFO_LOGIN_ACCEPT, "in any case of its letters");
+    cr_assert_not(logins_serve(&logins));
+}
+
+Test(entry, no_password_stays_where_it_waited)
+{
+    log_in(1, "USER1 ", 1);
+    for (size_t i = 0; i < sizeof(logins) - 6; i++)
+        cr_assert_neq(memcmp((const char *)&logins + i, "SECRET", 6), 0, "at %zu", i);
 }
 
 Test(entry, a_bound_session_keeps_its_address_until_ten_seconds_of_silence)
