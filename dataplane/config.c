@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataplane/key.h"
 #include "dataplane/ufo.h"
 #include "journal/journal.h"
 #include "numa/arena.h"
@@ -462,12 +463,42 @@ static int read_password_hash(const struct reader *reader, const config_setting_
     return 0;
 }
 
+static int read_public_key(const struct reader *reader, const config_setting_t *group,
+                           struct config_session *session)
+{
+    char text[2 * sizeof(session->public_key) + 2];
+    size_t size;
+    const config_setting_t *at = config_setting_get_member(group, "public_key");
+    if (config_setting_get_member(group, "password_hash"))
+        return complain(reader, at,
+                        "a session has a \"public_key\" or a \"password_hash\", not both");
+    if (read_text(reader, group, "public_key", text, sizeof(text), 0))
+        return -1;
+    if (sodium_hex2bin(session->public_key, sizeof(session->public_key), text, strlen(text), NULL,
+                       &size, NULL) ||
+        size != sizeof(session->public_key) ||
+        !crypto_core_ed25519_is_valid_point(session->public_key))
+        return complain(reader, at,
+                        "\"public_key\" is not an Ed25519 key of 64 hexadecimal digits; "
+                        "`sluice make-key` makes one");
+    session->is_signed = true;
+    return 0;
+}
+
+static int read_credential(const struct reader *reader, const config_setting_t *group,
+                           struct config_session *session)
+{
+    return config_setting_get_member(group, "public_key")
+               ? read_public_key(reader, group, session)
+               : read_password_hash(reader, group, session);
+}
+
 static int read_session(const struct reader *reader, const config_setting_t *group,
                         struct config *config)
 {
-    static const char *const known[] = {"user", "password_hash", "firm", NULL};
+    static const char *const known[] = {"user", "password_hash", "public_key", "firm", NULL};
     struct config_session *session = &config->sessions[config->session_count];
-    if ((config_setting_is_group(group) && read_password_hash(reader, group, session)) ||
+    if ((config_setting_is_group(group) && read_credential(reader, group, session)) ||
         check_keys(reader, group, known) ||
         read_text(reader, group, "user", session->user, sizeof(session->user), ' ') ||
         read_text(reader, group, "firm", session->firm, sizeof(session->firm), ' '))
@@ -509,21 +540,37 @@ static int read_sandbox(const struct reader *reader, const config_setting_t *roo
     return 0;
 }
 
+static int read_signing_key(const struct reader *reader, const config_setting_t *root,
+                            struct config *config)
+{
+    char path[256];
+    struct error why;
+    const config_setting_t *at = config_setting_get_member(root, "signing_key");
+    if (!at)
+        return 0;
+    if (read_text(reader, root, "signing_key", path, sizeof(path), 0))
+        return -1;
+    if (key_read(path, config->signing_key, &why))
+        return complain(reader, at, "%s", why.text);
+    config->has_signing_key = true;
+    return 0;
+}
+
 static int read_all(const struct reader *reader, const config_setting_t *root,
                     struct config *config)
 {
-    static const char *const known[] = {"name",        "sandbox",  "control", "journal",
-                                        "limits",      "dpdk",     "ports",   "shards",
-                                        "instruments", "sessions", NULL};
+    static const char *const known[] = {"name",    "sandbox",     "signing_key", "control",
+                                        "journal", "limits",      "dpdk",        "ports",
+                                        "shards",  "instruments", "sessions",    NULL};
     config->instruments = calloc(BOOK_INSTRUMENTS_MAX, sizeof(*config->instruments));
     config->sessions = calloc(CONFIG_SESSIONS_MAX, sizeof(*config->sessions));
     if (!config->instruments || !config->sessions)
         return error_set(reader->error, "no memory for the configuration");
     return check_keys(reader, root, known) ||
                    read_text(reader, root, "name", config->name, sizeof(config->name), 0) ||
-                   read_sandbox(reader, root, config) || read_journal(reader, root, config) ||
-                   read_control(reader, root, config) || read_limits(reader, root, config) ||
-                   read_dpdk(reader, root, config) ||
+                   read_sandbox(reader, root, config) || read_signing_key(reader, root, config) ||
+                   read_journal(reader, root, config) || read_control(reader, root, config) ||
+                   read_limits(reader, root, config) || read_dpdk(reader, root, config) ||
                    read_list(reader, root, "ports", CONFIG_PORTS_MAX, read_port, config) ||
                    read_list(reader, root, "shards", CONFIG_SHARDS_MAX, read_shard, config) ||
                    read_list(reader, root, "instruments", BOOK_INSTRUMENTS_MAX, read_instrument,
@@ -562,6 +609,7 @@ void config_free(struct config *config)
         return;
     free(config->instruments);
     free(config->sessions);
+    sodium_memzero(config->signing_key, sizeof(config->signing_key));
     free(config);
 }
 

@@ -139,6 +139,10 @@ void lane_place(struct lane *lane, struct port *port)
                              .vlan = PACKET_NO_VLAN};
     memcpy(local.mac, port->mac, sizeof(local.mac));
     lane->entry.port = lane->feed.port = port;
+    lane->logins.house = (struct signed_house){
+        .address = local.address,
+        .port = htons(place->udp_port),
+        .signing_key = lane->config->has_signing_key ? lane->config->signing_key : NULL};
     lane->entry.source = lane->feed.source = lane->feed.request_source = local;
     lane->entry.source.port = htons(place->udp_port);
     lane->feed.source.port = htons(place->feed_port);

@@ -19,14 +19,15 @@ void logins_init(struct logins *logins)
 // --- The port's side
 
 bool logins_give(struct logins *logins, uint32_t index, const struct config_session *who,
-                 const struct packet *packet)
+                 const struct packet *packet, const struct signed_accept *offer)
 {
     struct login *place = NULL;
     for (uint32_t i = 0; i < LOGINS_WAITING_MAX; i++) {
         struct login *login = &logins->waiting[i];
         if (atomic_load_explicit(&login->state, memory_order_relaxed) == LOGIN_FREE)
             place = login;
-        else if (login->index == index)
+        else if (login->index == index &&
+                 (!offer || login->source.address == packet->source.address))
             return false;
     }
     if (!place)
@@ -34,6 +35,8 @@ bool logins_give(struct logins *logins, uint32_t index, const struct config_sess
     place->index = index;
     place->who = who;
     place->source = packet->source;
+    if (offer)
+        place->accept = *offer;
     place->size = packet->payload_size;
     memcpy(place->datagram, packet->payload, packet->payload_size);
     // Release pairs with the acquire in logins_serve.
@@ -58,6 +61,7 @@ struct login *logins_take(struct logins *logins)
 void logins_done(struct logins *logins, struct login *login)
 {
     sodium_memzero(login->datagram, sizeof(login->datagram));
+    sodium_memzero(&login->channel, sizeof(login->channel));
     logins->taken++;
     atomic_store_explicit(&login->state, LOGIN_FREE, memory_order_relaxed);
 }
@@ -89,6 +93,16 @@ static bool verify_password(const struct login *login)
     return !wrong;
 }
 
+static bool verify_signature(const struct signed_house *house, struct login *login)
+{
+    uint8_t secret[32];
+    randombytes_buf(secret, sizeof(secret));
+    bool valid = signed_answer((const struct signed_login *)login->datagram, login->who->public_key,
+                               house, secret, &login->accept, &login->channel);
+    sodium_memzero(secret, sizeof(secret));
+    return valid;
+}
+
 bool logins_serve(struct logins *logins)
 {
     for (uint32_t i = 0; i < LOGINS_WAITING_MAX; i++) {
@@ -96,7 +110,8 @@ bool logins_serve(struct logins *logins)
         // Acquire pairs with the release in logins_give.
         if (atomic_load_explicit(&login->state, memory_order_acquire) != LOGIN_GIVEN)
             continue;
-        login->valid = verify_password(login);
+        login->valid = login->who->is_signed ? verify_signature(&logins->house, login)
+                                             : verify_password(login);
         // Release pairs with the acquire in logins_take.
         atomic_store_explicit(&login->state, LOGIN_ANSWERED, memory_order_release);
         atomic_fetch_add_explicit(&logins->answered, 1, memory_order_release);

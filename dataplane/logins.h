@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
 // logins: who may log in to a lane. A password is held against its hash, which takes tens of
-// milliseconds and of MiB, by a thread of its own that serves all lanes; the port's thread gives it
-// datagrams and finds the verdicts later. Where there is no such thread, offline and in tests, they
-// are verified at once by whoever gives them, so that a replay depends on nothing but its input.
+// milliseconds and of MiB, or a signature verified, by a thread of its own that serves all lanes;
+// the port's thread gives it datagrams and finds the verdicts later. Where there is no such thread,
+// offline and in tests, they are verified at once by whoever gives them, so that a replay depends
+// on nothing but its input.
 //
 // What waits is bounded, and so is the time that is spent on it: one login of each session, a few
 // in all, and the thread rests as long as it has worked.
@@ -14,6 +15,7 @@
 
 #include "dataplane/config.h"
 #include "dataplane/packet.h"
+#include "dataplane/signed.h"
 #include "dataplane/ufo.h"
 #include "numa/bell.h"
 
@@ -31,6 +33,9 @@ struct login {
     struct endpoint source;
     uint16_t size;
     bool valid; // the verdict
+    // Of a signed login, whose offer the port's thread begins and the verdict completes.
+    struct signed_accept accept;
+    struct signed_channel channel;
     uint8_t datagram[STEER_PAYLOAD_MAX];
 };
 
@@ -40,16 +45,19 @@ struct logins {
     _Atomic uint32_t answered; // verdicts so far
     uint32_t taken;            // … of which the port has taken so many
     uint8_t secret[16];        // of this lane in this process
+    struct signed_house house; // before there are signed logins
     struct login waiting[LOGINS_WAITING_MAX];
 };
 
 // logins_init: nothing waits, and there is no thread. A new secret.
 void logins_init(struct logins *logins);
 
-// logins_give: have the login that `packet` begins with verified for session `index`. False when it
-// cannot wait: another of that session does, or too many do. Port's thread.
+// logins_give: have the login that `packet` begins with verified for session `index`; a signed one
+// is answered with `offer` (session, number and sequence), else NULL. False when it cannot wait:
+// another of that session does (a signed one: of that address, which its cookie has proven, so that
+// nobody's logins keep another's out), or too many do. Port's thread.
 bool logins_give(struct logins *logins, uint32_t index, const struct config_session *who,
-                 const struct packet *packet);
+                 const struct packet *packet, const struct signed_accept *offer);
 
 // logins_answered: whether there are verdicts to take. Port's thread, at each poll.
 static inline bool logins_answered(const struct logins *logins)

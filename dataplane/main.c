@@ -34,6 +34,7 @@ static const struct {
     {"ctl", verb_ctl, "--config FILE halt|resume|kill|allow|close-day|stats …: a running gateway"},
     {"hash-password", verb_hash_password,
      "a line for the configuration, of the password on standard input"},
+    {"make-key", verb_make_key, "FILE: a new key for signed sessions"},
     {"version", verb_version, "print the version"},
 };
 

@@ -89,6 +89,23 @@ Test(config, a_password_stands_in_the_file_as_a_hash_that_can_be_verified)
     expect_session_refused("password_hash = \"" PASSWORD_HASH "\";", NULL);
 }
 
+Test(config, a_public_key_is_one_and_stands_instead_of_a_password)
+{
+    static const char key[] =
+        "public_key = \"03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8\";";
+    char both[512];
+    snprintf(both, sizeof(both), "%s password_hash = \"%s\";", key, PASSWORD_HASH);
+    expect_session_refused(key, NULL);
+    expect_session_refused(both, "not both");
+    expect_session_refused("public_key = \"03a1\";", "is not an Ed25519 key of 64 hexadecimal");
+    expect_session_refused("public_key = "
+                           "\"03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531bg\";",
+                           "is not an Ed25519 key of 64 hexadecimal");
+    expect_session_refused("public_key = "
+                           "\"0100000000000000000000000000000000000000000000000000000000000000\";",
+                           "is not an Ed25519 key of 64 hexadecimal"); // of small order
+}
+
 Test(config, what_is_missing_altogether_is_told_of_by_the_name_that_was_given)
 {
     struct error error = {{0}};
