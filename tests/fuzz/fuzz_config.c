@@ -116,8 +116,10 @@ static void check_lists(const struct config *config)
         check_text(session->firm, sizeof(session->firm), ' ');
         for (size_t at = 0; at < sizeof(session->user); at++)
             INVARIANT(!islower((unsigned char)session->user[at]));
-        INVARIANT(strncmp(session->password_hash, "$argon2id$", 10) == 0);
-        check_text(session->password_hash, sizeof(session->password_hash), 0);
+        INVARIANT(session->is_signed == !session->password_hash[0]);
+        INVARIANT(session->is_signed || strncmp(session->password_hash, "$argon2id$", 10) == 0);
+        if (!session->is_signed)
+            check_text(session->password_hash, sizeof(session->password_hash), 0);
         for (uint32_t other = 0; other < i; other++)
             INVARIANT(memcmp(config->sessions[other].user, session->user, 6) != 0);
     }
