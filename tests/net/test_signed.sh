@@ -13,10 +13,19 @@ for name in LOAD8 LOAD9; do
     line=$(cat "$work/keys/$name.line")
     sed -i "s/user = \"$name\"; password_hash = \"[^\"]*\";/user = \"$name\"; $line/" "$work/lab.conf"
 done
+# Another session has a password, as the verb hashes it.
+line=$(echo Other1 | "$sluice" hash-password)
+sed -i "s|user = \"LOAD7\"; password_hash = \"[^\"]*\";|user = \"LOAD7\"; $line|" "$work/lab.conf"
 sed -i "1i signing_key = \"$work/keys/gateway.key\";" "$work/lab.conf"
 gateway_start || { fail "the gateway starts"; exit 1; }
+"$sluice" capture --config "$work/lab.conf" --write "$work/seen.pcap" >"$work/capture.log" 2>&1 &
+capture=$!
 $in_cl $python "$here/signed_trade.py" trade --keys "$work/keys" | grep -E '^(ok|FAIL)'
 [ "${PIPESTATUS[0]}" = 0 ] || fail "signed_trade.py: exit status"
+$in_cl "$sluice" load --to 10.77.0.1:26400 --user LOAD7:other1 --rate 1000 --count 100 >"$work/load.log" 2>&1
+check "a password that the verb has hashed is taken" test $? = 0
+$in_cl "$sluice" load --to 10.77.0.1:26400 --user LOAD7:other2 --rate 1000 --count 100 >"$work/load.log" 2>&1
+check "and no other" test $? != 0
 gateway_end || fail "the gateway stops with status 0"
 # counted NAME AT-LEAST
 counted() {
@@ -30,7 +39,15 @@ counted replayed 10
 counted unsigned 1
 counted bad_cookie 2000
 counted handshake 10000
-counted login_refused 2
+counted login_refused 3
+wait $capture
+for _ in 1 2; do
+    "$sluice" replay --json --config "$work/lab.conf" --output "$work/out.pcap" "$work/seen.pcap" \
+        2>"$work/replay.err" | field state_hash
+    sha256sum "$work/out.pcap"
+done >"$work/hashes"
+check "a capture can be played again, without what was signed, and says so" \
+    test "$(sort -u "$work/hashes" | wc -l)" = 2 -a "$(grep -c 'signed sessions sent is left out' "$work/replay.err")" = 1
 
 gateway_start || { fail "the gateway starts again"; exit 1; }
 $in_cl $python "$here/signed_trade.py" crash --keys "$work/keys" >"$work/crash.log" 2>&1 &
