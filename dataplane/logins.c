@@ -106,7 +106,7 @@ static bool verify_signature(const struct signed_house *house, struct login *log
 bool logins_serve(struct logins *logins)
 {
     for (uint32_t i = 0; i < LOGINS_WAITING_MAX; i++) {
-        struct login *login = &logins->waiting[i];
+        struct login *login = &logins->waiting[logins->turn++ % LOGINS_WAITING_MAX];
         // Acquire pairs with the release in logins_give.
         if (atomic_load_explicit(&login->state, memory_order_acquire) != LOGIN_GIVEN)
             continue;

@@ -42,6 +42,7 @@ struct login {
 struct logins {
     struct bell *bell;         // of the thread that verifies; NULL: there is none
     struct bell *port_bell;    // of the loop that polls the lane's port
+    uint32_t turn;             // where to look for the next one; the thread's
     _Atomic uint32_t answered; // verdicts so far
     uint32_t taken;            // … of which the port has taken so many
     uint8_t secret[16];        // of this lane in this process

@@ -219,6 +219,21 @@ Test(entry, one_login_of_a_session_waits_at_a_time_and_a_few_in_all)
     cr_assert_not(logins_give(&logins, LOGINS_WAITING_MAX, &entry.sessions[0].who, &packet, NULL));
 }
 
+// Somebody who is refused and comes again at once keeps nobody waiting.
+Test(entry, logins_that_wait_are_verified_in_turn)
+{
+    have_a_thread();
+    log_in(1, "USER1 ", 1);
+    log_in(2, "USER2 ", 1);
+    for (int i = 0; i < 3; i++) {
+        login_block("USER0 ", "WRONG     ", "          ");
+        deliver(3, 1);
+        cr_assert(logins_serve(&logins));
+        entry_take_logins(&entry, 2, 2);
+    }
+    cr_assert(entry.sessions[1].bound && entry.sessions[2].bound);
+}
+
 Test(entry, what_is_known_of_a_password_is_not_verified_again)
 {
     log_in(1, "USER1 ", 1);
