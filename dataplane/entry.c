@@ -455,8 +455,10 @@ static enum entry_verdict receive_signed_login(struct entry *entry, const struct
         send_to(entry, &packet->source, &own->accept, sizeof(own->accept));
         return ENTRY_HANDSHAKE;
     }
+    // What an unbound one was not sent counts as sent once it is bound.
+    uint64_t following = session->bound ? session->stream.sent : session->stream.next;
     struct signed_accept offer = {.number = be16_of((uint16_t)index),
-                                  .sequence = be32_of((uint32_t)session->stream.sent)};
+                                  .sequence = be32_of((uint32_t)following)};
     memcpy(offer.session, entry->session_id, sizeof(offer.session));
     return logins_give(entry->logins, index, &session->who, packet, &offer) ? ENTRY_LOGIN_WAITS
                                                                             : ENTRY_LOGIN_BUSY;

@@ -621,6 +621,17 @@ Test(entry, a_signed_session_is_bound_by_its_first_tag_and_trades)
     cr_assert_arr_eq(beat + 16 + 7, tag, sizeof(tag));
 }
 
+Test(entry, a_signed_accept_says_the_next_number_as_one_in_clear_does)
+{
+    sign_session(1);
+    struct event event = {.type = EVENT_REJECTED, .session = 1, .stream_seq = 1};
+    cr_assert(entry_release(&entry, &event));
+    struct signed_login login = signed_login(1, "USER1 ", 1);
+    cr_assert_eq(send_login(1, &login, 2), SIGNED_ACCEPT);
+    const struct signed_accept *accept = (const struct signed_accept *)last_payload();
+    cr_assert_eq(be32_load(accept->sequence), 2);
+}
+
 Test(entry, a_signed_login_without_its_cookie_costs_nothing_and_is_not_answered)
 {
     sign_session(1);
