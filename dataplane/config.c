@@ -7,11 +7,14 @@
 #include <libconfig.h>
 #include <limits.h>
 #include <net/if.h>
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataplane/key.h"
+#include "dataplane/ufo.h"
 #include "journal/journal.h"
 #include "numa/arena.h"
 #include "numa/thread.h"
@@ -471,28 +474,84 @@ static int read_instrument(const struct reader *reader, const config_setting_t *
     return read_limits_of(reader, group, &whose, config);
 }
 
-static void upper_case(char *text, size_t size)
+// What a login may cost at most: a hash that needs more could never be verified on this host, or
+// would keep all others waiting.
+#define HASH_KIB_MAX    (1u << 20)
+#define HASH_PASSES_MAX 16u
+
+static int read_password_hash(const struct reader *reader, const config_setting_t *group,
+                              struct config_session *session)
 {
-    for (size_t i = 0; i < size; i++)
-        text[i] = (char)toupper((unsigned char)text[i]);
+    static const char how[] = "`sluice hash-password` makes one";
+    unsigned kib, passes;
+    char *hash = session->password_hash;
+    const config_setting_t *clear = config_setting_get_member(group, "password");
+    static_assert(sizeof(session->password_hash) == crypto_pwhash_STRBYTES, "room for a hash");
+    if (clear)
+        return complain(reader, clear,
+                        "passwords do not stand here in clear: give their hash as "
+                        "\"password_hash\"; %s",
+                        how);
+    if (read_text(reader, group, "password_hash", hash, sizeof(session->password_hash), 0))
+        return -1;
+    const config_setting_t *at = config_setting_get_member(group, "password_hash");
+    if (sscanf(hash, "$argon2id$v=19$m=%u,t=%u,p=1$", &kib, &passes) != 2 ||
+        crypto_pwhash_str_needs_rehash(hash, 1, 8192) < 0)
+        return complain(reader, at, "\"password_hash\" is not a hash of a password; %s", how);
+    if (kib > HASH_KIB_MAX || passes > HASH_PASSES_MAX)
+        return complain(reader, at,
+                        "\"password_hash\" takes %u KiB and %u passes to verify; at most %u and %u "
+                        "are spent on it; %s",
+                        kib, passes, HASH_KIB_MAX, HASH_PASSES_MAX, how);
+    return 0;
+}
+
+static int read_public_key(const struct reader *reader, const config_setting_t *group,
+                           struct config_session *session)
+{
+    char text[2 * sizeof(session->public_key) + 2];
+    size_t size;
+    const config_setting_t *at = config_setting_get_member(group, "public_key");
+    if (config_setting_get_member(group, "password_hash"))
+        return complain(reader, at,
+                        "a session has a \"public_key\" or a \"password_hash\", not both");
+    if (read_text(reader, group, "public_key", text, sizeof(text), 0))
+        return -1;
+    if (sodium_hex2bin(session->public_key, sizeof(session->public_key), text, strlen(text), NULL,
+                       &size, NULL) ||
+        size != sizeof(session->public_key) ||
+        !crypto_core_ed25519_is_valid_point(session->public_key))
+        return complain(reader, at,
+                        "\"public_key\" is not an Ed25519 key of 64 hexadecimal digits; "
+                        "`sluice make-key` makes one");
+    session->is_signed = true;
+    return 0;
+}
+
+static int read_credential(const struct reader *reader, const config_setting_t *group,
+                           struct config_session *session)
+{
+    return config_setting_get_member(group, "public_key")
+               ? read_public_key(reader, group, session)
+               : read_password_hash(reader, group, session);
 }
 
 static int read_session(const struct reader *reader, const config_setting_t *group,
                         struct config *config)
 {
-    static const char *const known[] = {"user", "password", "firm", "cancel_on_disconnect", NULL};
+    static const char *const known[] = {"user", "password_hash",        "public_key",
+                                        "firm", "cancel_on_disconnect", NULL};
     static const char *const switches[] = {"off", "on"};
     uint32_t cancel_on_disconnect = 0;
     struct config_session *session = &config->sessions[config->session_count];
-    if (check_keys(reader, group, known) ||
+    if ((config_setting_is_group(group) && read_credential(reader, group, session)) ||
+        check_keys(reader, group, known) ||
         read_text(reader, group, "user", session->user, sizeof(session->user), ' ') ||
-        read_text(reader, group, "password", session->password, sizeof(session->password), ' ') ||
         read_text(reader, group, "firm", session->firm, sizeof(session->firm), ' ') ||
         read_word(reader, group, "cancel_on_disconnect", switches, 2, &cancel_on_disconnect))
         return -1;
     session->cancel_on_disconnect = cancel_on_disconnect;
-    upper_case(session->user, sizeof(session->user)); // UFO compares without case
-    upper_case(session->password, sizeof(session->password));
+    ufo_upper(session->user, sizeof(session->user)); // UFO compares without case
     for (uint32_t i = 0; i < config->session_count; i++)
         if (memcmp(config->sessions[i].user, session->user, sizeof(session->user)) == 0)
             return complain(reader, group, "user \"%.6s\" is there twice", session->user);
@@ -565,12 +624,28 @@ static int read_sandbox(const struct reader *reader, const config_setting_t *roo
     return 0;
 }
 
+static int read_signing_key(const struct reader *reader, const config_setting_t *root,
+                            struct config *config)
+{
+    char path[256];
+    struct error why;
+    const config_setting_t *at = config_setting_get_member(root, "signing_key");
+    if (!at)
+        return 0;
+    if (read_text(reader, root, "signing_key", path, sizeof(path), 0))
+        return -1;
+    if (key_read(path, config->signing_key, &why))
+        return complain(reader, at, "%s", why.text);
+    config->has_signing_key = true;
+    return 0;
+}
+
 static int read_all(const struct reader *reader, const config_setting_t *root,
                     struct config *config)
 {
-    static const char *const known[] = {"name",        "sandbox",  "control", "journal",
-                                        "limits",      "dpdk",     "ports",   "shards",
-                                        "instruments", "sessions", "members", NULL};
+    static const char *const known[] = {
+        "name",  "sandbox", "signing_key", "control",  "journal", "limits", "dpdk",
+        "ports", "shards",  "instruments", "sessions", "members", NULL};
     config->instruments = calloc(BOOK_INSTRUMENTS_MAX, sizeof(*config->instruments));
     config->sessions = calloc(CONFIG_SESSIONS_MAX, sizeof(*config->sessions));
     config->limits = calloc(CONFIG_LIMITS_MAX, sizeof(*config->limits));
@@ -578,9 +653,9 @@ static int read_all(const struct reader *reader, const config_setting_t *root,
         return error_set(reader->error, "no memory for the configuration");
     return check_keys(reader, root, known) ||
                    read_text(reader, root, "name", config->name, sizeof(config->name), 0) ||
-                   read_sandbox(reader, root, config) || read_journal(reader, root, config) ||
-                   read_control(reader, root, config) || read_limits(reader, root, config) ||
-                   read_dpdk(reader, root, config) ||
+                   read_sandbox(reader, root, config) || read_signing_key(reader, root, config) ||
+                   read_journal(reader, root, config) || read_control(reader, root, config) ||
+                   read_limits(reader, root, config) || read_dpdk(reader, root, config) ||
                    read_list(reader, root, "ports", CONFIG_PORTS_MAX, read_port, config) ||
                    read_list(reader, root, "shards", CONFIG_SHARDS_MAX, read_shard, config) ||
                    read_list(reader, root, "instruments", BOOK_INSTRUMENTS_MAX, read_instrument,
@@ -621,6 +696,7 @@ void config_free(struct config *config)
     free(config->instruments);
     free(config->sessions);
     free(config->limits);
+    sodium_memzero(config->signing_key, sizeof(config->signing_key));
     free(config);
 }
 

@@ -65,10 +65,12 @@ struct config_instrument {
 };
 
 struct config_session {
-    char user[6];      // upper case, padded with spaces
-    char password[10]; // upper case, padded with spaces
-    char firm[4];      // padded with spaces
+    char user[6];   // upper case, padded with spaces
+    char firm[4];   // padded with spaces
+    bool is_signed; // logs in by `public_key` (Ed25519), else by password
     bool cancel_on_disconnect;
+    uint8_t public_key[32];
+    char password_hash[128]; // of 10 characters, upper case, padded with spaces: libsodium's pwhash
 };
 
 // Of a member, or of an instrument.
@@ -86,6 +88,8 @@ struct config_control {
 struct config {
     char name[32];
     struct config_control control;
+    bool has_signing_key;
+    uint8_t signing_key[64]; // Ed25519, seed and public key: the gateway's for signed sessions
     char journal_directory[256];
     uint64_t segment_bytes;
     uint32_t spare_count;

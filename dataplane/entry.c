@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "dataplane/entry.h"
 
+#include <sodium.h>
+
 #include "numa/crash.h"
 #include "numa/invariant.h"
 
@@ -22,7 +24,8 @@ static uint32_t bound_slots(uint32_t session_max)
 
 size_t entry_memory_size(uint32_t session_max)
 {
-    return session_max * sizeof(struct entry_session) + bound_slots(session_max) * sizeof(uint16_t);
+    return session_max * (sizeof(struct entry_signed) + sizeof(struct entry_session)) +
+           bound_slots(session_max) * sizeof(uint16_t);
 }
 
 size_t entry_stream_size(uint32_t history_count)
@@ -35,7 +38,9 @@ void entry_init(struct entry *entry, void *memory, uint32_t session_max)
     memset(&entry->counters, 0, sizeof(entry->counters));
     entry->session_count = 0;
     entry->session_max = session_max;
-    entry->sessions = memory;
+    entry->has_signed = false;
+    entry->signed_sessions = memory;
+    entry->sessions = (struct entry_session *)(entry->signed_sessions + session_max);
     entry->bound = (uint16_t *)(entry->sessions + session_max);
     entry->bound_mask = bound_slots(session_max) - 1;
     memset(entry->bound, 0, (entry->bound_mask + 1) * sizeof(*entry->bound));
@@ -45,6 +50,8 @@ void entry_add_session(struct entry *entry, const struct config_session *who, vo
                        uint32_t history_count)
 {
     INVARIANT(entry->session_count < entry->session_max);
+    entry->has_signed |= who->is_signed;
+    entry->signed_sessions[entry->session_count] = (struct entry_signed){0};
     struct entry_session *session = &entry->sessions[entry->session_count++];
     *session = (struct entry_session){.who = *who, .orders_to_go = who->cancel_on_disconnect};
     stream_init(&session->stream, memory, history_count);
@@ -95,6 +102,7 @@ static void unbind_session(struct entry *entry, uint32_t index)
     }
     entry->bound[hole] = 0;
     entry->sessions[index].bound = false;
+    sodium_memzero(&entry->signed_sessions[index], sizeof(entry->signed_sessions[index]));
 }
 
 static void send_to(struct entry *entry, const struct endpoint *client, const void *message,
@@ -108,12 +116,43 @@ static void send_to(struct entry *entry, const struct endpoint *client, const vo
     entry->counters.sent_packets++;
 }
 
+// Where a UFO packet to a session is written in its frame: a signed one stands behind a header.
+static uint8_t *packet_to(const struct entry_session *session, uint8_t *frame)
+{
+    return frame + packet_payload_offset(&session->client) +
+           (session->who.is_signed ? sizeof(struct signed_data) : 0);
+}
+
+// Sends the frame in which such a packet of `size` bytes stands.
+static void send_packet(struct entry *entry, const struct entry_session *session, uint8_t *frame,
+                        size_t size)
+{
+    if (session->who.is_signed) {
+        uint32_t index = (uint32_t)(session - entry->sessions);
+        size = signed_seal(&entry->signed_sessions[index].peer.channel, (uint16_t)index,
+                           frame + packet_payload_offset(&session->client), size);
+    }
+    port_send(entry->port, frame,
+              packet_write_headers(frame, &entry->source, &session->client, size));
+    entry->counters.sent_packets++;
+}
+
+static void send_message(struct entry *entry, const struct entry_session *session,
+                         const void *message, size_t size)
+{
+    uint8_t *frame = entry->port->operations->claim(entry->port);
+    if (!frame)
+        return; // as in send_to
+    memcpy(packet_to(session, frame), message, size);
+    send_packet(entry, session, frame, size);
+}
+
 static void send_accept(struct entry *entry, uint32_t index)
 {
     struct ufo_login_accept accept = {.type = UFO_LOGIN_ACCEPT};
     memcpy(accept.session, entry->session_id, sizeof(accept.session));
     accept.sequence = be32_of((uint32_t)entry->sessions[index].stream.sent);
-    send_to(entry, &entry->sessions[index].client, &accept, sizeof(accept));
+    send_message(entry, &entry->sessions[index], &accept, sizeof(accept));
 }
 
 static void send_reject(struct entry *entry, const struct endpoint *client, uint8_t reason)
@@ -145,10 +184,11 @@ static uint16_t send_messages(struct entry *entry, const struct entry_session *s
     uint8_t *frame = entry->port->operations->claim(entry->port);
     if (!frame)
         return 0;
-    uint8_t *payload = frame + packet_payload_offset(&session->client);
+    uint8_t *payload = packet_to(session, frame);
     size_t size = sizeof(struct ufo_sequenced);
+    size_t size_max = UFO_PAYLOAD_MAX - (session->who.is_signed ? SIGNED_OVERHEAD : 0);
     uint16_t count = stream_pack(&session->stream, first, count_max, ouch_encode, entry->symbols,
-                                 payload, &size, UFO_PAYLOAD_MAX);
+                                 payload, &size, size_max);
     if (count == 0)
         return 0;
     struct ufo_sequenced *header = (struct ufo_sequenced *)payload;
@@ -157,10 +197,8 @@ static uint16_t send_messages(struct entry *entry, const struct entry_session *s
     header->count = be16_of(count);
     note_watched(entry, session, first, count);
     CRASH_POINT(packet_unsent);
-    port_send(entry->port, frame,
-              packet_write_headers(frame, &entry->source, &session->client, size));
+    send_packet(entry, session, frame, size);
     CRASH_POINT(packet_sent);
-    entry->counters.sent_packets++;
     entry->counters.sent_messages += count;
     return count;
 }
@@ -176,27 +214,34 @@ static void retransmit(struct entry *entry, const struct entry_session *session,
         entry->counters.retransmit_unserved++;
 }
 
-static uint32_t find_user(const struct entry *entry, const struct ufo_login *login)
+static uint32_t find_user(const struct entry *entry, const char user_name[6])
 {
     for (uint32_t i = 0; i < entry->session_count; i++) {
         const struct config_session *who = &entry->sessions[i].who;
-        if (ufo_same_name(login->user_name, who->user, sizeof(who->user)) &&
-            ufo_same_name(login->password, who->password, sizeof(who->password)))
+        if (ufo_same_name(user_name, who->user, sizeof(who->user)))
             return i;
     }
     return NOBODY;
 }
 
-// A login of session `index` (NOBODY: unknown user or wrong password): 0 when it may go ahead, else
-// the reason of the refusal.
-static uint8_t login_refusal(const struct entry *entry, uint32_t index,
-                             const struct ufo_login *login)
+// The password is the one that was proven to be the session's.
+static bool password_fits(const struct entry *entry, const struct entry_session *session,
+                          const struct ufo_login *login)
+{
+    uint8_t proof[LOGINS_PROOF_SIZE];
+    logins_proof(entry->logins, login, proof);
+    return session->proven && sodium_memcmp(proof, session->proof, sizeof(proof)) == 0;
+}
+
+// A login of session `index` (NOBODY: unknown user or wrong password) to session `wanted`: 0 when
+// it may go ahead, else the reason of the refusal.
+static uint8_t login_refusal(const struct entry *entry, uint32_t index, const char wanted[10])
 {
     static const char current[10] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '};
     if (index == NOBODY)
         return UFO_REJECT_NOT_AUTHORISED;
-    bool session_fits = memcmp(login->session, current, sizeof(current)) == 0 ||
-                        memcmp(login->session, entry->session_id, sizeof(current)) == 0;
+    bool session_fits = memcmp(wanted, current, sizeof(current)) == 0 ||
+                        memcmp(wanted, entry->session_id, sizeof(current)) == 0;
     bool over = entry->sessions[index].ended && !entry->sessions[index].bound; // UFO section 4.9
     return session_fits && !over ? 0 : UFO_REJECT_INVALID_SESSION;
 }
@@ -262,17 +307,25 @@ static int decode_orders(struct entry *entry, uint32_t index, const struct packe
     return (int)count;
 }
 
+static bool is_login_of(const struct entry *entry, uint32_t index, const struct ufo_login *login)
+{
+    return find_user(entry, login->user_name) == index &&
+           password_fits(entry, &entry->sessions[index], login);
+}
+
 // What is not an order, block by block. The session is bound when this begins.
 static void serve_blocks(struct entry *entry, uint32_t index, const struct packet *packet,
                          uint32_t block_count)
 {
+    static const struct ufo_login_reject wrong = {.type = UFO_LOGIN_REJECT,
+                                                  .reason = UFO_REJECT_NOT_AUTHORISED};
     const uint8_t *cursor = packet->payload;
     for (uint32_t i = 0; i < block_count; i++) {
         struct ufo_block block = ufo_next(&cursor);
         switch (block.message[0]) {
         case UFO_LOGIN:
-            if (find_user(entry, (const struct ufo_login *)block.message) != index)
-                send_reject(entry, &packet->source, UFO_REJECT_NOT_AUTHORISED);
+            if (!is_login_of(entry, index, (const struct ufo_login *)block.message))
+                send_message(entry, &entry->sessions[index], &wrong, sizeof(wrong));
             else
                 send_accept(entry, index);
             break;
@@ -294,20 +347,30 @@ static uint32_t find_session(struct entry *entry, const struct packet *packet,
                              enum entry_verdict *verdict)
 {
     uint16_t bound = entry->bound[bound_slot(entry, &packet->source)];
+    *verdict = ENTRY_UNSIGNED;
     if (bound)
-        return bound - 1u;
+        return entry->sessions[bound - 1].who.is_signed ? NOBODY : bound - 1u;
     const uint8_t *cursor = packet->payload;
     struct ufo_block block = ufo_next(&cursor);
     *verdict = ENTRY_NOT_BOUND;
     if (block.message[0] != UFO_LOGIN)
         return NOBODY;
     const struct ufo_login *login = (const struct ufo_login *)block.message;
-    uint32_t index = find_user(entry, login);
+    uint32_t index = find_user(entry, login->user_name);
+    if (index != NOBODY && entry->sessions[index].who.is_signed)
+        index = NOBODY; // it has no password
+    if (index != NOBODY && !entry->sessions[index].proven) {
+        bool waits = logins_give(entry->logins, index, &entry->sessions[index].who, packet, NULL);
+        *verdict = waits ? ENTRY_LOGIN_WAITS : ENTRY_LOGIN_BUSY;
+        return NOBODY;
+    }
+    if (index != NOBODY && !password_fits(entry, &entry->sessions[index], login))
+        index = NOBODY;
     *verdict = ENTRY_BOUND_ELSEWHERE; // UFO section 4.2: no answer
     if (index != NOBODY && entry->sessions[index].bound)
         return NOBODY;
     *verdict = ENTRY_LOGIN_REFUSED;
-    uint8_t refusal = login_refusal(entry, index, login);
+    uint8_t refusal = login_refusal(entry, index, login->session);
     if (!refusal)
         return index;
     send_reject(entry, &packet->source, refusal);
@@ -347,19 +410,20 @@ static int sweep_session(struct entry *entry, uint32_t index, uint64_t now_ns, u
     return 1;
 }
 
-static enum entry_verdict receive(struct entry *entry, const struct packet *packet, uint64_t now_ns,
-                                  uint64_t time_ns, uint32_t *count)
+// What is UFO, of session `index`, or NOBODY where the packet has to say whose it is.
+static enum entry_verdict receive_ufo(struct entry *entry, uint32_t index,
+                                      const struct packet *packet, uint64_t now_ns,
+                                      uint64_t time_ns, uint32_t *count)
 {
     uint32_t block_count = 0;
-    if (!packet_checksum_valid(packet))
-        return ENTRY_BAD_CHECKSUM;
     enum ufo_fault fault = ufo_check(packet->payload, packet->payload_size, &block_count);
     if (fault) {
         entry->counters.ufo_faults[fault]++;
         return ENTRY_BAD_UFO;
     }
     enum entry_verdict verdict;
-    uint32_t index = find_session(entry, packet, &verdict);
+    if (index == NOBODY)
+        index = find_session(entry, packet, &verdict);
     if (index == NOBODY)
         return verdict;
     // What it had before it left goes before anything that it sends now.
@@ -383,13 +447,195 @@ static enum entry_verdict receive(struct entry *entry, const struct packet *pack
     return ENTRY_TAKEN;
 }
 
+// --- Signed sessions
+
+static enum entry_verdict answer_hello(struct entry *entry, const struct packet *packet,
+                                       uint64_t now_ns)
+{
+    const struct signed_hello *hello = (const struct signed_hello *)packet->payload;
+    struct signed_cookie answer = {.head = {.version = SIGNED_VERSION, .type = SIGNED_COOKIE}};
+    memcpy(answer.random, hello->random, sizeof(answer.random));
+    signed_make_cookie(entry->logins->secret, packet->source.address, packet->source.port,
+                       hello->user_name, now_ns / SIGNED_MINUTE_NS, answer.cookie);
+    send_to(entry, &packet->source, &answer, sizeof(answer));
+    return ENTRY_HANDSHAKE;
+}
+
+static enum entry_verdict refuse_signed(struct entry *entry, const struct endpoint *client,
+                                        const struct signed_login *login, uint8_t reason)
+{
+    struct signed_reject reject = {.head = {.version = SIGNED_VERSION, .type = SIGNED_REJECT},
+                                   .reason = reason};
+    memcpy(reject.random, login->random, sizeof(reject.random));
+    send_to(entry, client, &reject, sizeof(reject));
+    return ENTRY_LOGIN_REFUSED;
+}
+
+// The session is bound to another source, or the source to another session.
+static bool bound_elsewhere(const struct entry *entry, uint32_t index,
+                            const struct endpoint *source)
+{
+    const struct entry_session *session = &entry->sessions[index];
+    return session->bound ? !same_source(&session->client, source)
+                          : entry->bound[bound_slot(entry, source)] != 0;
+}
+
+// Nothing is believed before the cookie is right, and nothing costly is done here.
+static enum entry_verdict receive_signed_login(struct entry *entry, const struct packet *packet,
+                                               uint64_t now_ns)
+{
+    const struct signed_login *login = (const struct signed_login *)packet->payload;
+    if (!signed_cookie_valid(entry->logins->secret, packet->source.address, packet->source.port,
+                             login, now_ns / SIGNED_MINUTE_NS))
+        return ENTRY_BAD_COOKIE;
+    uint32_t index = find_user(entry, login->user_name);
+    if (index == NOBODY || !entry->sessions[index].who.is_signed)
+        return refuse_signed(entry, &packet->source, login, UFO_REJECT_NOT_AUTHORISED);
+    const struct entry_session *session = &entry->sessions[index];
+    const struct entry_signed *own = &entry->signed_sessions[index];
+    if (bound_elsewhere(entry, index, &packet->source))
+        return ENTRY_BOUND_ELSEWHERE;
+    if (memcmp(login, &own->login, sizeof(*login)) == 0) { // its answer was lost
+        send_to(entry, &packet->source, &own->accept, sizeof(own->accept));
+        return ENTRY_HANDSHAKE;
+    }
+    // What an unbound one was not sent counts as sent once it is bound.
+    uint64_t following = session->bound ? session->stream.sent : session->stream.next;
+    struct signed_accept offer = {.number = be16_of((uint16_t)index),
+                                  .sequence = be32_of((uint32_t)following)};
+    memcpy(offer.session, entry->session_id, sizeof(offer.session));
+    return logins_give(entry->logins, index, &session->who, packet, &offer) ? ENTRY_LOGIN_WAITS
+                                                                            : ENTRY_LOGIN_BUSY;
+}
+
+// The signature was verified, or not.
+static enum entry_verdict resume_signed_login(struct entry *entry, const struct login *verified)
+{
+    const struct signed_login *login = (const struct signed_login *)verified->datagram;
+    struct entry_signed *own = &entry->signed_sessions[verified->index];
+    uint8_t refusal = verified->valid ? login_refusal(entry, verified->index, login->session)
+                                      : UFO_REJECT_NOT_AUTHORISED;
+    if (refusal)
+        return refuse_signed(entry, &verified->source, login, refusal);
+    if (bound_elsewhere(entry, verified->index, &verified->source))
+        return ENTRY_BOUND_ELSEWHERE;
+    own->login = *login;
+    own->accept = verified->accept;
+    own->next = (struct entry_peer){.channel = verified->channel,
+                                    .address = verified->source.address,
+                                    .port = verified->source.port,
+                                    .keyed = true};
+    send_to(entry, &verified->source, &own->accept, sizeof(own->accept));
+    return ENTRY_HANDSHAKE;
+}
+
+static bool is_from(const struct entry_peer *peer, const struct endpoint *source)
+{
+    return peer->keyed && peer->address == source->address && peer->port == source->port;
+}
+
+// The tag is one of a client at its source: by the keys in force, or by those of a later login,
+// which then are.
+static bool tag_valid(struct entry_signed *own, const struct packet *packet)
+{
+    if (is_from(&own->peer, &packet->source) &&
+        signed_tag_valid(&own->peer.channel, packet->payload, packet->payload_size))
+        return true;
+    if (!is_from(&own->next, &packet->source) ||
+        !signed_tag_valid(&own->next.channel, packet->payload, packet->payload_size))
+        return false;
+    own->peer = own->next;
+    sodium_memzero(&own->next, sizeof(own->next));
+    return true;
+}
+
+static enum entry_verdict receive_signed_data(struct entry *entry, const struct packet *packet,
+                                              uint64_t now_ns, uint64_t time_ns, uint32_t *count)
+{
+    const struct signed_data *data = (const struct signed_data *)packet->payload;
+    uint32_t index = be16_load(data->number);
+    if (index >= entry->session_count)
+        return ENTRY_NOT_BOUND;
+    struct entry_signed *own = &entry->signed_sessions[index];
+    if (!is_from(&own->peer, &packet->source) && !is_from(&own->next, &packet->source))
+        return ENTRY_NOT_BOUND;
+    if (!tag_valid(own, packet))
+        return ENTRY_BAD_TAG;
+    if (bound_elsewhere(entry, index, &packet->source))
+        return ENTRY_BOUND_ELSEWHERE;
+    if (!signed_fresh(&own->peer.channel, be64_load(data->sequence)))
+        return ENTRY_REPLAYED;
+    struct packet inside = *packet;
+    inside.payload += sizeof(*data);
+    inside.payload_size -= (uint16_t)SIGNED_OVERHEAD;
+    return receive_ufo(entry, index, &inside, now_ns, time_ns, count);
+}
+
+static enum entry_verdict receive(struct entry *entry, const struct packet *packet, uint64_t now_ns,
+                                  uint64_t time_ns, uint32_t *count)
+{
+    if (!entry->has_signed || !signed_begins(packet->payload, packet->payload_size))
+        return receive_ufo(entry, NOBODY, packet, now_ns, time_ns, count);
+    switch (signed_check(packet->payload, packet->payload_size)) {
+    case SIGNED_DATA:
+        return receive_signed_data(entry, packet, now_ns, time_ns, count);
+    case SIGNED_HELLO:
+        return answer_hello(entry, packet, now_ns);
+    case SIGNED_LOGIN:
+        return receive_signed_login(entry, packet, now_ns);
+    default:
+        return ENTRY_BAD_SIGNED;
+    }
+}
+
 uint32_t entry_receive(struct entry *entry, const struct packet *packet, uint64_t now_ns,
                        uint64_t time_ns)
 {
+    if (!packet_checksum_valid(packet)) {
+        entry->counters.datagrams[ENTRY_BAD_CHECKSUM]++;
+        return 0;
+    }
     uint32_t count = 0;
-    entry->counters.datagrams[receive(entry, packet, now_ns, time_ns, &count)]++;
+    enum entry_verdict verdict = receive(entry, packet, now_ns, time_ns, &count);
+    if (verdict == ENTRY_LOGIN_WAITS)
+        return entry_take_logins(entry, now_ns, time_ns);
+    entry->counters.datagrams[verdict]++;
     entry->counters.commands += count;
     return count;
+}
+
+// A wrong password is refused here; with a right one the datagram takes the usual way.
+static enum entry_verdict resume_login(struct entry *entry, const struct login *login,
+                                       uint64_t now_ns, uint64_t time_ns, uint32_t *count)
+{
+    struct entry_session *session = &entry->sessions[login->index];
+    struct packet packet = {
+        .source = login->source, .payload = login->datagram, .payload_size = login->size};
+    if (session->who.is_signed)
+        return resume_signed_login(entry, login);
+    if (!login->valid) {
+        send_reject(entry, &login->source, UFO_REJECT_NOT_AUTHORISED);
+        return ENTRY_LOGIN_REFUSED;
+    }
+    logins_proof(entry->logins, (const struct ufo_login *)(login->datagram + sizeof(be16)),
+                 session->proof);
+    session->proven = true;
+    return receive_ufo(entry, NOBODY, &packet, now_ns, time_ns, count);
+}
+
+uint32_t entry_take_logins(struct entry *entry, uint64_t now_ns, uint64_t time_ns)
+{
+    struct login *login;
+    uint32_t commands = 0;
+    while ((login = logins_take(entry->logins))) {
+        uint32_t count = 0;
+        enum entry_verdict verdict = resume_login(entry, login, now_ns, time_ns, &count);
+        logins_done(entry->logins, login);
+        entry->counters.datagrams[verdict]++;
+        entry->counters.commands += count;
+        commands += count;
+    }
+    return commands;
 }
 
 // The book counts seconds from the day's midnight, which is a whole number of them since 1970.
@@ -464,9 +710,9 @@ static void heartbeat(struct entry *entry, struct entry_session *session, uint64
     struct ufo_sequenced beat = {.type = UFO_SEQUENCED, .sequence = be32_of(next)};
     struct ufo_end end = {.type = UFO_END, .message_count = be32_of(next - 1)};
     if (session->ended)
-        send_to(entry, &session->client, &end, sizeof(end));
+        send_message(entry, session, &end, sizeof(end));
     else
-        send_to(entry, &session->client, &beat, sizeof(beat));
+        send_message(entry, session, &beat, sizeof(beat));
     session->spoke_ns = now_ns;
 }
 

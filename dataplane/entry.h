@@ -13,12 +13,33 @@
 
 #include "dataplane/config.h"
 #include "dataplane/limits.h"
+#include "dataplane/logins.h"
 #include "dataplane/ouch.h"
 #include "dataplane/port.h"
+#include "dataplane/signed.h"
 #include "dataplane/stream.h"
 #include "dataplane/symbols.h"
 #include "dataplane/ufo.h"
 #include "numa/ring.h"
+
+// Whose keys those of a channel are.
+struct entry_peer {
+    struct signed_channel channel;
+    uint32_t address; // where the client logged in from; network byte order, as is `port`
+    uint16_t port;
+    bool keyed; // else there are none
+};
+static_assert(sizeof(struct entry_peer) == 64, "what a datagram needs is on one cache line");
+
+// A signed session beside its struct entry_session. The keys of a login are in force once the
+// client has shown by a datagram that it has them: a login that is sent again by somebody else
+// takes nothing from anybody.
+struct entry_signed {
+    alignas(64) struct entry_peer peer;
+    struct entry_peer next;    // keys that the client has not used yet
+    struct signed_login login; // the last one taken, and what it was answered
+    struct signed_accept accept;
+};
 
 struct entry_session {
     struct stream stream;
@@ -26,7 +47,9 @@ struct entry_session {
     uint64_t heard_ns;      // when it last sent anything valid
     uint64_t spoke_ns;      // when something was last sent to it
     bool bound;
-    bool ended; // its end of day was released: no more orders
+    bool ended;  // its end of day was released: no more orders
+    bool proven; // its password is known from here on, by `proof`
+    uint8_t proof[LOGINS_PROOF_SIZE];
     // Cancel on disconnect: it may have orders, which are to go when it is not heard of.
     bool orders_to_go;
     bool guarded; // there is something in:
@@ -34,7 +57,8 @@ struct entry_session {
     struct config_session who;
 };
 
-// Every datagram that reaches entry is counted once, here.
+// Every datagram that reaches entry is counted once, here; one that waits for its login's verdict
+// is counted when that is known.
 enum entry_verdict {
     ENTRY_TAKEN,           // valid, from a bound session
     ENTRY_LOGIN_REFUSED,   // answered with a reject
@@ -44,12 +68,21 @@ enum entry_verdict {
     ENTRY_NOT_BOUND,       // no login, and its source is not bound
     ENTRY_BOUND_ELSEWHERE, // a login of a session that is bound to another source
     ENTRY_RING_FULL,       // more commands than there is room for: none was taken
+    ENTRY_LOGIN_BUSY,      // a login while another of its session waits to be verified, or too many
+    ENTRY_HANDSHAKE,       // hello or login of a signed session, answered as it should be
+    ENTRY_BAD_SIGNED,      // begins as what is signed does, and is not
+    ENTRY_BAD_COOKIE,      // a signed login without the cookie of its source and minute
+    ENTRY_BAD_TAG,         // of a signed session by its source, not by its tag
+    ENTRY_REPLAYED,        // signed, and was there before, or is too old to know
+    ENTRY_UNSIGNED,        // not signed, from a source that a signed session is bound to
     ENTRY_VERDICT_COUNT,
+    ENTRY_LOGIN_WAITS = ENTRY_VERDICT_COUNT, // not known yet
 };
 #define ENTRY_VERDICT_NAMES                                                                        \
     {                                                                                              \
         "taken", "login_refused", "bad_checksum", "bad_ufo", "bad_ouch", "not_bound",              \
-            "bound_elsewhere", "ring_full"                                                         \
+            "bound_elsewhere", "ring_full", "login_busy", "handshake", "bad_signed", "bad_cookie", \
+            "bad_tag", "replayed", "unsigned"                                                      \
     }
 
 struct entry_counters {
@@ -70,6 +103,7 @@ struct entry {
     struct port *port;
     struct endpoint source; // the shard's address, port and MAC
     const struct symbols *symbols;
+    struct logins *logins;
     struct ring *commands; // to the shard
     char session_id[10];
     const _Atomic bool *cancel_only; // the disk is full: orders that add risk are refused
@@ -77,6 +111,8 @@ struct entry {
     uint64_t timed_until_ns; // a command of this time or later ends the last good-till-time order
     uint32_t session_count, session_max;
     struct entry_session *sessions;
+    bool has_signed; // there are signed sessions: what begins with two zero bytes is theirs
+    struct entry_signed *signed_sessions; // as many as `sessions`, of which most may be unused
     uint32_t bound_mask;
     uint16_t *bound; // hash table by source address and port of session index + 1
     struct entry_counters counters;
@@ -100,6 +136,11 @@ void entry_add_session(struct entry *entry, const struct config_session *who, vo
 // arrival time that goes into the commands. Returns how many commands were put into the ring.
 uint32_t entry_receive(struct entry *entry, const struct packet *packet, uint64_t now_ns,
                        uint64_t time_ns);
+
+// entry_take_logins: what comes of the logins whose verdicts are known by now. The datagrams are
+// received as if they came at this moment: the same clocks, and the same result. Soon after
+// logins_answered.
+uint32_t entry_take_logins(struct entry *entry, uint64_t now_ns, uint64_t time_ns);
 
 // entry_clock: it is `time_ns` (since 1970). While good-till-time orders may rest, puts a clock
 // command into the ring when no other has come in this second of the day, so that they end without

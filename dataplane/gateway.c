@@ -172,6 +172,9 @@ static uint32_t port_transmit(struct house_port *house, uint64_t now_ns)
     for (uint32_t i = 0; i < house->lane_count; i++) {
         if (unlikely(lane_orders_given(house->lanes[i])))
             count += lane_take_orders(house->lanes[i], clock_wall_ns(&house->gateway->clock));
+        if (unlikely(logins_answered(&house->lanes[i]->logins)))
+            count +=
+                lane_take_logins(house->lanes[i], now_ns, clock_wall_ns(&house->gateway->clock));
         count += lane_release(house->lanes[i], now_ns);
         if (tick)
             lane_tick(house->lanes[i], now_ns, clock_wall_ns(&house->gateway->clock));
@@ -299,6 +302,7 @@ static void plan_loops(struct gateway *gateway)
         loop->shards[loop->shard_count++] = lane;
         bool same = loop == port_loop;
         lane->port_bell = &port_loop->bell;
+        lane->logins.port_bell = &port_loop->bell;
         lane->shard_bell = same ? NULL : &loop->bell;
         lane->shard.port_bell = same ? NULL : &port_loop->bell;
         lane->shard.relieve = same ? relieve_same_loop : relieve_other_loop;
@@ -535,6 +539,14 @@ static int make_lane(struct gateway *gateway, uint32_t index, struct error *erro
     return 0;
 }
 
+static int open_keeper(struct gateway *gateway, struct error *error)
+{
+    struct login_keeper *keeper = &gateway->keeper;
+    for (uint32_t i = 0; i < gateway->config->shard_count; i++)
+        keeper->logins[keeper->count++] = &gateway->lanes[i]->logins;
+    return login_keeper_open(keeper, error);
+}
+
 static int open_all(struct gateway *gateway, struct error *error)
 {
     const struct config *config = gateway->config;
@@ -558,7 +570,7 @@ static int open_all(struct gateway *gateway, struct error *error)
     for (uint32_t i = 0; i < gateway->loop_count; i++)
         if (bell_open(&gateway->loops[i].bell, error))
             return -1;
-    return 0;
+    return open_keeper(gateway, error);
 }
 
 struct gateway *gateway_open(struct config *config, struct error *error)
@@ -585,6 +597,8 @@ static int start_threads(struct gateway *gateway, struct error *error)
     for (uint32_t i = 0; i < gateway->config->shard_count; i++)
         if (lane_start(gateway->lanes[i], &gateway->clock, error))
             return -1;
+    if (login_keeper_start(&gateway->keeper, error))
+        return -1;
     for (uint32_t i = 0; i < gateway->loop_count; i++) {
         struct loop *loop = &gateway->loops[i];
         char name[16];
@@ -858,6 +872,8 @@ void gateway_free(struct gateway *gateway)
         tap_close(&house->tap);
         arena_close(&house->memory);
     }
+    if (gateway->keeper.count > 0)
+        login_keeper_close(&gateway->keeper);
     for (uint32_t i = 0; i < gateway->lanes_opened; i++) {
         struct error ignored;
         lane_stop(gateway->lanes[i], &ignored);

@@ -6,6 +6,7 @@
 #define SLUICE_DATAPLANE_GATEWAY_H
 
 #include "dataplane/lane.h"
+#include "dataplane/login_keeper.h"
 #include "numa/histogram.h"
 #include "numa/tap.h"
 #include "xdp/loader.h"
@@ -79,6 +80,7 @@ struct gateway {
     struct disk *disks[CONFIG_SHARDS_MAX]; // of the lanes' journals
     struct loop loops[CONFIG_PORTS_MAX + CONFIG_SHARDS_MAX];
     uint32_t loop_count;
+    struct login_keeper keeper;  // of all lanes' logins
     pthread_mutex_t lock;        // of who gives orders, or has counters copied
     _Atomic bool draining, stop; // take no more packets; end the threads
 };

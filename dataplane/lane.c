@@ -62,7 +62,9 @@ static int lay_out(struct lane *lane, struct error *error)
     uint16_t instruments = (uint16_t)instruments_of(config, lane->index);
     symbols_init(&lane->symbols, arena_take(&lane->memory, symbols_memory_size(instruments), 64),
                  instruments);
-    lane->entry = (struct entry){.symbols = &lane->symbols, .commands = lane->commands};
+    logins_init(&lane->logins);
+    lane->entry = (struct entry){
+        .symbols = &lane->symbols, .commands = lane->commands, .logins = &lane->logins};
     entry_init(&lane->entry,
                arena_take(&lane->memory, entry_memory_size(config->session_count), 64),
                config->session_count);
@@ -137,6 +139,10 @@ void lane_place(struct lane *lane, struct port *port)
                              .vlan = PACKET_NO_VLAN};
     memcpy(local.mac, port->mac, sizeof(local.mac));
     lane->entry.port = lane->feed.port = port;
+    lane->logins.house = (struct signed_house){
+        .address = local.address,
+        .port = htons(place->udp_port),
+        .signing_key = lane->config->has_signing_key ? lane->config->signing_key : NULL};
     lane->entry.source = lane->feed.source = lane->feed.request_source = local;
     lane->entry.source.port = htons(place->udp_port);
     lane->feed.source.port = htons(place->feed_port);
@@ -587,6 +593,14 @@ uint64_t lane_commanded(const struct lane *lane)
 {
     return lane->recovered_count +
            atomic_load_explicit(&lane->commands->producer.tail, memory_order_relaxed);
+}
+
+uint32_t lane_take_logins(struct lane *lane, uint64_t now_ns, uint64_t time_ns)
+{
+    uint32_t count = entry_take_logins(&lane->entry, now_ns, time_ns);
+    if (count > 0 && lane->shard_bell)
+        bell_ring(lane->shard_bell);
+    return count;
 }
 
 void lane_tick(struct lane *lane, uint64_t now_ns, uint64_t time_ns)

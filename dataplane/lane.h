@@ -52,6 +52,7 @@ struct lane {
     struct arena memory, book_memory;
     struct ring *commands, *to_journal, *events;
 
+    struct logins logins;   // port's thread and the logins'
     struct symbols symbols; // port's thread, from here on
     struct entry entry;
     struct feed feed;
@@ -160,6 +161,10 @@ static inline bool lane_orders_given(const struct lane *lane)
 // lane_take_orders: what was given, if there is room for it; it is `time_ns` (since 1970). How many
 // commands were put into the ring. Port's thread.
 uint32_t lane_take_orders(struct lane *lane, uint64_t time_ns);
+
+// lane_take_logins: what comes of logins that were verified by now (logins_answered). How many
+// commands were put into the ring. Port's thread.
+uint32_t lane_take_logins(struct lane *lane, uint64_t now_ns, uint64_t time_ns);
 
 // lane_tick: heartbeats, time-outs, the book's clock; it is `now_ns` on the
 // monotonic clock, and `time_ns` since 1970. Ten times a second at least: orders that nobody else

@@ -32,6 +32,9 @@ static const struct {
      "interface"},
     {"journal", verb_journal, "dump|verify|stat DIR: read a journal"},
     {"ctl", verb_ctl, "--config FILE halt|resume|kill|allow|close-day|stats …: a running gateway"},
+    {"hash-password", verb_hash_password,
+     "a line for the configuration, of the password on standard input"},
+    {"make-key", verb_make_key, "FILE: a new key for signed sessions"},
     {"version", verb_version, "print the version"},
 };
 
@@ -50,6 +53,6 @@ int main(int argc, char **argv)
     FILE *stream = asked ? stdout : stderr;
     fprintf(stream, "usage: sluice VERB …\n");
     for (size_t i = 0; i < VERB_COUNT; i++)
-        fprintf(stream, "  %-9s %s\n", verbs[i].name, verbs[i].help);
+        fprintf(stream, "  %-13s %s\n", verbs[i].name, verbs[i].help);
     return asked ? 0 : 2;
 }

@@ -118,6 +118,17 @@ static void find_session(struct lane *lane, const char *path)
         pcap_close(recording);
 }
 
+// What they sent was checked by the recorded gateway, with keys that went with it.
+static void leave_out_signed_sessions(struct lane *lane)
+{
+    if (!lane->entry.has_signed)
+        return;
+    lane->entry.has_signed = false;
+    warn(
+        "what signed sessions sent is left out: nobody has the keys to check it with any more; the "
+        "journal has it");
+}
+
 // Packets of several queues may be in the file in another order than their times, and the clock may
 // have been set back: for the lane it then stands still, as its own never runs backwards.
 static int play(struct replay *replay, struct lane *lane, struct port *port)
@@ -129,8 +140,10 @@ static int play(struct replay *replay, struct lane *lane, struct port *port)
         now_ns = frame.time_ns > now_ns ? frame.time_ns : now_ns;
         if (!primed && lane_prime(lane, now_ns, &replay->error))
             return -1;
-        if (!primed)
+        if (!primed) {
+            leave_out_signed_sessions(lane);
             take_events(replay, lane);
+        }
         primed = true;
         if (!play_packet(replay, lane, frame.data, frame.size, now_ns))
             return error_set(&replay->error, "the lane failed");

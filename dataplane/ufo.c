@@ -59,3 +59,9 @@ bool ufo_same_name(const char *field, const char *other, size_t size)
         difference |= upper(field[i]) ^ upper(other[i]);
     return difference == 0;
 }
+
+void ufo_upper(char *field, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        field[i] = (char)upper(field[i]);
+}

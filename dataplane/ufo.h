@@ -153,4 +153,8 @@ static inline struct ufo_block ufo_next(const uint8_t **cursor)
 // compares user names and passwords. Takes the same time wherever they differ. Any thread.
 bool ufo_same_name(const char *field, const char *other, size_t size);
 
+// ufo_upper: make capitals of the ASCII letters of a field of `size` bytes, as it is compared. Any
+// thread.
+void ufo_upper(char *field, size_t size);
+
 #endif

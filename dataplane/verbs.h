@@ -18,6 +18,8 @@ int verb_replay(int argc, char **argv);
 int verb_capture(int argc, char **argv);
 int verb_journal(int argc, char **argv);
 int verb_ctl(int argc, char **argv);
+int verb_hash_password(int argc, char **argv);
+int verb_make_key(int argc, char **argv);
 
 // verb_config_options: the options of a verb that takes --config FILE and --json alone. False after
 // a line on stderr: exit with status 2.

@@ -53,7 +53,7 @@ static _Thread_local const char *own_kind = "unknown";
 
 static const char *const kind_names[SANDBOX_KIND_COUNT] = {
     [SANDBOX_LOOP] = "loop",       [SANDBOX_JOURNAL] = "journal", [SANDBOX_FILES] = "files",
-    [SANDBOX_CONTROL] = "control", [SANDBOX_MAIN] = "main",
+    [SANDBOX_CONTROL] = "control", [SANDBOX_MAIN] = "main",       [SANDBOX_LOGINS] = "logins",
 };
 
 // --- System calls
@@ -187,6 +187,8 @@ static int fill_list(scmp_filter_ctx filter, enum sandbox_kind kind)
         return code ? code : allow_each(filter, calls_of_loops);
     if (kind == SANDBOX_CONTROL)
         return code ? code : allow_control(filter);
+    if (kind == SANDBOX_LOGINS)
+        return code;
     if (code == 0)
         code = allow_each(filter, calls_of_journals);
     if (kind == SANDBOX_JOURNAL || code)

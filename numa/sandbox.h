@@ -41,6 +41,7 @@ enum sandbox_kind {
     SANDBOX_FILES,   // makes, renames, reads and removes files, and has memory of its own
     SANDBOX_MAIN,    // as FILES; waits for signals, looks at interfaces and the XDP program's maps
     SANDBOX_CONTROL, // answers on a unix socket, reads the XDP program's counters
+    SANDBOX_LOGINS,  // computes, with memory of its own, and wakes others
     SANDBOX_KIND_COUNT,
 };
 

@@ -113,12 +113,13 @@ static void check_lists(const struct config *config)
     for (uint32_t i = 0; i < config->session_count; i++) {
         const struct config_session *session = &config->sessions[i];
         check_text(session->user, sizeof(session->user), ' ');
-        check_text(session->password, sizeof(session->password), ' ');
         check_text(session->firm, sizeof(session->firm), ' ');
         for (size_t at = 0; at < sizeof(session->user); at++)
             INVARIANT(!islower((unsigned char)session->user[at]));
-        for (size_t at = 0; at < sizeof(session->password); at++)
-            INVARIANT(!islower((unsigned char)session->password[at]));
+        INVARIANT(session->is_signed == !session->password_hash[0]);
+        INVARIANT(session->is_signed || strncmp(session->password_hash, "$argon2id$", 10) == 0);
+        if (!session->is_signed)
+            check_text(session->password_hash, sizeof(session->password_hash), 0);
         for (uint32_t other = 0; other < i; other++)
             INVARIANT(memcmp(config->sessions[other].user, session->user, 6) != 0);
     }

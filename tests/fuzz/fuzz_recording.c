@@ -17,6 +17,7 @@
 #include "dataplane/replay.h"
 #include "dataplane/replay_wire.h"
 #include "numa/invariant.h"
+#include "tests/password.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -27,8 +28,8 @@ static const char config_text[] =
     "shards = ({ port = 0; udp_port = 26400; feed_group = \"239.77.0.1\"; feed_port = 26477;"
     " request_port = 26500; });"
     "instruments = ({ symbol = \"ACME\"; shard = 0; });"
-    "sessions = ({ user = \"ALICE\"; password = \"SECRET\"; firm = \"ALFA\"; },"
-    " { user = \"BOB\"; password = \"SECRET\"; firm = \"BETA\"; });";
+    "sessions = ({ user = \"ALICE\"; password_hash = \"" PASSWORD_HASH "\"; firm = \"ALFA\"; },"
+    " { user = \"BOB\"; password_hash = \"" PASSWORD_HASH "\"; firm = \"BETA\"; });";
 
 static char tape_path[32], config_path[32];
 static int tape_fd;

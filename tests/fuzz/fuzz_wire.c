@@ -3,7 +3,7 @@
 // Frames from a stranger: whatever the bytes, the parser, the session layer and the codec read
 // nothing beyond them (the sanitizers watch), every frame is counted once, and what becomes of it
 // is encoded again without a fault. The first byte of an input says how much of a valid frame
-// stands around the rest: nothing, the headers, a bound session, or a login.
+// stands around the rest: nothing, the headers, a bound session, or the tag of a signed one.
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +35,7 @@ static const struct port_operations operations = {.claim = claim, .send = send_f
 static struct port port = {.operations = &operations};
 static struct symbols symbols;
 static struct entry entry;
+static struct logins logins;
 static struct feed feed;
 static _Atomic bool cancel_only;
 static struct endpoint house = {.port = 0x2067, .vlan = PACKET_NO_VLAN};
@@ -56,8 +57,24 @@ static void take_memory(void)
     symbols_add(&symbols, "ACME    ");
     ring_memory = take(ring_memory_size(RING));
     sessions_memory = take(entry_memory_size(2));
+    logins_init(&logins);
+    memset(logins.secret, 7, sizeof(logins.secret)); // the same cookies in each run
     for (uint32_t i = 0; i < 3; i++)
         streams[i] = take(entry_stream_size(HISTORY));
+}
+
+// As if it had been verified before, which would take longer than everything else here.
+static void prove_password(struct entry_session *session)
+{
+    static const struct ufo_login login = {.password = "SECRET    "};
+    logins_proof(&logins, &login, session->proof);
+    session->proven = true;
+}
+
+// Session 1 is signed, and the client has keys of it, which are all zeros.
+static void have_keys(struct entry_signed *own)
+{
+    own->peer = (struct entry_peer){.address = client.address, .port = client.port, .keyed = true};
 }
 
 // Anew for each input: what one of them does depends on nothing else.
@@ -66,15 +83,19 @@ static void set_up(void)
     entry = (struct entry){.port = &port,
                            .source = house,
                            .symbols = &symbols,
+                           .logins = &logins,
                            .commands = ring_init(ring_memory, RING),
                            .session_id = "DAY0000001",
                            .cancel_only = &cancel_only};
     entry_init(&entry, sessions_memory, 2);
     for (uint32_t i = 0; i < 2; i++) {
-        struct config_session who = {.user = "USER0 ", .password = "SECRET    ", .firm = "FIRM"};
+        struct config_session who = {.user = "USER0 ", .firm = "FIRM"};
         who.user[4] = (char)('0' + i);
+        who.is_signed = i == 1;
         entry_add_session(&entry, &who, streams[i], HISTORY);
     }
+    prove_password(&entry.sessions[0]);
+    have_keys(&entry.signed_sessions[1]);
     feed = (struct feed){.port = &port, .symbols = &symbols, .session = "DAY0000001"};
     stream_init(&feed.stream, streams[2], HISTORY);
 }
@@ -126,6 +147,23 @@ static void log_in(void)
     receive_payload((const uint8_t *)&block, sizeof(block));
 }
 
+// The bytes inside a datagram whose tag is right: they are judged as any others.
+static void receive_sealed(const uint8_t *payload, size_t size)
+{
+    uint8_t datagram[STEER_PAYLOAD_MAX];
+    struct signed_channel same = {.sent = 0};
+    if (size > sizeof(datagram) - SIGNED_OVERHEAD)
+        return;
+    memcpy(datagram + sizeof(struct signed_data), payload, size);
+    receive_payload(datagram, signed_seal(&same, 1, datagram, size));
+    INVARIANT(entry.counters.datagrams[ENTRY_BAD_TAG] == 0);
+
+    receive_payload(datagram, size + SIGNED_OVERHEAD);
+    // Known for a copy, unless it has logged off.
+    INVARIANT(
+        entry.counters.datagrams[ENTRY_REPLAYED] + entry.counters.datagrams[ENTRY_NOT_BOUND] == 1);
+}
+
 // What the port took is what the book is to make sense of: fields in range, a session that exists.
 static void check_commands(void)
 {
@@ -154,7 +192,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     set_up();
     uint8_t *copy = malloc(size - 1);
     memcpy(copy, data + 1, size - 1);
-    if (data[0] % 3 == 0) {
+    if (data[0] >= 0xE0) {
+        receive_sealed(copy, size - 1);
+    } else if (data[0] % 3 == 0) {
         receive(copy, size - 1);
     } else {
         if (data[0] % 3 == 1)

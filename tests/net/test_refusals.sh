@@ -34,6 +34,9 @@ refused "a number that is not a power of two" '"history" is 1000001; it must be 
     $run "$(edited 's/history = 262144/history = 1000001/')"
 refused "a symbol listed twice" 'symbol "ACME    " is listed twice' $run "$(edited 's/"AMZN"/"ACME"/')"
 refused "a user there twice" 'user "LOAD0 " is there twice' $run "$(edited 's/"LOAD1"/"load0"/')"
+refused "a password in clear" 'passwords do not stand here in clear.*hash-password' \
+    $run "$(edited 's/password_hash = "[^"]*"/password = "SECRET"/')"
+refused "a password that UFO has no room for" 'up to 10 characters' "$sluice" hash-password < <(echo ELEVENCHARS)
 refused "a feed group that is not multicast" 'not a multicast address' $run "$(edited 's/239.77.0.1/10.77.0.9/')"
 refused "an unknown verb" 'no verb "fly"' "$sluice" fly
 if on_dpdk; then

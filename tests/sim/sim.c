@@ -14,6 +14,7 @@
 #include "journal/block.h"
 #include "journal/snapshot.h"
 #include "numa/invariant.h"
+#include "tests/password.h"
 #include "tests/sim/client.h"
 #include "tests/sim/oracle.h"
 
@@ -714,7 +715,7 @@ static void set_up(void)
         struct client *client = &sim.clients[i];
         client_init(client, i, random_bits(&sim.random), &sim.network, &sim.order_entry);
         memcpy(sim.sessions[i].user, client->user, 6);
-        memcpy(sim.sessions[i].password, client->password, 10);
+        strcpy(sim.sessions[i].password_hash, PASSWORD_HASH);
         memcpy(sim.sessions[i].firm, i < 2 ? "ALFA" : "BETA", 4);
     }
     oracle_init(&sim.oracle);

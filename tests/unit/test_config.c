@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "dataplane/config.h"
+#include "tests/password.h"
 
 static char outer[] = "/tmp/sluice-config-XXXXXX", inner[] = "/tmp/sluice-config-XXXXXX";
 
@@ -54,6 +55,55 @@ Test(config, a_wrong_value_in_an_included_file_is_told_of_by_that_files_name_and
 Test(config, a_syntax_error_in_an_included_file_is_told_of_by_that_files_name_and_line)
 {
     expect_refusal("\n\nname = = ;\n", ":3: syntax error");
+}
+
+// The last lines of a file whose session is `session`.
+static void expect_session_refused(const char *session, const char *what)
+{
+    char text[1024];
+    struct error error = {{0}};
+    snprintf(text, sizeof(text),
+             "name = \"x\"; journal = { directory = \"/j\"; };"
+             "ports = ({ interface = \"lo\"; address = \"10.77.0.1\"; });"
+             "shards = ({ port = 0; udp_port = 1; feed_group = \"239.0.0.1\"; feed_port = 1; });"
+             "instruments = ({ symbol = \"A\"; shard = 0; });\nsessions = ({ user = \"ALICE\";"
+             " firm = \"ALFA\";\n%s });\n",
+             session);
+    write_file(outer, text);
+    struct config *config = config_load(outer, &error);
+    cr_assert_eq(config == NULL, what != NULL, "%s", error.text);
+    cr_assert(!what || strstr(error.text, what), "%s", error.text);
+    config_free(config);
+}
+
+Test(config, a_password_stands_in_the_file_as_a_hash_that_can_be_verified)
+{
+    expect_session_refused("password = \"SECRET\";", ":3: passwords do not stand here in clear");
+    expect_session_refused("", "\"password_hash\" is missing");
+    expect_session_refused("password_hash = \"SECRET\";", "is not a hash of a password");
+    expect_session_refused("password_hash = \"$argon2id$v=19$m=8,t=1,p=1$xZoYeayYbnKC\";",
+                           "is not a hash of a password");
+    expect_session_refused("password_hash = \"$argon2id$v=19$m=4194304,t=1,p=1$xZoYeayYbnKCA+Pne9C"
+                           "3bQ$qfd1GfU8EavQqLYeZKYUW54/igFZ4cdABzMbOgLFx2o\";",
+                           "takes 4194304 KiB and 1 passes to verify; at most 1048576 and 16");
+    expect_session_refused("password_hash = \"" PASSWORD_HASH "\";", NULL);
+}
+
+Test(config, a_public_key_is_one_and_stands_instead_of_a_password)
+{
+    static const char key[] =
+        "public_key = \"03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8\";";
+    char both[512];
+    snprintf(both, sizeof(both), "%s password_hash = \"%s\";", key, PASSWORD_HASH);
+    expect_session_refused(key, NULL);
+    expect_session_refused(both, "not both");
+    expect_session_refused("public_key = \"03a1\";", "is not an Ed25519 key of 64 hexadecimal");
+    expect_session_refused("public_key = "
+                           "\"03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531bg\";",
+                           "is not an Ed25519 key of 64 hexadecimal");
+    expect_session_refused("public_key = "
+                           "\"0100000000000000000000000000000000000000000000000000000000000000\";",
+                           "is not an Ed25519 key of 64 hexadecimal"); // of small order
 }
 
 Test(config, what_is_missing_altogether_is_told_of_by_the_name_that_was_given)

@@ -24,7 +24,7 @@ static void *take(size_t size)
 
 static void set_up(void)
 {
-    static const struct config_session who = {.user = "ALICE ", .password = "SECRET    "};
+    static const struct config_session who = {.user = "ALICE "};
     events = ring_init(take(ring_memory_size(4096)), 4096);
     symbols_init(&symbols, take(symbols_memory_size(1)), 1);
     entry = (struct entry){.symbols = &symbols};

@@ -12,6 +12,7 @@
 
 #include "dataplane/packet.h"
 #include "dataplane/replay.h"
+#include "tests/password.h"
 #include "tests/unit/order_entry.h"
 
 #define SECOND_NS 1000000000ull
@@ -35,7 +36,8 @@ static void set_up(void)
           "shards = ({ port = 0; udp_port = 26400; feed_group = \"239.77.0.1\";"
           " feed_port = 26477; });"
           "instruments = ({ symbol = \"ACME\"; shard = 0; });"
-          "sessions = ({ user = \"ALICE\"; password = \"SECRET\"; firm = \"ALFA\"; });",
+          "sessions = ({ user = \"ALICE\"; password_hash = \"" PASSWORD_HASH
+          "\"; firm = \"ALFA\"; });",
           config);
     fclose(config);
     format = pcap_open_dead_with_tstamp_precision(DLT_EN10MB, 65535, PCAP_TSTAMP_PRECISION_NANO);
