@@ -37,7 +37,7 @@ struct steer_options {
 // packet has a struct steer_stamp in front of it; where the interface's driver cannot have such a
 // program (`steer_stamps` says so) it is the plain one. The caller frees it with steer_close. NULL
 // with `error` (no CAP_BPF: says so). A process that has CAP_PERFMON too gets a program without
-// speculation barriers, less than half as long per packet (xdp/steer.bpf.c).
+// speculation barriers, a third as long per packet (xdp/steer.bpf.c).
 struct steer *steer_load(const struct steer_options *options, struct error *error);
 bool steer_stamps(const struct steer *steer);
 
