@@ -19,6 +19,10 @@
 #include "numa/arena.h"
 #include "numa/thread.h"
 
+#define LOGIN_RATE 1000u // of a shard, where the file does not say
+#define RATE_MAX   10000000
+#define RATE_STEPS 100 // a second
+
 // Where we are in the file, for messages.
 struct reader {
     const char *path;
@@ -148,6 +152,34 @@ static int read_word(const struct reader *reader, const config_setting_t *group,
                     "\"%s\" is \"%s\"; it must be %s", key, text, list);
 }
 
+static int read_switch(const struct reader *reader, const config_setting_t *group, const char *key,
+                       bool *value)
+{
+    static const char *const switches[] = {"off", "on"};
+    uint32_t word = *value;
+    if (read_word(reader, group, key, switches, 2, &word))
+        return -1;
+    *value = word;
+    return 0;
+}
+
+// A rate a second and a burst, which is a second's worth where it is not given. The clock it is
+// measured with goes in steps of up to 10 ms: what is due in one of them must be allowed at once.
+static int read_rate(const struct reader *reader, const config_setting_t *group,
+                     const char *rate_key, const char *burst_key, uint32_t *rate, uint32_t *burst)
+{
+    long long per_second = *rate;
+    if (read_number(reader, group, rate_key, false, 0, RATE_MAX, &per_second))
+        return -1;
+    long long at_once = per_second;
+    if (read_number(reader, group, burst_key, false, per_second / RATE_STEPS + 1, RATE_MAX,
+                    &at_once))
+        return -1;
+    *rate = (uint32_t)per_second;
+    *burst = per_second ? (uint32_t)at_once : 0;
+    return 0;
+}
+
 static int read_core(const struct reader *reader, const config_setting_t *group, const char *key,
                      int *core)
 {
@@ -215,13 +247,22 @@ static int read_control(const struct reader *reader, const config_setting_t *roo
 static int read_limits(const struct reader *reader, const config_setting_t *root,
                        struct config *config)
 {
-    static const char *const known[] = {"orders", "history", "in_flight", NULL};
+    static const char *const known[] = {"orders",        "history",     "in_flight",
+                                        "login_rate",    "login_burst", "session_rate",
+                                        "session_burst", "pin_mac",     NULL};
     const config_setting_t *group = config_setting_get_member(root, "limits");
     long long orders = 1000000, history = 65536, in_flight = 65536;
+    config->login_rate = LOGIN_RATE;
+    config->login_burst = LOGIN_RATE;
     if (group && (check_keys(reader, group, known) ||
                   read_number(reader, group, "orders", false, 1, BOOK_ORDERS_MAX, &orders) ||
                   read_power(reader, group, "history", 1024, 1 << 26, &history) ||
-                  read_power(reader, group, "in_flight", 1024, 1 << 22, &in_flight)))
+                  read_power(reader, group, "in_flight", 1024, 1 << 22, &in_flight) ||
+                  read_rate(reader, group, "login_rate", "login_burst", &config->login_rate,
+                            &config->login_burst) ||
+                  read_rate(reader, group, "session_rate", "session_burst", &config->session_rate,
+                            &config->session_burst) ||
+                  read_switch(reader, group, "pin_mac", &config->pin_mac)))
         return -1;
     config->orders_max = (uint32_t)orders;
     config->history_count = (uint32_t)history;
@@ -345,10 +386,9 @@ static int read_port(const struct reader *reader, const config_setting_t *group,
     port->node = ARENA_ANY_NODE;
     static const char *const types[] = {"xdp", "udp", "dpdk"}, *const modes[] = {"auto", "copy",
                                                                                  "zerocopy"};
-    static const char *const switches[] = {"off", "on"};
     static const char *const polls[] = {"interrupt", "busy"}, *const idles[] = {"adaptive", "spin"};
     long long frames = 8192;
-    uint32_t type = CONFIG_PORT_XDP, mode = CONFIG_MODE_AUTO, busy_poll = 0, spin = 0, stamps = 0;
+    uint32_t type = CONFIG_PORT_XDP, mode = CONFIG_MODE_AUTO, busy_poll = 0, spin = 0;
     if (check_keys(reader, group, known) || read_word(reader, group, "type", types, 3, &type))
         return -1;
     port->type = (enum config_port_type)type;
@@ -358,12 +398,11 @@ static int read_port(const struct reader *reader, const config_setting_t *group,
         read_power(reader, group, "frames", 1024, 65536, &frames) ||
         read_core(reader, group, "core", &port->core) ||
         read_word(reader, group, "idle", idles, 2, &spin) ||
-        read_word(reader, group, "stamps", switches, 2, &stamps))
+        read_switch(reader, group, "stamps", &port->stamps))
         return -1;
     port->mode = (enum config_port_mode)mode;
     port->busy_poll = busy_poll;
     port->spin = spin;
-    port->stamps = stamps;
     port->frame_count = (uint32_t)frames;
     if (check_shared(reader, group, config, port))
         return -1;
@@ -616,12 +655,8 @@ static int read_members(const struct reader *reader, const config_setting_t *roo
 static int read_sandbox(const struct reader *reader, const config_setting_t *root,
                         struct config *config)
 {
-    static const char *const switches[] = {"off", "on"};
-    uint32_t sandbox = 1;
-    if (read_word(reader, root, "sandbox", switches, 2, &sandbox))
-        return -1;
-    config->sandbox = sandbox;
-    return 0;
+    config->sandbox = true;
+    return read_switch(reader, root, "sandbox", &config->sandbox);
 }
 
 static int read_signing_key(const struct reader *reader, const config_setting_t *root,

@@ -98,8 +98,13 @@ struct config {
     uint32_t orders_max;      // per shard
     uint32_t history_count;   // events kept per stream, a power of two
     uint32_t in_flight_count; // commands of a shard waiting for the disk, a power of two
-    bool huge_pages;          // for what a lane has in memory: always, from a file
-    bool sandbox;             // numa/sandbox.h: unless the file says otherwise
+    // What the XDP program lets through (xdp/loader.h): packets that can be logins, for a shard,
+    // and packets of a session, a second and at once; 0 a second: any number.
+    uint32_t login_rate, login_burst;
+    uint32_t session_rate, session_burst;
+    bool pin_mac;    // a session's packets come from the Ethernet address that it logged in from
+    bool huge_pages; // for what a lane has in memory: always, from a file
+    bool sandbox;    // numa/sandbox.h: unless the file says otherwise
     uint32_t port_count, shard_count, instrument_count, session_count;
     struct config_port ports[CONFIG_PORTS_MAX];
     struct config_shard shards[CONFIG_SHARDS_MAX];

@@ -85,6 +85,7 @@ static void bind_session(struct entry *entry, uint32_t index, const struct endpo
     session->client = *source;
     stream_skip(&session->stream); // what came before is asked for with a retransmission request
     entry->bound[bound_slot(entry, source)] = (uint16_t)(index + 1);
+    port_bind(entry->port, &entry->source, source, index);
     entry->counters.logins++;
 }
 
@@ -101,6 +102,7 @@ static void unbind_session(struct entry *entry, uint32_t index)
         }
     }
     entry->bound[hole] = 0;
+    port_unbind(entry->port, &entry->source, &entry->sessions[index].client);
     entry->sessions[index].bound = false;
     sodium_memzero(&entry->signed_sessions[index], sizeof(entry->signed_sessions[index]));
 }

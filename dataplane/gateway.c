@@ -352,20 +352,39 @@ static int assign_port(struct gateway *gateway, uint32_t index, struct error *er
 static int attach_program(struct gateway *gateway, struct house_interface *interface,
                           struct error *error)
 {
-    interface->steer = steer_load(interface->row_count, interface->lane_count,
-                                  interface->stamps ? interface->name : NULL, error);
+    const struct config *config = gateway->config;
+    const struct steer_options options = {
+        .queue_count = interface->row_count,
+        .shard_count = interface->lane_count,
+        .session_count = config->session_count,
+        .stamped_interface = interface->stamps ? interface->name : NULL,
+        .login = {config->login_rate, config->login_burst},
+        .session = {config->session_rate, config->session_burst},
+        .pin_mac = config->pin_mac,
+    };
+    interface->steer = steer_load(&options, error);
     if (!interface->steer || steer_attach(interface->steer, interface->name, true, error))
         return -1;
     for (uint32_t i = 0; i < interface->lane_count; i++) {
         const struct config_shard *place = interface->lanes[i]->place;
-        uint32_t address = gateway->config->ports[place->port].address;
-        if (steer_add_destination(interface->steer, address, htons(place->udp_port), i, error))
+        uint32_t address = config->ports[place->port].address;
+        if (steer_add_destination(interface->steer, address, htons(place->udp_port), i, false,
+                                  error))
             return -1;
         if (place->request_port &&
-            steer_add_destination(interface->steer, address, htons(place->request_port), i, error))
+            steer_add_destination(interface->steer, address, htons(place->request_port), i, true,
+                                  error))
             return -1;
     }
     return 0;
+}
+
+static uint32_t place_on(const struct house_interface *interface, const struct lane *lane)
+{
+    uint32_t i = 0;
+    while (interface->lanes[i] != lane)
+        i++;
+    return i;
 }
 
 static int open_port_xdp(struct house_port *house, struct error *error)
@@ -386,7 +405,13 @@ static int open_port_xdp(struct house_port *house, struct error *error)
     arena_prefer_node(place->node); // the rings, which the kernel allocates
     house->port = port_xdp_open(&options, house->lane_count, &house->memory, error);
     arena_prefer_node(ARENA_ANY_NODE);
-    return house->port ? 0 : -1;
+    if (!house->port)
+        return -1;
+    const struct house_interface *interface = house->interface;
+    for (uint32_t i = 0; i < house->lane_count; i++)
+        port_xdp_guard(house->port, i, htons(house->lanes[i]->place->udp_port),
+                       steer_bound(interface->steer, place_on(interface, house->lanes[i])));
+    return 0;
 }
 
 static uint32_t list_destinations(const struct house_port *house,
@@ -608,14 +633,6 @@ static int start_threads(struct gateway *gateway, struct error *error)
         loop->started = true;
     }
     return 0;
-}
-
-static uint32_t place_on(const struct house_interface *interface, const struct lane *lane)
-{
-    uint32_t i = 0;
-    while (interface->lanes[i] != lane)
-        i++;
-    return i;
 }
 
 static int let_in(struct house_port *house, struct error *error)

@@ -20,6 +20,7 @@
 #include "numa/error.h"
 #include "numa/invariant.h"
 #include "numa/tap.h"
+#include "xdp/bound.h"
 
 #define PORT_BATCH        64u
 #define PORT_QUEUES_MAX   16u
@@ -51,6 +52,7 @@ struct port_counters {
     uint64_t rx_fill_empty; // … rx_nombuf
     uint64_t rx_invalid;    // … ierrors, and chained mbufs
     uint64_t tx_invalid;    // … oerrors
+    uint64_t unlisted; // bindings that were not kept apart from strangers: no room (xdp/bound.h)
 };
 
 // The clock that a turnaround was measured with: both its ends were read from the same one.
@@ -97,6 +99,12 @@ struct port_operations {
     int (*poll_fds)(struct port *port, struct pollfd *fds);
     void (*read_counters)(struct port *port);
     void (*close)(struct port *port);
+    // A client is bound to `source` at the shard's order port `at`, as its session number
+    // `session`; and is not any more. For ports that keep out what comes from elsewhere before it
+    // is received; NULL for others.
+    void (*bind)(struct port *port, const struct endpoint *at, const struct endpoint *source,
+                 uint32_t session);
+    void (*unbind)(struct port *port, const struct endpoint *at, const struct endpoint *source);
 };
 
 struct port {
@@ -150,6 +158,22 @@ static inline void port_send(struct port *port, const uint8_t *frame, size_t siz
     port->watch.leaving = false;
 }
 
+// port_bind, port_unbind: tell a port that can make use of it who is bound. What it lets through is
+// the caller's to check all the same.
+static inline void port_bind(struct port *port, const struct endpoint *at,
+                             const struct endpoint *source, uint32_t session)
+{
+    if (port->operations->bind)
+        port->operations->bind(port, at, source, session);
+}
+
+static inline void port_unbind(struct port *port, const struct endpoint *at,
+                               const struct endpoint *source)
+{
+    if (port->operations->unbind)
+        port->operations->unbind(port, at, source);
+}
+
 struct port_xdp_options {
     const char *interface;
     const uint32_t *queues;
@@ -170,6 +194,10 @@ size_t port_xdp_memory_size(uint32_t frame_count);
 struct port *port_xdp_open(const struct port_xdp_options *options, uint32_t shard_count,
                            struct arena *arena, struct error *error);
 int port_xdp_socket(const struct port *port, uint32_t queue, uint32_t shard);
+
+// port_xdp_guard: who is bound to `shard`'s order port, `order_port` (network byte order), is told
+// to the program in `bound`. Once for each shard, before it takes orders.
+void port_xdp_guard(struct port *port, uint32_t shard, uint16_t order_port, struct bound bound);
 
 #define PORT_DESTINATIONS_MAX (2 * STEER_SHARDS_MAX)
 

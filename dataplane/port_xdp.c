@@ -51,10 +51,17 @@ struct queue {
     uint32_t lent_count; // frames in its FILL ring or being received into
 };
 
+// Who is bound to a shard, as its program knows it.
+struct guard {
+    uint16_t order_port; // network byte order
+    struct bound bound;
+};
+
 struct port_xdp {
     struct port port;
     uint8_t *umem_area;
     struct queue queues[PORT_QUEUES_MAX];
+    struct guard guards[STEER_SHARDS_MAX];
     struct xsk_ring_prod tx;
     uint32_t queue_count, shard_count;
     uint32_t next_socket; // where receive goes on, so that no shard or queue starves another
@@ -342,6 +349,28 @@ static void xdp_close(struct port *port)
             xsk_close(&xdp->queues[i].sockets[j]);
 }
 
+static const struct bound *bound_at(const struct port_xdp *xdp, const struct endpoint *at)
+{
+    uint32_t shard = 0;
+    while (shard < xdp->shard_count && xdp->guards[shard].order_port != at->port)
+        shard++;
+    INVARIANT(shard < xdp->shard_count);
+    return &xdp->guards[shard].bound;
+}
+
+static void xdp_bind(struct port *port, const struct endpoint *at, const struct endpoint *source,
+                     uint32_t session)
+{
+    const struct bound *bound = bound_at(xdp_of(port), at);
+    if (!bound_add(bound, source->address, source->port, source->mac, session))
+        port->counters.unlisted++;
+}
+
+static void xdp_unbind(struct port *port, const struct endpoint *at, const struct endpoint *source)
+{
+    bound_remove(bound_at(xdp_of(port), at), source->address, source->port);
+}
+
 static const struct port_operations operations = {
     .receive = xdp_receive,
     .release = xdp_release,
@@ -351,6 +380,8 @@ static const struct port_operations operations = {
     .poll_fds = xdp_poll_fds,
     .read_counters = xdp_read_counters,
     .close = xdp_close,
+    .bind = xdp_bind,
+    .unbind = xdp_unbind,
 };
 
 size_t port_xdp_memory_size(uint32_t frame_count)
@@ -526,4 +557,11 @@ int port_xdp_socket(const struct port *port, uint32_t queue, uint32_t shard)
     const struct port_xdp *xdp = (const struct port_xdp *)port;
     INVARIANT(queue < xdp->queue_count && shard < xdp->shard_count);
     return xdp->queues[queue].sockets[shard].fd;
+}
+
+void port_xdp_guard(struct port *port, uint32_t shard, uint16_t order_port, struct bound bound)
+{
+    struct port_xdp *xdp = xdp_of(port);
+    INVARIANT(shard < xdp->shard_count);
+    xdp->guards[shard] = (struct guard){order_port, bound};
 }

@@ -75,13 +75,14 @@ static json_t *report_lane(const struct lane *lane, const struct lane_snapshot *
 static json_t *report_packets(const struct port_counters *counters)
 {
     return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "received",
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "received",
         number(counters->received_packets), "received_bytes", number(counters->received_bytes),
         "sent", number(counters->sent_packets), "sent_bytes", number(counters->sent_bytes),
         "no_frame", number(counters->no_frame), "kicks", number(counters->kicks), "kick_busy",
         number(counters->kick_busy), "rx_dropped", number(counters->rx_dropped), "rx_ring_full",
         number(counters->rx_ring_full), "rx_fill_empty", number(counters->rx_fill_empty),
-        "rx_invalid", number(counters->rx_invalid), "tx_invalid", number(counters->tx_invalid));
+        "rx_invalid", number(counters->rx_invalid), "tx_invalid", number(counters->tx_invalid),
+        "unlisted", number(counters->unlisted));
 }
 
 json_t *report_queues(const struct config_port *place)

@@ -155,6 +155,19 @@ static json_t *check_port(const struct config_port *port, const struct topology 
                      "mode_wanted", mode_wanted(port));
 }
 
+// Ports without our program have nobody to hold these.
+static void check_rates(const struct config *config, struct findings *findings)
+{
+    for (uint32_t i = 0; i < config->port_count; i++)
+        if (config->ports[i].type != CONFIG_PORT_XDP &&
+            (config->session_rate > 0 || config->pin_mac))
+            add(findings->warnings,
+                "port %u is not of type \"xdp\": limits.session_rate and limits.pin_mac do not "
+                "hold "
+                "there",
+                i);
+}
+
 static void check_cores(const struct config *config, struct findings *findings)
 {
     struct error error;
@@ -244,6 +257,14 @@ static json_t *limits_json(const struct config *config)
         (int)(JOURNAL_WRITE_BLOCKS_MAX * JOURNAL_BLOCK_SIZE));
 }
 
+static json_t *rates_json(const struct config *config)
+{
+    return json_pack("{s:i, s:i, s:i, s:i, s:b}", "logins_a_second_a_shard",
+                     (int)config->login_rate, "logins_at_once", (int)config->login_burst,
+                     "packets_a_second_a_session", (int)config->session_rate, "packets_at_once",
+                     (int)config->session_burst, "ethernet_address_pinned", config->pin_mac);
+}
+
 // Where every thread is to stand, and what is wrong with it.
 struct machine {
     struct topology topology;
@@ -308,19 +329,21 @@ static json_t *examine(struct config *config, struct machine *machine, struct fi
                 cores, json_pack("{s:i, s:i}", "core", core, "node", thread_core_node(core)));
     check_capabilities(config, findings);
     check_cores(config, findings);
+    check_rates(config, findings);
     check_plan(config, machine, findings); // writes the cores it chooses into config
     for (uint32_t i = 0; i < config->port_count; i++)
         json_array_append_new(ports, check_port(&config->ports[i], &machine->topology, findings));
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "ports", ports, "cores", cores,
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "ports", ports, "cores", cores,
                      "threads", threads_json(&machine->plan), "interrupts",
                      interrupts_json(&machine->plan, config), "memory",
                      check_memory(config, &machine->topology, findings), "journal",
-                     check_journal(config, findings), "limits", limits_json(config));
+                     check_journal(config, findings), "limits", limits_json(config), "rates",
+                     rates_json(config));
 }
 
 static void print_text(const json_t *result, const struct machine *machine)
 {
-    static const char *const sections[] = {"ports", "memory", "journal", "limits"};
+    static const char *const sections[] = {"ports", "memory", "journal", "limits", "rates"};
     size_t index;
     json_t *item;
     printf("cores (node):");

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -29,10 +31,10 @@
 
 struct steer {
     struct steer_bpf *program;
-    bool stamps; // the stamping one of its two programs is loaded
-    int link_fd; // -1 until attached
-    uint32_t queue_count;
-    uint32_t shard_count;
+    struct steer_options options;
+    bool stamps;        // the stamping one of its two programs is loaded
+    int link_fd;        // -1 until attached
+    struct bound bound; // shard 0's row, the others behind it; no buckets until they are mapped
     int cpu_count;
     uint64_t *cpu_values; // room for one counter as the kernel gives it: one value per possible CPU
 };
@@ -91,6 +93,55 @@ static void load_failed(int code, struct error *error)
 // BPF_F_XDP_DEV_BOUND_ONLY, kernel 6.3.
 #define DEVICE_BOUND (1u << 6)
 
+static uint32_t bucket_count(const struct steer *steer)
+{
+    return steer->options.shard_count << steer->bound.bits;
+}
+
+static void set_rate(const struct steer_rate *rate, __u64 *interval_ns, __u64 *ahead_ns)
+{
+    INVARIANT(rate->per_second <= 1000000000u && (rate->per_second == 0 || rate->burst > 0));
+    *interval_ns = rate->per_second ? 1000000000u / rate->per_second : 0;
+    *ahead_ns = *interval_ns * (rate->burst - 1ull);
+}
+
+static int size_maps(struct steer *steer)
+{
+    const struct steer_options *options = &steer->options;
+    uint32_t meter_count = options->session_count + 1;
+    struct steer_bpf__rodata *constants = steer->program->rodata;
+    constants->shard_count = options->shard_count;
+    constants->meter_count = meter_count;
+    constants->bucket_bits = steer->bound.bits;
+    constants->bucket_multiplier = steer->bound.multiplier;
+    constants->pin_mac = options->pin_mac;
+    set_rate(&options->login, &constants->login_interval_ns, &constants->login_ahead_ns);
+    set_rate(&options->session, &constants->session_interval_ns, &constants->session_ahead_ns);
+    const struct {
+        struct bpf_map *map;
+        uint32_t count;
+    } sizes[] = {
+        {steer->program->maps.sockets, options->queue_count * options->shard_count},
+        {steer->program->maps.bound, bucket_count(steer)},
+        {steer->program->maps.meters, options->shard_count * meter_count},
+    };
+    int code = 0;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && code == 0; i++)
+        code = bpf_map__set_max_entries(sizes[i].map, sizes[i].count);
+    return code;
+}
+
+static int map_bound(struct steer *steer)
+{
+    void *buckets =
+        mmap(NULL, bucket_count(steer) * sizeof(struct steer_bucket), PROT_READ | PROT_WRITE,
+             MAP_SHARED, bpf_map__fd(steer->program->maps.bound), 0);
+    if (buckets == MAP_FAILED)
+        return -errno;
+    steer->bound.buckets = buckets;
+    return 0;
+}
+
 // Opens the program and loads one of the two. 0, or the negative errno.
 static int load(struct steer *steer, const char *stamped_interface)
 {
@@ -105,26 +156,35 @@ static int load(struct steer *steer, const char *stamped_interface)
         bpf_program__set_ifindex(stamping, if_nametoindex(stamped_interface));
         bpf_program__set_flags(stamping, DEVICE_BOUND);
     }
-    steer->program->rodata->shard_count = steer->shard_count;
-    int code = bpf_map__set_max_entries(steer->program->maps.sockets,
-                                        steer->queue_count * steer->shard_count);
-    return code ? code : steer_bpf__load(steer->program);
+    int code = size_maps(steer);
+    if (code == 0)
+        code = steer_bpf__load(steer->program);
+    return code ? code : map_bound(steer);
 }
 
-struct steer *steer_load(uint32_t queue_count, uint32_t shard_count, const char *stamped_interface,
-                         struct error *error)
+// What hashing is done with is nobody's to guess.
+static uint64_t secret_multiplier(void)
 {
-    INVARIANT(queue_count >= 1 && queue_count <= STEER_QUEUES_MAX);
-    INVARIANT(shard_count >= 1 && shard_count <= STEER_SHARDS_MAX);
+    uint64_t multiplier;
+    INVARIANT(getrandom(&multiplier, sizeof(multiplier), 0) == (ssize_t)sizeof(multiplier));
+    return multiplier | 1;
+}
+
+struct steer *steer_load(const struct steer_options *options, struct error *error)
+{
+    INVARIANT(options->queue_count >= 1 && options->queue_count <= STEER_QUEUES_MAX);
+    INVARIANT(options->shard_count >= 1 && options->shard_count <= STEER_SHARDS_MAX);
+    INVARIANT(options->session_count >= 1 && options->session_count <= STEER_SESSIONS_MAX);
     complaint[0] = '\0';
     libbpf_set_print(keep_complaint);
     struct steer *steer = calloc(1, sizeof(*steer));
     INVARIANT(steer);
     steer->link_fd = -1;
-    steer->queue_count = queue_count;
-    steer->shard_count = shard_count;
+    steer->options = *options;
+    steer->bound.bits = bound_bits(options->session_count);
+    steer->bound.multiplier = secret_multiplier();
     steer->cpu_count = libbpf_num_possible_cpus();
-    int code = steer->cpu_count < 1 ? steer->cpu_count : load(steer, stamped_interface);
+    int code = steer->cpu_count < 1 ? steer->cpu_count : load(steer, options->stamped_interface);
     if (code != 0 && steer->stamps && code != -EPERM) {
         steer_bpf__destroy(steer->program);
         complaint[0] = '\0';
@@ -359,12 +419,13 @@ int steer_attach(struct steer *steer, const char *interface, bool native, struct
 }
 
 int steer_add_destination(struct steer *steer, uint32_t address, uint16_t port, uint32_t shard,
-                          struct error *error)
+                          bool open, struct error *error)
 {
-    INVARIANT(shard < steer->shard_count);
+    INVARIANT(shard < steer->options.shard_count);
     struct steer_destination destination = {.address = address, .port = port};
+    struct steer_target target = {.shard = shard, .open = open};
     int code = bpf_map__update_elem(steer->program->maps.shards, &destination, sizeof(destination),
-                                    &shard, sizeof(shard), BPF_NOEXIST);
+                                    &target, sizeof(target), BPF_NOEXIST);
     if (code == 0)
         return 0;
     char text[INET_ADDRSTRLEN];
@@ -372,14 +433,22 @@ int steer_add_destination(struct steer *steer, uint32_t address, uint16_t port, 
     return error_set(error, "steering %s:%u to shard %u: %s: %s", text, ntohs(port), shard,
                      strerror(-code),
                      code == -EEXIST  ? "a shard has it already: give each a port of its own"
-                     : code == -E2BIG ? "no more destinations than STEER_SHARDS_MAX"
+                     : code == -E2BIG ? "no more destinations than STEER_DESTINATIONS_MAX"
                                       : "the map `shards` refuses the entry");
+}
+
+struct bound steer_bound(const struct steer *steer, uint32_t shard)
+{
+    INVARIANT(shard < steer->options.shard_count);
+    struct bound bound = steer->bound;
+    bound.buckets += (size_t)shard << bound.bits;
+    return bound;
 }
 
 static uint32_t socket_place(const struct steer *steer, uint32_t queue, uint32_t shard)
 {
-    INVARIANT(queue < steer->queue_count && shard < steer->shard_count);
-    return queue * steer->shard_count + shard;
+    INVARIANT(queue < steer->options.queue_count && shard < steer->options.shard_count);
+    return queue * steer->options.shard_count + shard;
 }
 
 int steer_add_socket(struct steer *steer, uint32_t queue, uint32_t shard, int socket_fd,
@@ -399,7 +468,8 @@ int steer_add_socket(struct steer *steer, uint32_t queue, uint32_t shard, int so
 
 void steer_remove_sockets(struct steer *steer)
 {
-    for (uint32_t place = 0; place < steer->queue_count * steer->shard_count; ++place)
+    uint32_t count = steer->options.queue_count * steer->options.shard_count;
+    for (uint32_t place = 0; place < count; ++place)
         bpf_map__delete_elem(steer->program->maps.sockets, &place, sizeof(place), 0);
 }
 
@@ -436,6 +506,8 @@ void steer_close(struct steer *steer)
         return;
     if (steer->link_fd >= 0)
         close(steer->link_fd);
+    if (steer->bound.buckets)
+        munmap(steer->bound.buckets, bucket_count(steer) * sizeof(struct steer_bucket));
     steer_bpf__destroy(steer->program);
     free(steer->cpu_values);
     free(steer);

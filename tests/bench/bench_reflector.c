@@ -70,15 +70,17 @@ static void open_end(struct end *end, const char *interface, bool busy_poll,
                                        .queue_count = 1,
                                        .busy_poll = busy_poll,
                                        .frame_count = FRAME_COUNT};
+    struct steer_options one = {.queue_count = 1, .shard_count = 1, .session_count = 1};
     clock_calibrate(&end->clock, 50);
-    end->steer = steer_load(1, 1, NULL, &error);
+    end->steer = steer_load(&one, &error);
     if (!end->steer || steer_attach(end->steer, interface, true, &error) ||
         arena_open(&end->memory, "frames", port_xdp_memory_size(FRAME_COUNT), ARENA_ANY_NODE, true,
                    &error))
         die(error.text);
     end->port = port_xdp_open(&options, 1, &end->memory, &error);
     if (!end->port ||
-        steer_add_destination(end->steer, inet_addr(destination), htons(udp_port), 0, &error) ||
+        steer_add_destination(end->steer, inet_addr(destination), htons(udp_port), 0, true,
+                              &error) ||
         steer_add_socket(end->steer, 0, 0, port_xdp_socket(end->port, 0, 0), &error))
         die(error.text);
 }

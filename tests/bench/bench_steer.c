@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// bench_steer IF: what the XDP program takes for an order packet that it redirects, by
-// BPF_PROG_TEST_RUN with a million repeats, with 1, 8 and 64 shards; medians of 7 rounds,
-// alternating. Sessions it knows nothing of. IF is an interface of the lab, for a socket to
-// redirect to.
+// bench_steer IF: what the XDP program takes for an order packet of a bound source that it
+// redirects, a stranger's that it drops, and a login over the rate, by BPF_PROG_TEST_RUN with a
+// million repeats, with 1, 8 and 64 shards and with 10 and 4096 sessions, all of them bound;
+// medians of 7 rounds, alternating. IF is an interface of the lab, for a socket to redirect to.
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
+#include <linux/bpf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,13 +15,48 @@
 #include "dataplane/port.h"
 #include "xdp/loader.h"
 
-#define ROUNDS      7u
-#define REPEATS     1000000
-#define FRAME_COUNT 1024u
-#define FIRST_PORT  26400u
+#define ROUNDS       7u
+#define REPEATS      1000000
+#define FRAME_COUNT  1024u
+#define FIRST_PORT   26400u
+#define FIRST_SOURCE 10000u
+#define NEVER                                                                                      \
+    {                                                                                              \
+        1, 1                                                                                       \
+    } // a packet a second
+#define ALWAYS                                                                                     \
+    {                                                                                              \
+        1000000000, 1000000000                                                                     \
+    } // as many as can be
 
-static const uint32_t shard_counts[] = {1, 8, 64};
-#define CASES (sizeof(shard_counts) / sizeof(shard_counts[0]))
+enum sender { BOUND, STRANGER, LOGIN };
+
+static const struct bench {
+    const char *name;
+    enum sender sender;
+    struct steer_options options;
+} benches[] = {
+    {"redirect, 1 shard", BOUND, {.shard_count = 1, .session_count = 10}},
+    {"redirect, 8 shards", BOUND, {.shard_count = 8, .session_count = 10}},
+    {"redirect, 64 shards", BOUND, {.shard_count = 64, .session_count = 10}},
+    {"redirect, 64 shards, 4096 sessions", BOUND, {.shard_count = 64, .session_count = 4096}},
+    {"redirect, Ethernet address pinned",
+     BOUND,
+     {.shard_count = 1, .session_count = 10, .pin_mac = true}},
+    {"redirect, within the session's rate",
+     BOUND,
+     {.shard_count = 1, .session_count = 10, .session = ALWAYS}},
+    {"drop, over the session's rate",
+     BOUND,
+     {.shard_count = 1, .session_count = 10, .session = NEVER}},
+    {"drop, a stranger's", STRANGER, {.shard_count = 1, .session_count = 10}},
+    {"drop, a stranger's, 64 shards", STRANGER, {.shard_count = 64, .session_count = 10}},
+    {"drop, a login over the rate", LOGIN, {.shard_count = 1, .session_count = 10, .login = NEVER}},
+    {"drop, a login over the rate, 64 shards",
+     LOGIN,
+     {.shard_count = 64, .session_count = 10, .login = NEVER}},
+};
+#define BENCHES (sizeof(benches) / sizeof(benches[0]))
 
 static void die(const char *text)
 {
@@ -28,28 +64,57 @@ static void die(const char *text)
     exit(1);
 }
 
-static struct steer *open_steer(uint32_t shards, const struct port *port)
+static struct endpoint source_of(uint32_t session)
+{
+    return (struct endpoint){.address = inet_addr("10.77.0.2"),
+                             .port = htons((uint16_t)(FIRST_SOURCE + session)),
+                             .vlan = PACKET_NO_VLAN};
+}
+
+static struct steer *open_steer(const struct bench *bench, const struct port *port)
 {
     struct error error;
-    struct steer *steer = steer_load(1, shards, NULL, &error);
+    struct steer_options options = bench->options;
+    options.queue_count = 1;
+    struct steer *steer = steer_load(&options, &error);
     if (!steer)
         die(error.text);
-    for (uint32_t i = 0; i < shards; i++)
+    for (uint32_t i = 0; i < options.shard_count; i++) {
         if (steer_add_destination(steer, inet_addr("10.77.0.1"), htons((uint16_t)(FIRST_PORT + i)),
-                                  i, &error))
+                                  i, false, &error))
             die(error.text);
+        struct bound bound = steer_bound(steer, i);
+        for (uint32_t j = 0; j < options.session_count; j++) {
+            struct endpoint source = source_of(j);
+            bound_add(&bound, source.address, source.port, source.mac, j);
+        }
+    }
     if (steer_add_socket(steer, 0, 0, port_xdp_socket(port, 0, 0), &error))
         die(error.text);
     return steer;
 }
 
-static uint32_t time_frame(const struct steer *steer, const uint8_t *frame, size_t size)
+static size_t write_frame(const struct bench *bench, uint8_t frame[PACKET_SIZE_MAX])
 {
+    static const uint8_t login[] = {0, STEER_LOGIN_SIZE, STEER_LOGIN_TYPE}, order[] = {0, 48, 'U'};
+    struct endpoint source = source_of(bench->sender == BOUND ? 0 : 5000);
+    struct endpoint destination = {
+        .address = inet_addr("10.77.0.1"), .port = htons(FIRST_PORT), .vlan = PACKET_NO_VLAN};
+    memset(frame, 0, PACKET_SIZE_MAX);
+    memcpy(frame + packet_payload_offset(&destination), bench->sender == LOGIN ? login : order, 3);
+    return packet_write_headers(frame, &source, &destination, 50);
+}
+
+static uint32_t time_frame(const struct bench *bench, const struct steer *steer)
+{
+    uint8_t frame[PACKET_SIZE_MAX];
+    size_t size = write_frame(bench, frame);
+    uint32_t wanted = bench->name[0] == 'r' ? XDP_REDIRECT : XDP_DROP;
     LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = (uint32_t)size,
                 .repeat = REPEATS);
-    // 4 is XDP_REDIRECT
-    if (bpf_prog_test_run_opts(steer_program_fd(steer), &options) || options.retval != 4)
-        die("the packet is not redirected");
+    // The retval is the last packet's.
+    if (bpf_prog_test_run_opts(steer_program_fd(steer), &options) || options.retval != wanted)
+        die(bench->name);
     return options.duration;
 }
 
@@ -74,22 +139,16 @@ int main(int argc, char **argv)
     struct port *port = port_xdp_open(&options, 1, &arena, &error);
     if (!port)
         die(error.text);
-    uint8_t frame[PACKET_SIZE_MAX] = {0};
-    struct endpoint source = {
-        .address = inet_addr("10.77.0.2"), .port = htons(40000), .vlan = PACKET_NO_VLAN};
-    struct endpoint destination = {
-        .address = inet_addr("10.77.0.1"), .port = htons(FIRST_PORT), .vlan = PACKET_NO_VLAN};
-    size_t size = packet_write_headers(frame, &source, &destination, 50);
-    uint32_t times[CASES][ROUNDS];
-    struct steer *steers[CASES];
-    for (size_t i = 0; i < CASES; i++)
-        steers[i] = open_steer(shard_counts[i], port);
+    uint32_t times[BENCHES][ROUNDS];
+    struct steer *steers[BENCHES];
+    for (size_t i = 0; i < BENCHES; i++)
+        steers[i] = open_steer(&benches[i], port);
     for (uint32_t round = 0; round < ROUNDS; round++)
-        for (size_t i = 0; i < CASES; i++)
-            times[i][round] = time_frame(steers[i], frame, size);
-    for (size_t i = 0; i < CASES; i++) {
+        for (size_t i = 0; i < BENCHES; i++)
+            times[i][round] = time_frame(&benches[i], steers[i]);
+    for (size_t i = 0; i < BENCHES; i++) {
         qsort(times[i], ROUNDS, sizeof(times[i][0]), by_value);
-        printf("%2u shards: %u ns a packet (%u to %u)\n", shard_counts[i], times[i][ROUNDS / 2],
+        printf("%s: %u ns a packet (%u to %u)\n", benches[i].name, times[i][ROUNDS / 2],
                times[i][0], times[i][ROUNDS - 1]);
         steer_close(steers[i]);
     }

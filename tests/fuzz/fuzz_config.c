@@ -135,6 +135,9 @@ static void check_accepted(const struct config *config)
     INVARIANT(within(config->orders_max, 1, BOOK_ORDERS_MAX));
     INVARIANT(is_power(config->history_count) && within(config->history_count, 1024, 1 << 26));
     INVARIANT(is_power(config->in_flight_count) && within(config->in_flight_count, 1024, 1 << 22));
+    INVARIANT(config->login_rate <= 10000000 && config->session_rate <= 10000000);
+    INVARIANT(config->login_burst >= (config->login_rate + 99) / 100);
+    INVARIANT(config->session_burst >= (config->session_rate + 99) / 100);
     INVARIANT(within(config->port_count, 1, CONFIG_PORTS_MAX));
     INVARIANT(within(config->shard_count, 1, CONFIG_SHARDS_MAX));
     INVARIANT(within(config->instrument_count, 1, BOOK_INSTRUMENTS_MAX));

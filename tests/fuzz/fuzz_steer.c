@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
 // The XDP program in the kernel (BPF_PROG_TEST_RUN) and packet_parse in user space, for the same
-// frame: the same verdict, the same action, one counter moved by one. Shard 0 has a socket on the
-// queue and shard 1 has none, so that which of the two was found is seen as well.
+// frame, and what is bound: the same verdict, the same action, one counter moved by one. Shard 0
+// has a socket on the queue and shard 1 has none, so that which of the two was found is seen as
+// well.
 //
 // The first byte of an input says whether the checksum of the IPv4 header is put right before the
-// frame is given, without which hardly any changed frame would come past it, and whether the frame
-// is padded to Ethernet's 60 bytes. Takes root: without it this says so and ends.
+// frame is given, without which hardly any changed frame would come past it, whether the frame is
+// padded to Ethernet's 60 bytes, and whether its source is bound: enum setting. Takes root: without
+// it this says so and ends.
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -27,6 +29,16 @@
 #define FRAMES      64u
 #define FRAME_BYTES 2048u
 #define FRAME_MAX   2000u
+#define SESSIONS    8u
+
+enum setting {
+    RIGHT_CHECKSUM = 1,
+    PADDED = 2,
+    BOUND = 4,       // its source is bound to its shard
+    BOUND_OTHER = 8, // … to the other one
+    OTHER_MAC = 16,  // … from another Ethernet address
+    FULL = 32,       // as many others as there is room for share its bucket
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -71,12 +83,14 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     libbpf_set_print(NULL);
     if (unshare(CLONE_NEWNET))
         skip("a network namespace of one's own takes CAP_SYS_ADMIN");
-    steer = steer_load(1, 2, NULL, &error);
+    const struct steer_options options = {
+        .queue_count = 1, .shard_count = 2, .session_count = SESSIONS, .pin_mac = true};
+    steer = steer_load(&options, &error);
     if (!steer)
         skip(error.text);
     for (uint16_t i = 0; i < 2; i++)
-        INVARIANT(
-            steer_add_destination(steer, htonl(0x0A4D0001), htons(PORT_FIRST + i), i, &error) == 0);
+        INVARIANT(steer_add_destination(steer, htonl(0x0A4D0001), htons(PORT_FIRST + i), i, false,
+                                        &error) == 0);
     INVARIANT(steer_add_socket(steer, 0, 0, open_socket(), &error) == 0);
     return 0;
 }
@@ -124,29 +138,92 @@ static void check(enum steer_verdict expected, uint32_t action)
     INVARIANT(same);
 }
 
+// The sources that share a full bucket with `source`, none of which is it.
+static void change_neighbours(const struct bound *bound, const struct endpoint *source, bool add)
+{
+    uint64_t own = STEER_SOURCE(source->address, source->port);
+    uint64_t bucket = STEER_BUCKET(own, bound->multiplier, bound->bits);
+    uint32_t count = 0;
+    for (uint32_t port = 0; count < STEER_BUCKET_SLOTS; port++) {
+        uint64_t other = STEER_SOURCE(source->address, port);
+        if (other == own || STEER_BUCKET(other, bound->multiplier, bound->bits) != bucket)
+            continue;
+        if (add)
+            INVARIANT(bound_add(bound, source->address, (uint16_t)port, source->mac, count));
+        else
+            bound_remove(bound, source->address, (uint16_t)port);
+        count++;
+    }
+}
+
+static void change_bound(enum setting setting, const struct packet *packet, uint32_t shard,
+                         bool add)
+{
+    struct endpoint source = packet->source;
+    struct bound own = steer_bound(steer, shard), other = steer_bound(steer, !shard);
+    source.mac[5] ^= (setting & OTHER_MAC) != 0;
+    if (setting & FULL && add)
+        change_neighbours(&own, &source, true);
+    if (setting & BOUND && add)
+        INVARIANT(bound_add(&own, source.address, source.port, source.mac, 7) == !(setting & FULL));
+    else if (setting & BOUND)
+        bound_remove(&own, source.address, source.port);
+    if (setting & BOUND_OTHER && add)
+        INVARIANT(bound_add(&other, source.address, source.port, source.mac, 7));
+    else if (setting & BOUND_OTHER)
+        bound_remove(&other, source.address, source.port);
+    if (setting & FULL && !add)
+        change_neighbours(&own, &source, false);
+}
+
+static bool can_be_login(const struct packet *packet)
+{
+    const uint8_t *payload = packet->payload;
+    uint32_t size = packet->payload_size;
+    return size >= 3 && payload[0] == 0 &&
+           (payload[1] == 0 || (payload[1] == 27 && payload[2] == 'L' && size >= 29));
+}
+
+// What becomes of a packet that is whole.
+static enum steer_verdict verdict_of(enum setting setting, const struct packet *packet,
+                                     uint32_t shard)
+{
+    bool listed = setting & BOUND && !(setting & FULL);
+    if (listed && setting & OTHER_MAC)
+        return STEER_DROP_WRONG_MAC;
+    if (!(setting & BOUND) && !can_be_login(packet))
+        return STEER_DROP_NOT_BOUND;
+    return shard == 0 ? STEER_REDIRECT : STEER_DROP_QUEUE;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    enum setting setting = size > 0 ? data[0] : 0;
     if (size < 1 + ETH_HLEN || size > 1 + FRAME_MAX)
         return -1; // the kernel takes no shorter ones here
     size_t frame_size = size - 1;
-    size_t given_size = data[0] & 2 && frame_size < ETH_ZLEN ? ETH_ZLEN : frame_size;
+    size_t given_size = setting & PADDED && frame_size < ETH_ZLEN ? ETH_ZLEN : frame_size;
     uint8_t *frame = calloc(1, given_size);
     memcpy(frame, data + 1, frame_size);
-    if (data[0] & 1)
+    if (setting & RIGHT_CHECKSUM)
         correct_ip_checksum(frame, given_size);
     struct packet packet = {0};
     uint32_t shard = 2;
     enum steer_verdict expected =
         packet_parse(frame, given_size, find_shard, NULL, &packet, &shard);
-    if (expected == STEER_REDIRECT) {
+    bool whole = expected == STEER_REDIRECT;
+    if (whole) {
         INVARIANT(packet.payload >= frame && packet.payload_size > 0 &&
                   packet.payload + packet.payload_size <= frame + given_size);
         packet_checksum_valid(&packet);
-        expected = shard == 0 ? STEER_REDIRECT : STEER_DROP_QUEUE;
+        change_bound(setting, &packet, shard, true);
+        expected = verdict_of(setting, &packet, shard);
     }
     LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = (uint32_t)given_size);
     INVARIANT(bpf_prog_test_run_opts(steer_program_fd(steer), &options) == 0);
     check(expected, options.retval);
+    if (whole)
+        change_bound(setting, &packet, shard, false);
     free(frame);
     return 0;
 }

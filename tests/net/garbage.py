@@ -9,8 +9,9 @@ by what has to become of it, as one JSON object to compare the gateway's counter
     ip netns exec sluice-cl python3 tests/net/garbage.py --seed 1
 
 What becomes of a packet: `xdp_pass` is left to the kernel's stack, as it is not for a shard or does
-not say so; `xdp_drop` is for a shard and no whole IPv4 and UDP packet; `redirected_bad` reaches the
-gateway, which discards it. Packets for the kernel are made such that it has no reason to answer.
+not say so; `xdp_drop` is for a shard and no whole IPv4 and UDP packet; `xdp_stranger` is whole, and
+no login, from a source that is not logged in; `redirected_bad` reaches the gateway, which discards
+it. Packets for the kernel are made such that it has no reason to answer.
 """
 
 import collections
@@ -37,7 +38,7 @@ GOOD_OPEN = 50  # orders the good session keeps open
 PRICE, TICK = 500_000, 100
 UNUSED_URN = 3_000_000_000  # garbage that passes for an order would use up numbers; none does
 
-PASS, DROP, BAD = "xdp_pass", "xdp_drop", "redirected_bad"
+PASS, DROP, STRANGER, BAD = "xdp_pass", "xdp_drop", "xdp_stranger", "redirected_bad"
 
 
 def checksum(data):
@@ -68,6 +69,10 @@ class Frames:
     def source(self):
         """Somebody's address: now nobody's, now that of the bound session."""
         return self.bound if self.rng.random() < 0.3 else self.rng.choice(self.sources)
+
+    def is_bounds(self, frame):
+        """Whether a frame without a VLAN tag has the bound session's source."""
+        return frame[26:30] == packed(self.bound[0]) and frame[34:36] == struct.pack(">H", self.bound[1])
 
     # Layers, right unless told otherwise.
 
@@ -314,9 +319,9 @@ FATES = {
 }  # fmt: skip
 
 
-def fate(kind):
-    """(group, reason) of a kind; all that is not dropped earlier is redirected."""
-    return FATES.get(kind, (BAD, "redirect"))
+def fate(kind, bound):
+    """(group, reason) of a kind from the bound session's source or another's."""
+    return FATES.get(kind, (BAD, "redirect") if bound else (STRANGER, "drop_not_bound"))
 
 
 class Sniffer:
@@ -410,7 +415,7 @@ def kinds(frames):
 
 
 def pour(options, frames, good, idle, sniffer):
-    """The garbage, in bursts, the good session in between; how many of each kind."""
+    """The garbage, in bursts, the good session in between; how many of each (kind, bound)."""
     raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     raw.bind((options.interface, 0))
     builders, sent = kinds(frames), collections.Counter()
@@ -419,8 +424,9 @@ def pour(options, frames, good, idle, sniffer):
     while sent.total() < options.count:
         for _ in range(min(BURST, options.count - sent.total())):
             name = frames.rng.choice(names)
-            raw.send(builders[name]())
-            sent[name] += 1
+            frame = builders[name]()
+            raw.send(frame)
+            sent[name, frames.is_bounds(frame)] += 1
         good.step()
         idle.poll()
         sniffer.poll()
@@ -439,9 +445,9 @@ def finish(session):
 
 def totals(sent):
     """By fate and by reason."""
-    groups, reasons = dict.fromkeys((PASS, DROP, BAD), 0), collections.Counter()
-    for kind, count in sent.items():
-        group, reason = fate(kind)
+    groups, reasons = dict.fromkeys((PASS, DROP, STRANGER, BAD), 0), collections.Counter()
+    for (kind, bound), count in sent.items():
+        group, reason = fate(kind, bound)
         groups[group] += count
         reasons[reason] += count
     return groups, dict(sorted(reasons.items()))
@@ -509,9 +515,12 @@ def run(options, report, good, bystander):
     sniffer.poll()
     judge(report, good, bystander, sniffer, executed)
     groups, reasons = totals(sent)
+    kinds_sent = collections.Counter()
+    for (kind, _), count in sent.items():
+        kinds_sent[kind] += count
     return {
         "seed": options.seed, "seconds": round(time.monotonic() - started, 1),
-        **groups, "reasons": reasons, "kinds": dict(sorted(sent.items())), "sent": sent.total(),
+        **groups, "reasons": reasons, "kinds": dict(sorted(kinds_sent.items())), "sent": sent.total(),
         "good_orders": good.sent, "heard": dict(sniffer.counts),
         "good_datagrams": session.client.datagrams + bystander.client.datagrams,
         "tx_dropped": statistic(options.interface, "tx_dropped") - before,

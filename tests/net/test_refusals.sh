@@ -32,6 +32,10 @@ refused "a core that does not exist" 'core 999' $run "$(edited 's/ core = 0; idl
 refused "a number out of range" '"orders" is 0; it must be 1 to' $run "$(edited 's/orders = 1000000/orders = 0/')"
 refused "a number that is not a power of two" '"history" is 1000001; it must be a power of two' \
     $run "$(edited 's/history = 262144/history = 1000001/')"
+refused "a burst that the clock's steps have no room for" '"session_burst" is 100; it must be 101 to' \
+    $run "$(edited 's/orders = 1000000;/& session_rate = 10000; session_burst = 100;/')"
+refused "a switch that is neither on nor off" '"pin_mac" is "yes"; it must be "off" or "on"' \
+    $run "$(edited 's/orders = 1000000;/& pin_mac = "yes";/')"
 refused "a symbol listed twice" 'symbol "ACME    " is listed twice' $run "$(edited 's/"AMZN"/"ACME"/')"
 refused "a user there twice" 'user "LOAD0 " is there twice' $run "$(edited 's/"LOAD1"/"load0"/')"
 refused "a password in clear" 'passwords do not stand here in clear.*hash-password' \

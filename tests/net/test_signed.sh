@@ -17,6 +17,8 @@ done
 line=$(echo Other1 | "$sluice" hash-password)
 sed -i "s|user = \"LOAD7\"; password_hash = \"[^\"]*\";|user = \"LOAD7\"; $line|" "$work/lab.conf"
 sed -i "1i signing_key = \"$work/keys/gateway.key\";" "$work/lab.conf"
+# What strangers send reaches the port here: the program lets no more through than their rate.
+sed -i "s/limits = {/& login_rate = 0;/" "$work/lab.conf"
 gateway_start || { fail "the gateway starts"; exit 1; }
 "$sluice" capture --config "$work/lab.conf" --write "$work/seen.pcap" >"$work/capture.log" 2>&1 &
 capture=$!

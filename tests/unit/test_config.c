@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What config_load says of files that it refuses. tests/net/test_refusals.sh has the values.
+// What config_load says of files that it refuses, and what it takes where a file says nothing.
+// tests/net/test_refusals.sh has the values.
 #include <criterion/criterion.h>
 
 #include <stdio.h>
@@ -113,4 +114,51 @@ Test(config, what_is_missing_altogether_is_told_of_by_the_name_that_was_given)
     cr_assert_null(config_load(outer, &error));
     cr_assert_eq(strncmp(error.text, outer, strlen(outer)), 0, "%s", error.text);
     cr_assert(strstr(error.text, "\"name\" is missing"), "%s", error.text);
+}
+
+static struct config *load_with_limits(const char *limits)
+{
+    char text[800];
+    struct error error = {{0}};
+    snprintf(text, sizeof(text),
+             "name = \"x\"; journal = { directory = \"/j\"; }; limits = { %s };"
+             "ports = ( { interface = \"lo\"; address = \"10.0.0.1\"; } );"
+             "shards = ( { port = 0; udp_port = 1; feed_group = \"239.0.0.1\"; feed_port = 2; } );"
+             "instruments = ( { symbol = \"A\"; shard = 0; } );"
+             "sessions = ( { user = \"A\"; password_hash = \"" PASSWORD_HASH
+             "\"; firm = \"C\"; } );",
+             limits);
+    write_file(outer, text);
+    struct config *config = config_load(outer, &error);
+    cr_assert_not_null(config, "%s", error.text);
+    return config;
+}
+
+static void expect_rates(const char *limits, uint32_t login_rate, uint32_t login_burst,
+                         uint32_t session_rate, uint32_t session_burst)
+{
+    struct config *config = load_with_limits(limits);
+    cr_expect_eq(config->login_rate, login_rate, "%s: %u", limits, config->login_rate);
+    cr_expect_eq(config->login_burst, login_burst, "%s: %u", limits, config->login_burst);
+    cr_expect_eq(config->session_rate, session_rate, "%s: %u", limits, config->session_rate);
+    cr_expect_eq(config->session_burst, session_burst, "%s: %u", limits, config->session_burst);
+    config_free(config);
+}
+
+Test(config, a_rate_without_a_burst_has_a_seconds_worth_of_it)
+{
+    expect_rates("", 1000, 1000, 0, 0);
+    expect_rates("login_rate = 20;", 20, 20, 0, 0);
+    expect_rates("session_rate = 500;", 1000, 1000, 500, 500);
+    expect_rates("session_rate = 500; session_burst = 6;", 1000, 1000, 500, 6);
+    expect_rates("login_rate = 0; login_burst = 5; session_rate = 1;", 0, 0, 1, 1);
+}
+
+Test(config, an_ethernet_address_is_pinned_where_the_file_says_so)
+{
+    for (int pinned = 0; pinned <= 1; pinned++) {
+        struct config *config = load_with_limits(pinned ? "pin_mac = \"on\";" : "");
+        cr_expect_eq(config->pin_mac, pinned);
+        config_free(config);
+    }
 }

@@ -11,9 +11,10 @@
 #include "tests/password.h"
 #include "tests/unit/order_entry.h"
 
-#define SECOND_NS 1000000000ull
-#define SESSIONS  3u
-#define HISTORY   1024u
+#define SECOND_NS  1000000000ull
+#define SESSIONS   3u
+#define HISTORY    1024u
+#define ORDER_PORT 26400
 
 static struct kept {
     uint8_t bytes[PACKET_SIZE_MAX];
@@ -34,7 +35,30 @@ static void keep_send(struct port *port, size_t size)
     sent[sent_count++].size = size;
 }
 
-static const struct port_operations keeping = {.claim = keep_claim, .send = keep_send};
+// Which client each session is bound to, as the port was told: 0, to none.
+static uint16_t told_of[SESSIONS];
+
+static void keep_bind(struct port *port, const struct endpoint *at, const struct endpoint *source,
+                      uint32_t session)
+{
+    (void)port;
+    cr_assert_eq(at->port, htons(ORDER_PORT));
+    cr_assert_eq(told_of[session], 0);
+    told_of[session] = ntohs(source->port);
+}
+
+static void keep_unbind(struct port *port, const struct endpoint *at, const struct endpoint *source)
+{
+    uint32_t session = 0;
+    (void)port;
+    cr_assert_eq(at->port, htons(ORDER_PORT));
+    while (told_of[session] != ntohs(source->port))
+        cr_assert_lt(++session, SESSIONS, "it was never bound");
+    told_of[session] = 0;
+}
+
+static const struct port_operations keeping = {
+    .claim = keep_claim, .send = keep_send, .bind = keep_bind, .unbind = keep_unbind};
 static struct port port = {.operations = &keeping};
 static struct symbols symbols;
 static struct entry entry;
@@ -52,7 +76,7 @@ static void set_up(void)
     symbols_add(&symbols, "ACME    ");
     logins_init(&logins);
     entry = (struct entry){.port = &port,
-                           .source = {.vlan = PACKET_NO_VLAN},
+                           .source = {.port = htons(ORDER_PORT), .vlan = PACKET_NO_VLAN},
                            .symbols = &symbols,
                            .logins = &logins,
                            .commands = ring_init(take(ring_memory_size(8)), 8),
@@ -335,6 +359,31 @@ Test(entry, no_cancel_on_disconnect_of_who_did_not_ask_for_it)
     log_in(1, "USER1 ", 1);
     entry_tick(&entry, 100 * SECOND_NS);
     cr_assert_eq(entry_sweep(&entry, 100 * SECOND_NS, 0), 0);
+}
+
+static void expect_told(uint16_t zero, uint16_t one, uint16_t two)
+{
+    cr_assert_eq(told_of[0], zero, "session 0: %u", told_of[0]);
+    cr_assert_eq(told_of[1], one, "session 1: %u", told_of[1]);
+    cr_assert_eq(told_of[2], two, "session 2: %u", told_of[2]);
+}
+
+Test(entry, the_port_is_told_who_is_bound_and_who_is_not_any_more)
+{
+    log_in(7, "USER1 ", 0);
+    log_in(8, "USER2 ", 0);
+    log_in(9, "NOBODY", 0); // refused
+    log_in(9, "USER1 ", 0); // bound elsewhere
+    log_in(7, "USER1 ", 0); // again
+    expect_told(0, 7, 8);
+    block("O", 1);
+    deliver(8, 1);
+    expect_told(0, 7, 0);
+    entry_tick(&entry, 11 * SECOND_NS); // time-out
+    expect_told(0, 0, 0);
+    log_in(9, "USER1 ", 12 * SECOND_NS);
+    log_in(7, "USER0 ", 12 * SECOND_NS);
+    expect_told(7, 9, 0);
 }
 
 Test(entry, any_valid_datagram_keeps_a_session_alive)

@@ -303,8 +303,8 @@ static enum steer_verdict verdict_of_spoilt(enum steer_verdict first, enum steer
 
 Test(packet, of_two_faults_the_one_that_is_checked_first_is_the_verdict)
 {
-    for (int first = 0; first < STEER_DROP_QUEUE; ++first)
-        for (int second = first; second < STEER_DROP_QUEUE; ++second)
+    for (int first = 0; first <= STEER_DROP_TOO_LONG; ++first)
+        for (int second = first; second <= STEER_DROP_TOO_LONG; ++second)
             cr_expect_eq(verdict_of_spoilt(first, second), (enum steer_verdict)first,
                          "faults %d and %d", first, second);
     cr_assert_eq(verdict_of_spoilt(STEER_REDIRECT, STEER_REDIRECT), STEER_REDIRECT);

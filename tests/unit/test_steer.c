@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // The XDP program is run frame by frame with BPF_PROG_TEST_RUN and held against packet_parse, which
-// was written from the same table of verdicts without sharing code. The kernel takes no frame below
+// was written from the same table of verdicts without sharing code, and for whose source is bound
+// against what the test has bound. The kernel takes no frame below
 // 14 bytes there; test_packet.c has those.
 //
 // Every test works in a network namespace of its own, with a veth pair v0 - v1 of two queues each.
@@ -19,8 +20,10 @@
 #include <linux/if_link.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,12 +38,13 @@
 #include "dataplane/packet.h"
 #include "xdp/loader.h"
 
-#define QUEUE_COUNT  2
-#define SHARD_COUNT  2
-#define FRAME_SIZE   2048 // of the UMEM and of the buffers here
-#define FRAME_COUNT  256
-#define PORT_FIRST   26400 // of shard 0; shard 1's is the next
-#define RANDOM_COUNT 250000
+#define QUEUE_COUNT   2
+#define SHARD_COUNT   2
+#define SESSION_COUNT 8
+#define FRAME_SIZE    2048 // of the UMEM and of the buffers here
+#define FRAME_COUNT   256
+#define PORT_FIRST    26400 // of shard 0; shard 1's is the next
+#define RANDOM_COUNT  250000
 
 static const char *const verdict_names[] = STEER_VERDICT_NAMES;
 
@@ -155,16 +159,56 @@ static void close_sockets(struct bound_socket *bound, uint32_t socket_count,
 
 // A program with shards 0 and 1 on ports PORT_FIRST and the next, attached to v0.
 
-static struct steer *open_steer(void)
+static const struct steer_options usual = {.queue_count = QUEUE_COUNT,
+                                           .shard_count = SHARD_COUNT,
+                                           .session_count = SESSION_COUNT,
+                                           .pin_mac = true};
+
+static struct steer *load_with(const struct steer_options *options)
 {
     struct error error = {{0}};
-    struct steer *steer = steer_load(QUEUE_COUNT, SHARD_COUNT, NULL, &error);
+    struct steer *steer = steer_load(options, &error);
     cr_assert(steer, "%s", error.text);
+    return steer;
+}
+
+static void add_destination(struct steer *steer, uint16_t port, uint32_t shard, bool open)
+{
+    struct error error = {{0}};
+    cr_assert_eq(
+        steer_add_destination(steer, inet_addr("10.77.0.1"), htons(port), shard, open, &error), 0,
+        "%s", error.text);
+}
+
+static bool bind_source(const struct steer *steer, uint32_t shard, const struct endpoint *source,
+                        uint32_t session)
+{
+    struct bound bound = steer_bound(steer, shard);
+    return bound_add(&bound, source->address, source->port, source->mac, session);
+}
+
+static void unbind_source(const struct steer *steer, uint32_t shard, const struct endpoint *source)
+{
+    struct bound bound = steer_bound(steer, shard);
+    bound_remove(&bound, source->address, source->port);
+}
+
+static struct steer *open_steer_of_strangers(const struct steer_options *options)
+{
+    struct error error = {{0}};
+    struct steer *steer = load_with(options);
     cr_assert_eq(steer_attach(steer, "v0", true, &error), 0, "%s", error.text);
+    for (uint16_t shard = 0; shard < SHARD_COUNT; ++shard)
+        add_destination(steer, PORT_FIRST + shard, shard, false);
+    return steer;
+}
+
+// … to both of which the client is bound.
+static struct steer *open_steer(void)
+{
+    struct steer *steer = open_steer_of_strangers(&usual);
     for (uint32_t shard = 0; shard < SHARD_COUNT; ++shard)
-        cr_assert_eq(steer_add_destination(steer, inet_addr("10.77.0.1"),
-                                           htons((uint16_t)(PORT_FIRST + shard)), shard, &error),
-                     0, "%s", error.text);
+        cr_assert(bind_source(steer, shard, &client, 0));
     return steer;
 }
 
@@ -174,15 +218,21 @@ static void add_socket(struct steer *steer, uint32_t queue, uint32_t shard, int 
     cr_assert_eq(steer_add_socket(steer, queue, shard, fd, &error), 0, "%s", error.text);
 }
 
-// ... with a socket for both shards on queue 0, where BPF_PROG_TEST_RUN puts frames by itself.
-static struct steer *open_steer_with_sockets(struct queue_memory *memory,
-                                             struct bound_socket *bound)
+// A socket for both shards on queue 0, where BPF_PROG_TEST_RUN puts frames by itself.
+static void add_sockets(struct steer *steer, struct queue_memory *memory,
+                        struct bound_socket *bound)
 {
-    struct steer *steer = open_steer();
     open_memory(memory);
     int fd = open_socket(bound, memory, 0);
     add_socket(steer, 0, 0, fd);
     add_socket(steer, 0, 1, fd);
+}
+
+static struct steer *open_steer_with_sockets(struct queue_memory *memory,
+                                             struct bound_socket *bound)
+{
+    struct steer *steer = open_steer();
+    add_sockets(steer, memory, bound);
     return steer;
 }
 
@@ -193,11 +243,26 @@ static int find_shard(void *context, uint32_t address, uint16_t port)
     return address == inet_addr("10.77.0.1") && shard < SHARD_COUNT ? (int)shard : -1;
 }
 
+static bool can_be_login(const uint8_t *payload, size_t size)
+{
+    static const uint8_t login[] = {0, 27, 'L'}, signed_session[] = {0, 0};
+    return (size >= 29 && memcmp(payload, login, 3) == 0) ||
+           (size >= 3 && memcmp(payload, signed_session, 2) == 0);
+}
+
+// With the client bound to every shard, and no limit to what it sends.
 static enum steer_verdict parse(const uint8_t *frame, size_t size)
 {
     struct packet packet;
     uint32_t shard;
-    return packet_parse(frame, size, find_shard, NULL, &packet, &shard);
+    enum steer_verdict verdict = packet_parse(frame, size, find_shard, NULL, &packet, &shard);
+    if (verdict != STEER_REDIRECT)
+        return verdict;
+    if (packet.source.address == client.address && packet.source.port == client.port)
+        return memcmp(packet.source.mac, client.mac, 6) == 0 ? STEER_REDIRECT
+                                                             : STEER_DROP_WRONG_MAC;
+    return can_be_login(packet.payload, packet.payload_size) ? STEER_REDIRECT
+                                                             : STEER_DROP_NOT_BOUND;
 }
 
 // Running it.
@@ -394,7 +459,7 @@ static void add_options(uint8_t *ip)
 // One fault, or none; the frame's new size.
 static size_t spoil(uint8_t *frame, size_t size, uint8_t *ip)
 {
-    switch (random_below(16)) {
+    switch (random_below(18)) {
     case 0:
         frame[random_below(46)] = (uint8_t)random_below(256);
         break;
@@ -433,6 +498,12 @@ static size_t spoil(uint8_t *frame, size_t size, uint8_t *ip)
         break;
     case 13:
         frame[12 + 4 * random_below(2)] = (uint8_t)random_below(256);
+        break;
+    case 14:
+        ip[(random_below(2) ? 12 : 18) + random_below(4)] ^= (uint8_t)(1 << random_below(8));
+        break;
+    case 15:
+        memcpy(ip + 28, (uint8_t[]){0, random_below(4) ? 27 : 0, 'L'}, 3);
         break;
     default:
         break;
@@ -487,11 +558,301 @@ Test(steer, random_frames_have_the_verdict_of_the_parser, .init = enter_namespac
     print_seen(seed, seen);
     cr_assert_arr_eq(counters, seen, sizeof(seen));
     for (int verdict = 0; verdict < STEER_VERDICT_COUNT; ++verdict)
-        cr_assert(verdict == STEER_DROP_QUEUE || seen[verdict] > 100,
+        cr_assert(verdict == STEER_DROP_LOGIN_RATE || verdict == STEER_DROP_SESSION_RATE ||
+                      verdict == STEER_DROP_QUEUE || seen[verdict] > 100,
                   "too few %s to say anything: %llu", verdict_names[verdict],
                   (unsigned long long)seen[verdict]);
     steer_close(steer);
     close_sockets(&bound, 1, &memory);
+}
+
+// Who is bound.
+
+struct strangers {
+    uint8_t frame[FRAME_SIZE];
+    struct queue_memory memory;
+    struct bound_socket bound;
+    uint64_t counters[STEER_VERDICT_COUNT];
+    struct steer *steer;
+};
+
+static void open_strangers(struct strangers *here, const struct steer_options *options)
+{
+    *here = (struct strangers){.steer = open_steer_of_strangers(options)};
+    add_sockets(here->steer, &here->memory, &here->bound);
+}
+
+static void close_strangers(struct strangers *here)
+{
+    steer_close(here->steer);
+    close_sockets(&here->bound, 1, &here->memory);
+}
+
+static void expect_from(struct strangers *here, const struct endpoint *source, uint32_t shard,
+                        const void *payload, size_t payload_size, enum steer_verdict expected)
+{
+    shard_end.port = htons((uint16_t)(PORT_FIRST + shard));
+    memcpy(here->frame + packet_payload_offset(&shard_end), payload, payload_size);
+    size_t size = packet_write_headers(here->frame, source, &shard_end, payload_size);
+    expect(here->steer, here->counters, here->frame, size, expected);
+}
+
+static void expect_order(struct strangers *here, const struct endpoint *source, uint32_t shard,
+                         enum steer_verdict expected)
+{
+    static const uint8_t order[] = {0, 48, 'U', 'O', [49] = 0};
+    expect_from(here, source, shard, order, sizeof(order), expected);
+}
+
+static const uint8_t login[] = {0, 27, 'L', [28] = ' '};
+
+static void expect_login(struct strangers *here, const struct endpoint *source,
+                         enum steer_verdict expected)
+{
+    expect_from(here, source, 0, login, sizeof(login), expected);
+}
+
+static struct endpoint client_with_port(uint32_t port)
+{
+    struct endpoint other = client;
+    other.port = htons((uint16_t)port);
+    return other;
+}
+
+Test(steer, of_a_strangers_packets_only_what_can_be_a_login_is_redirected, .init = enter_namespace)
+{
+    struct strangers here;
+    open_strangers(&here, &usual);
+    for (unsigned first = 0; first <= 255; first += first == 1 ? 254 : 1)
+        for (unsigned second = 0; second <= 255; ++second)
+            for (unsigned third = 'L' - 1; third <= 'L' + 1; ++third)
+                for (size_t size = 28; size <= 30; ++size) {
+                    uint8_t payload[30] = {(uint8_t)first, (uint8_t)second, (uint8_t)third};
+                    expect_from(&here, &client, 0, payload, size,
+                                can_be_login(payload, size) ? STEER_REDIRECT
+                                                            : STEER_DROP_NOT_BOUND);
+                }
+    close_strangers(&here);
+}
+
+Test(steer, a_strangers_packet_that_ends_before_it_can_be_a_login_is_dropped,
+     .init = enter_namespace)
+{
+    static const uint8_t zeros[3] = {0};
+    struct strangers here;
+    open_strangers(&here, &usual);
+    expect_from(&here, &client, 0, zeros, 1, STEER_DROP_NOT_BOUND);
+    expect_from(&here, &client, 0, zeros, 2, STEER_DROP_NOT_BOUND);
+    expect_from(&here, &client, 0, zeros, 3, STEER_REDIRECT);
+    close_strangers(&here);
+}
+
+// Ethernet pads to 60 bytes: what stands behind the datagram's end is not its own.
+Test(steer, padding_makes_no_login, .init = enter_namespace)
+{
+    struct strangers here;
+    open_strangers(&here, &usual);
+    memset(here.frame, 0, 60);
+    shard_end.port = htons(PORT_FIRST);
+    packet_write_headers(here.frame, &client, &shard_end, 2);
+    expect(here.steer, here.counters, here.frame, 60, STEER_DROP_NOT_BOUND);
+    close_strangers(&here);
+}
+
+Test(steer, an_open_port_takes_what_anybody_sends, .init = enter_namespace)
+{
+    struct strangers here;
+    open_strangers(&here, &usual);
+    add_destination(here.steer, PORT_FIRST + 2, 0, true);
+    expect_order(&here, &client, 2, STEER_REDIRECT);
+    close_strangers(&here);
+}
+
+Test(steer, a_bound_source_is_bound_to_one_shard_until_it_is_removed, .init = enter_namespace)
+{
+    struct strangers here;
+    open_strangers(&here, &usual);
+    for (int round = 0; round < 3; ++round) {
+        expect_order(&here, &client, 0, STEER_DROP_NOT_BOUND);
+        cr_assert(bind_source(here.steer, 0, &client, 3));
+        expect_order(&here, &client, 0, STEER_REDIRECT);
+        expect_order(&here, &client, 1, STEER_DROP_NOT_BOUND);
+        struct endpoint next = client_with_port(40002), elsewhere = client;
+        elsewhere.address ^= htonl(1);
+        expect_order(&here, &next, 0, STEER_DROP_NOT_BOUND);
+        expect_order(&here, &elsewhere, 0, STEER_DROP_NOT_BOUND);
+        unbind_source(here.steer, 0, &client);
+    }
+    expect_order(&here, &client, 0, STEER_DROP_NOT_BOUND);
+    close_strangers(&here);
+}
+
+Test(steer, an_empty_slot_is_nobodys, .init = enter_namespace)
+{
+    struct strangers here;
+    open_strangers(&here, &usual);
+    struct endpoint zero = {.vlan = PACKET_NO_VLAN};
+    expect_order(&here, &zero, 0, STEER_DROP_NOT_BOUND);
+    cr_assert(bind_source(here.steer, 0, &zero, 0));
+    expect_order(&here, &zero, 0, STEER_REDIRECT);
+    close_strangers(&here);
+}
+
+static uint32_t bucket_of(const struct steer *steer, uint32_t port)
+{
+    struct bound bound = steer_bound(steer, 0);
+    uint64_t source = STEER_SOURCE(client.address, htons((uint16_t)port));
+    return (uint32_t)STEER_BUCKET(source, bound.multiplier, bound.bits);
+}
+
+// The first port from `*port` on that shares the bucket of `of`.
+static struct endpoint neighbour_of(const struct steer *steer, uint32_t of, uint32_t *port)
+{
+    while (bucket_of(steer, *port) != bucket_of(steer, of))
+        ++*port;
+    return client_with_port((*port)++);
+}
+
+Test(steer, where_a_bucket_is_full_all_that_share_it_go_to_user_space, .init = enter_namespace)
+{
+    struct strangers here;
+    struct endpoint source[STEER_BUCKET_SLOTS + 2];
+    open_strangers(&here, &usual);
+    uint32_t port = 1024;
+    for (uint32_t i = 0; i < STEER_BUCKET_SLOTS + 2; ++i)
+        source[i] = neighbour_of(here.steer, 1024, &port);
+    for (uint32_t i = 0; i <= STEER_BUCKET_SLOTS; ++i) {
+        expect_order(&here, &source[i], 0, STEER_DROP_NOT_BOUND);
+        cr_assert_eq(bind_source(here.steer, 0, &source[i], i), i < STEER_BUCKET_SLOTS);
+    }
+    for (uint32_t i = 0; i < STEER_BUCKET_SLOTS + 2; ++i)
+        expect_order(&here, &source[i], 0, STEER_REDIRECT);
+    unbind_source(here.steer, 0, &source[1]); // leaves a slot, and one that is not listed
+    expect_order(&here, &source[STEER_BUCKET_SLOTS], 0, STEER_REDIRECT);
+    unbind_source(here.steer, 0, &source[STEER_BUCKET_SLOTS]);
+    for (uint32_t i = 0; i < STEER_BUCKET_SLOTS + 2; ++i) {
+        bool bound = i != 1 && i < STEER_BUCKET_SLOTS;
+        expect_order(&here, &source[i], 0, bound ? STEER_REDIRECT : STEER_DROP_NOT_BOUND);
+    }
+    close_strangers(&here);
+}
+
+Test(steer, a_bound_source_with_another_ethernet_address_is_dropped_where_it_is_pinned,
+     .init = enter_namespace)
+{
+    for (int pinned = 0; pinned <= 1; ++pinned) {
+        struct strangers here;
+        struct steer_options options = usual;
+        options.pin_mac = pinned;
+        open_strangers(&here, &options);
+        cr_assert(bind_source(here.steer, 0, &client, 0));
+        for (int byte = 0; byte < 6; ++byte) {
+            struct endpoint spoofed = client;
+            spoofed.mac[byte] ^= 0x80;
+            enum steer_verdict expected = pinned ? STEER_DROP_WRONG_MAC : STEER_REDIRECT;
+            expect_order(&here, &spoofed, 0, expected);
+            expect_login(&here, &spoofed, expected);
+        }
+        expect_order(&here, &client, 0, STEER_REDIRECT);
+        close_strangers(&here);
+    }
+}
+
+#define BURST 5
+
+Test(steer, logins_of_strangers_have_a_rate_for_each_shard, .init = enter_namespace)
+{
+    struct strangers here;
+    struct steer_options options = usual;
+    options.login = (struct steer_rate){2, BURST};
+    open_strangers(&here, &options);
+    struct endpoint other = client_with_port(40002);
+    cr_assert(bind_source(here.steer, 0, &other, 0));
+    for (int i = 0; i < BURST; ++i)
+        expect_login(&here, &client, STEER_REDIRECT);
+    for (int i = 0; i < BURST; ++i) {
+        expect_login(&here, &client, STEER_DROP_LOGIN_RATE);
+        expect_login(&here, &other, STEER_REDIRECT);
+        expect_order(&here, &other, 0, STEER_REDIRECT);
+        expect_order(&here, &client, 0, STEER_DROP_NOT_BOUND);
+        expect_from(&here, &client, 1, login, sizeof(login), STEER_REDIRECT);
+    }
+    usleep(510000); // one more is due
+    expect_login(&here, &client, STEER_REDIRECT);
+    expect_login(&here, &client, STEER_DROP_LOGIN_RATE);
+    close_strangers(&here);
+}
+
+Test(steer, each_session_has_a_rate_with_each_shard, .init = enter_namespace)
+{
+    struct strangers here;
+    struct steer_options options = usual;
+    options.session = (struct steer_rate){2, BURST};
+    open_strangers(&here, &options);
+    for (uint32_t shard = 0; shard < SHARD_COUNT; ++shard)
+        for (uint32_t session = 0; session < SESSION_COUNT; ++session) {
+            struct endpoint source = client_with_port(40000 + session);
+            cr_assert(bind_source(here.steer, shard, &source, session));
+            for (int i = 0; i < 2 * BURST; ++i)
+                expect_order(&here, &source, shard,
+                             i < BURST ? STEER_REDIRECT : STEER_DROP_SESSION_RATE);
+        }
+    usleep(510000);
+    expect_order(&here, &client, 0, STEER_REDIRECT);
+    expect_order(&here, &client, 0, STEER_DROP_SESSION_RATE);
+    // It is the session's, wherever it logs in from.
+    struct endpoint moved = client_with_port(50000);
+    unbind_source(here.steer, 0, &client);
+    cr_assert(bind_source(here.steer, 0, &moved, 1));
+    expect_order(&here, &moved, 0, STEER_DROP_SESSION_RATE);
+    close_strangers(&here);
+}
+
+struct hammer {
+    struct steer *steer;
+    struct endpoint sources[STEER_BUCKET_SLOTS - 1];
+    _Atomic bool stop;
+    uint64_t rounds;
+};
+
+static void *hammer(void *argument)
+{
+    struct hammer *hammer = argument;
+    while (!atomic_load(&hammer->stop)) {
+        for (uint32_t i = 0; i < STEER_BUCKET_SLOTS - 1; ++i)
+            bind_source(hammer->steer, 0, &hammer->sources[i], i);
+        for (uint32_t i = 0; i < STEER_BUCKET_SLOTS - 1; ++i)
+            unbind_source(hammer->steer, 0, &hammer->sources[i]);
+        hammer->rounds++;
+    }
+    return NULL;
+}
+
+Test(steer, a_bucket_that_is_being_written_loses_no_packet_of_who_stays_bound,
+     .init = enter_namespace)
+{
+    struct strangers here;
+    struct hammer state = {.stop = false};
+    pthread_t thread;
+    open_strangers(&here, &usual);
+    uint32_t port = 1024;
+    struct endpoint stays = neighbour_of(here.steer, 1024, &port);
+    for (uint32_t i = 0; i < STEER_BUCKET_SLOTS - 1; ++i)
+        state.sources[i] = neighbour_of(here.steer, 1024, &port);
+    state.steer = here.steer;
+    cr_assert(bind_source(here.steer, 0, &stays, 7));
+    cr_assert_eq(pthread_create(&thread, NULL, hammer, &state), 0);
+    shard_end.port = htons(PORT_FIRST);
+    size_t size = packet_write_headers(here.frame, &stays, &shard_end, 40);
+    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = here.frame, .data_size_in = (uint32_t)size,
+                .repeat = 5000000);
+    cr_assert_eq(bpf_prog_test_run_opts(steer_program_fd(here.steer), &options), 0);
+    atomic_store(&state.stop, true);
+    pthread_join(thread, NULL);
+    read_counters(here.steer, here.counters);
+    cr_assert_eq(here.counters[STEER_REDIRECT], 5000000);
+    cr_assert_gt(state.rounds, 100);
+    close_strangers(&here);
 }
 
 // Queues and sockets.
@@ -554,15 +915,11 @@ Test(steer, a_queue_beyond_those_it_was_loaded_for_is_not_another_queues_shard,
     struct queue_memory memory = {0};
     struct bound_socket bound = {0};
     uint64_t counters[STEER_VERDICT_COUNT] = {0};
-    struct error error = {{0}};
-    struct steer *steer = steer_load(1, SHARD_COUNT, NULL, &error);
-    cr_assert(steer, "%s", error.text);
-    cr_assert_eq(steer_attach(steer, "v0", true, &error), 0, "%s", error.text);
-    cr_assert_eq(steer_add_destination(steer, shard_end.address, shard_end.port, 0, &error), 0);
-    open_memory(&memory);
-    int fd = open_socket(&bound, &memory, 0);
-    add_socket(steer, 0, 0, fd);
-    add_socket(steer, 0, 1, fd);
+    struct steer_options options = usual;
+    options.queue_count = 1;
+    struct steer *steer = open_steer_of_strangers(&options);
+    cr_assert(bind_source(steer, 0, &client, 0));
+    add_sockets(steer, &memory, &bound);
     size_t size = valid_frame(frame, PACKET_NO_VLAN, 20);
     cr_assert_eq(run_on_queue(steer, frame, size, 0), XDP_REDIRECT);
     cr_assert_eq(verdict_since(steer, counters), STEER_REDIRECT);
@@ -665,14 +1022,13 @@ Test(steer, a_destination_has_one_shard_and_there_are_only_so_many, .init = ente
 {
     struct error error = {{0}};
     struct steer *steer = open_steer();
-    cr_assert_eq(steer_add_destination(steer, shard_end.address, shard_end.port, 1, &error), -1);
+    cr_assert_eq(steer_add_destination(steer, shard_end.address, shard_end.port, 1, true, &error),
+                 -1);
     cr_assert(strstr(error.text, "10.77.0.1:26400"), "%s", error.text);
-    for (uint16_t port = SHARD_COUNT; port < STEER_SHARDS_MAX; ++port)
-        cr_assert_eq(
-            steer_add_destination(steer, shard_end.address, htons(PORT_FIRST + port), 0, &error), 0,
-            "%s", error.text);
-    cr_assert_eq(steer_add_destination(steer, shard_end.address, htons(9), 0, &error), -1);
-    cr_assert(strstr(error.text, "STEER_SHARDS_MAX"), "%s", error.text);
+    for (uint16_t port = SHARD_COUNT; port < STEER_DESTINATIONS_MAX; ++port)
+        add_destination(steer, PORT_FIRST + port, 0, true);
+    cr_assert_eq(steer_add_destination(steer, shard_end.address, htons(9), 0, false, &error), -1);
+    cr_assert(strstr(error.text, "STEER_DESTINATIONS_MAX"), "%s", error.text);
     steer_close(steer);
 }
 
@@ -726,10 +1082,7 @@ static void expect_refused(struct steer *steer, const char *interface, bool nati
 
 static struct steer *load_only(void)
 {
-    struct error error = {{0}};
-    struct steer *steer = steer_load(QUEUE_COUNT, SHARD_COUNT, NULL, &error);
-    cr_assert(steer, "%s", error.text);
-    return steer;
+    return load_with(&usual);
 }
 
 // Runs the first command that the error recommends, and tries again.
@@ -768,7 +1121,7 @@ Test(steer, an_instance_that_was_killed_no_longer_holds_the_interface, .init = e
     cr_assert_eq(pipe(ready), 0);
     pid_t other = fork();
     if (other == 0) {
-        struct steer *first = steer_load(1, 1, NULL, NULL);
+        struct steer *first = steer_load(&usual, NULL);
         if (first && steer_attach(first, "v0", true, NULL) == 0 && write(ready[1], "", 1) == 1)
             pause();
         _exit(1);
@@ -867,10 +1220,10 @@ Test(steer, without_a_capability_the_error_names_it, .init = enter_namespace)
 {
     struct error error = {{0}};
     keep_capabilities(CAPABILITY(BPF) | CAPABILITY(NET_RAW));
-    cr_assert_null(steer_load(1, 1, NULL, &error));
+    cr_assert_null(steer_load(&usual, &error));
     cr_assert(strstr(error.text, "CAP_NET_ADMIN"), "%s", error.text);
     keep_capabilities(CAPABILITY(NET_RAW));
-    cr_assert_null(steer_load(1, 1, NULL, &error));
+    cr_assert_null(steer_load(&usual, &error));
     cr_assert(strstr(error.text, "CAP_BPF"), "%s", error.text);
     fprintf(stderr, "steer: refused: %s\n", error.text);
 }
