@@ -21,7 +21,8 @@
 #define START_NS      1767609000000000000ull // a Monday morning
 #define TICK_NS       50000000ull
 #define ORDERS_MAX    512u
-#define HISTORY       32768u
+#define HISTORY_LONG  32768u
+#define HISTORY_SHORT 8u // what clients ask for comes from the journal
 #define SEGMENT_BYTES (1ull << 20)
 #define QUIET_ROUNDS  60000u
 
@@ -552,6 +553,12 @@ static void snapshot_round(void)
     sim.report.snapshots++;
 }
 
+static void history_round(void)
+{
+    sim.report.fetches += lane_fetch_history(&sim.house.lane);
+    sim.disk.failed = false;
+}
+
 static void spare_round(void)
 {
     if (!lane_make_spare(&sim.house.lane))
@@ -583,8 +590,10 @@ static void step(void)
         journal_round();
     else if (what < 970)
         release_round();
-    else if (what < 990)
+    else if (what < 980)
         spare_round();
+    else if (what < 990)
+        history_round();
     else if (what == 990 && may(SIM_KILL))
         go_down("the process is killed");
     else if (what == 992 && may(SIM_CLOCK))
@@ -605,6 +614,7 @@ static void round_of_all(void)
         client_act(&sim.clients[i], false);
     shard_round();
     journal_round();
+    history_round();
     release_round();
     tick_round();
 }
@@ -674,11 +684,12 @@ static void stop_and_start(void)
 static void set_up(void)
 {
     struct config *config = &sim.config;
+    bool brief = random_percent(&sim.random, 50); // then the journal is kept whole
     *config = (struct config){.segment_bytes = SEGMENT_BYTES,
                               .spare_count = 1,
-                              .keep_segments = 1 + random_below(&sim.random, 3),
+                              .keep_segments = brief ? 0 : 1 + random_below(&sim.random, 3),
                               .orders_max = ORDERS_MAX,
-                              .history_count = HISTORY,
+                              .history_count = brief ? HISTORY_SHORT : HISTORY_LONG,
                               .in_flight_count = 1024,
                               .port_count = 1,
                               .shard_count = 1,
