@@ -341,8 +341,8 @@ static bool load_record(void *context, const void *record)
     }
 }
 
-// The newest that can be used; `history` (or NULL) takes the events in it. 0, also when there is
-// none; -1 with `error`.
+// The newest that can be used; with `history`, which takes the events in it, the oldest. 0, also
+// when there is none; -1 with `error`.
 static int load_snapshot(struct lane *lane, struct history *history, struct error *error)
 {
     uint64_t seqs[SNAPSHOTS_MAX];
@@ -351,22 +351,22 @@ static int load_snapshot(struct lane *lane, struct history *history, struct erro
     if (count < 0)
         return -1;
     for (int i = 0; i < count; i++) {
-        if (snapshot_verify(lane->disk, (uint16_t)lane->index, seqs[i], &reason) < 0) {
+        uint64_t seq = seqs[history ? count - 1 - i : i];
+        if (snapshot_verify(lane->disk, (uint16_t)lane->index, seq, &reason) < 0) {
             warn("%s; %s", reason.text,
-                 i + 1 < count ? "the one before it is tried"
-                               : "the journal is read from its start");
+                 i + 1 < count ? "another one is tried" : "the journal is read from its start");
             continue;
         }
         struct error inconsistent = {""};
         struct loading loading = {.lane = lane, .history = history, .error = &inconsistent};
-        if (snapshot_read(lane->disk, seqs[i], load_record, &loading, error) < 0)
+        if (snapshot_read(lane->disk, seq, load_record, &loading, error) < 0)
             return inconsistent.text[0]
                        ? error_set(error, "%s: %s", lane->disk->path, inconsistent.text)
                        : -1;
         struct book_summary summary;
         book_summarise(lane->shard.book, &summary);
         lane->shard.last_time_ns = summary.last_time_ns;
-        lane->recovered_count = lane->recovered_from = lane->snapshot_seq = seqs[i];
+        lane->recovered_count = lane->recovered_from = lane->snapshot_seq = seq;
         return 0;
     }
     return 0;
@@ -460,7 +460,7 @@ void lane_forget_past(struct lane *lane)
     lane->past = NULL;
 }
 
-// At the journal's first record, or where that is gone at the newest snapshot.
+// At the journal's first record, or where that is gone at the oldest snapshot.
 static int open_past(struct lane *lane, struct error *error)
 {
     uint64_t oldest;

@@ -229,9 +229,9 @@ Test(lane, of_a_journal_whose_beginning_was_used_again_what_is_there_is_read)
     uint64_t number = 0;
     answer(lane, 2 * SEGMENT_BLOCKS, &number);
     take_snapshot(lane);
+    uint64_t there = number - 63; // from the older snapshot's last messages on
     answer(lane, SEGMENT_BLOCKS, &number);
     take_snapshot(lane);
-    uint64_t there = number - 63; // from the snapshot's last messages on
     answer(lane, SEGMENT_BLOCKS, &number);
     cr_assert_null(memory_find(memory, FIRST));
     cr_assert_eq(read_again(lane, 1, number), number - there + 1);
