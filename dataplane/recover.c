@@ -494,7 +494,7 @@ static int fetch(struct lane *lane, struct error *error)
 {
     uint64_t seq = atomic_load_explicit(&lane->gate.progress->durable_seq, memory_order_acquire);
     history_begin(&lane->history);
-    if (lane->past && is_behind(lane))
+    if (lane->past && is_behind(lane) && !FAULT(HISTORY_BEHIND))
         lane_forget_past(lane);
     if (!lane->past && open_past(lane, error) < 0)
         return -1;

@@ -684,7 +684,7 @@ static void stop_and_start(void)
 static void set_up(void)
 {
     struct config *config = &sim.config;
-    bool brief = random_percent(&sim.random, 50); // then the journal is kept whole
+    bool brief = random_percent(&sim.random, 30); // then the journal is kept whole
     *config = (struct config){.segment_bytes = SEGMENT_BYTES,
                               .spare_count = 1,
                               .keep_segments = brief ? 0 : 1 + random_below(&sim.random, 3),
@@ -715,11 +715,14 @@ static void set_up(void)
     sim.house.port.operations = &port_operations;
     sim.journal_share = random_percent(&sim.random, 50) ? 180 : 2 + random_below(&sim.random, 20);
     network_init(&sim.network, random_bits(&sim.random));
+    bool storm = random_percent(&sim.random, 20); // the worst of all, both ways
     sim.network.faults = (struct network_faults){
-        .loss_percent = may(SIM_LOSS) ? random_below(&sim.random, 31) : 0,
-        .duplication_percent = may(SIM_DUPLICATION) ? random_below(&sim.random, 31) : 0,
+        .loss_percent = may(SIM_LOSS) ? storm ? 30 : random_below(&sim.random, 31) : 0,
+        .duplication_percent =
+            may(SIM_DUPLICATION) ? storm ? 30 : random_below(&sim.random, 31) : 0,
         .corruption_percent = may(SIM_CORRUPTION) ? random_below(&sim.random, 11) : 0,
-        .delay_max_ns = may(SIM_DELAY) ? 1 + random_below(&sim.random, 30000000) : 0,
+        .delay_max_ns =
+            may(SIM_DELAY) ? storm ? 30000000 : 1 + random_below(&sim.random, 30000000) : 0,
     };
     for (uint32_t i = 0; i < sim.plan.clients; i++) {
         struct client *client = &sim.clients[i];
