@@ -7,12 +7,12 @@ ${CC:-cc} -std=gnu17 -Wall -Wextra -Werror -O2 -D_GNU_SOURCE -shared -fPIC "$her
     { fail "forbidden.c compiles"; exit 1; }
 export SEGMENT_MIB=1 KEEP_SEGMENTS=1 SNAPSHOT_EVERY=5000 HISTORY=65536
 lab_up
-threads="main journal-0 spares-0 snapshot-0 loop-0 control"
+threads="main journal-0 spares-0 snapshot-0 history-0 loop-0 control"
 
 # field_of_threads NAME: the value of a line of /proc/PID/task/*/status, for each thread, in one line.
 field_of_threads() { awk -v name="$1:" '$1 == name {printf "%s ", $2}' /proc/$gateway_pid/task/*/status; }
-# each VALUE NAME: all six threads have it.
-each() { [ "$(field_of_threads "$2")" = "$1 $1 $1 $1 $1 $1 " ]; }
+# each VALUE NAME: all seven threads have it.
+each() { [ "$(field_of_threads "$2")" = "$1 $1 $1 $1 $1 $1 $1 " ]; }
 
 gateway_start || { fail "the gateway starts"; exit 1; }
 state=$(message ready sandbox)
@@ -31,7 +31,7 @@ case $state in
 *) skip "filters, and memory that is locked: a build with sanitizers" ;;
 esac
 check "its threads still have their names" test \
-    "$(cat /proc/$gateway_pid/task/*/comm | sort | tr '\n' ' ')" = "control journal-0 loop-0 sluice snapshot-0 spares-0 "
+    "$(cat /proc/$gateway_pid/task/*/comm | sort | tr '\n' ' ')" = "control history-0 journal-0 loop-0 sluice snapshot-0 spares-0 "
 # Snapshots, new segments, seals, old segments used again, counters, a look at the link, a capture, the end of the day.
 "$sluice" capture --config "$work/lab.conf" --write "$work/seen.pcap" >"$work/capture.log" 2>&1 &
 capture_pid=$!
@@ -72,7 +72,7 @@ fi
 rm -rf "$work/journal"
 export FORBIDDEN_JOURNAL=$work/journal/shard-0
 LD_PRELOAD=$shim FORBIDDEN=all gateway_start || { fail "the gateway starts with forbidden.so"; exit 1; }
-for _ in $(seq 100); do [ "$(grep -c 'all tried' "$work/gateway.err")" = 6 ] && break; sleep 0.05; done
+for _ in $(seq 100); do [ "$(grep -c 'all tried' "$work/gateway.err")" = 7 ] && break; sleep 0.05; done
 # outcome THREAD CALL: what came of it.
 outcome() { sed -n "s/^forbidden: $1 $2: //p" "$work/gateway.err"; }
 # outcomes CALL EXPECTED…: in each thread, in order.
@@ -83,14 +83,14 @@ outcomes() {
     [ "$found" = "$* " ] || { echo "$call: $found"; return 1; }
 }
 for call in execve clone ptrace vm_readv bpf io_uring tcp packet setuid mount unshare kill finit_module map_code capset; do
-    check "no thread has $call" outcomes $call refused refused refused refused refused refused
+    check "no thread has $call" outcomes $call refused refused refused refused refused refused refused
 done
 case $state in
 *landlock*)
     for call in shadow beside make_beside shm; do
-        check "no thread can open what is not the journal's ($call)" outcomes $call EACCES EACCES EACCES EACCES refused refused
+        check "no thread can open what is not the journal's ($call)" outcomes $call EACCES EACCES EACCES EACCES EACCES refused refused
     done
-    check "all but loops and control can open what is" outcomes journal done done done done refused refused
+    check "all but loops and control can open what is" outcomes journal done done done done done refused refused
     check "nothing was made outside" test ! -e "$work/journal/made"
     ;;
 *) skip "files from inside: no landlock in this kernel" ;;
@@ -102,7 +102,7 @@ gateway_end || fail "it stops with status 0 after all attempts"
 # One attempt, and the gateway's own handler.
 execve=$(echo SYS_execve | ${CC:-cc} -E -P -include sys/syscall.h - | tail -n 1)
 for thread in $threads; do
-    kind=$(case $thread in spares* | snapshot*) echo files ;; *) echo "${thread%-*}" ;; esac)
+    kind=$(case $thread in spares* | snapshot* | history*) echo files ;; *) echo "${thread%-*}" ;; esac)
     {
         timeout 20 $in_gw env LD_PRELOAD="$shim" FORBIDDEN="$thread:execve" \
             "$sluice" run --config "$work/lab.conf" >"$work/attempt.log" 2>"$work/attempt.err"
