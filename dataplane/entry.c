@@ -165,23 +165,23 @@ static void send_reject(struct entry *entry, const struct endpoint *client, uint
 
 // Whether the answer that the port's watch waits for is among these. Events come in the order of
 // the commands that caused them, each session's and all of them.
-static void note_watched(const struct entry *entry, const struct entry_session *session,
-                         uint64_t first, uint64_t count)
+static void note_watched(const struct entry *entry, const struct stream *stream, uint64_t first,
+                         uint64_t count)
 {
     struct port_watch *watch = &entry->port->watch;
     if (watch->of != entry || watch->left)
         return;
     for (uint64_t number = first; number < first + count; number++) {
-        uint64_t seq = stream_event(&session->stream, number)->seq;
+        uint64_t seq = stream_event(stream, number)->seq;
         watch->leaving |= seq == watch->awaited_seq;
         watch->unanswered |= seq > watch->awaited_seq && !watch->leaving;
     }
 }
 
-// Sequenced messages from `first` on, up to `count_max`, as many as fit one packet; how many were
-// sent.
+// Sequenced messages of `stream` from `first` on, up to `count_max`, as many as fit one packet; how
+// many were sent.
 static uint16_t send_messages(struct entry *entry, const struct entry_session *session,
-                              uint64_t first, uint64_t count_max)
+                              const struct stream *stream, uint64_t first, uint64_t count_max)
 {
     uint8_t *frame = entry->port->operations->claim(entry->port);
     if (!frame)
@@ -189,15 +189,15 @@ static uint16_t send_messages(struct entry *entry, const struct entry_session *s
     uint8_t *payload = packet_to(session, frame);
     size_t size = sizeof(struct ufo_sequenced);
     size_t size_max = UFO_PAYLOAD_MAX - (session->who.is_signed ? SIGNED_OVERHEAD : 0);
-    uint16_t count = stream_pack(&session->stream, first, count_max, ouch_encode, entry->symbols,
-                                 payload, &size, size_max);
+    uint16_t count = stream_pack(stream, first, count_max, ouch_encode, entry->symbols, payload,
+                                 &size, size_max);
     if (count == 0)
         return 0;
     struct ufo_sequenced *header = (struct ufo_sequenced *)payload;
     header->type = UFO_SEQUENCED;
     header->sequence = be32_of((uint32_t)first);
     header->count = be16_of(count);
-    note_watched(entry, session, first, count);
+    note_watched(entry, stream, first, count);
     CRASH_POINT(packet_unsent);
     send_packet(entry, session, frame, size);
     CRASH_POINT(packet_sent);
@@ -205,15 +205,21 @@ static uint16_t send_messages(struct entry *entry, const struct entry_session *s
     return count;
 }
 
-static void retransmit(struct entry *entry, const struct entry_session *session,
-                       const struct ufo_retransmit *request)
+static void retransmit(struct entry *entry, uint32_t index, const struct ufo_retransmit *request)
 {
-    entry->counters.retransmit_requests++;
+    const struct entry_session *session = &entry->sessions[index];
+    struct entry_counters *counters = &entry->counters;
+    uint64_t first = be32_load(request->sequence);
+    bool later;
+    const struct stream *stream = history_find(entry->history, (uint16_t)index, &session->stream,
+                                               first, session->heard_ns, &later);
     uint16_t count =
-        send_messages(entry, session, be32_load(request->sequence), be16_load(request->count));
-    entry->counters.retransmitted_messages += count;
-    if (count == 0)
-        entry->counters.retransmit_unserved++;
+        stream ? send_messages(entry, session, stream, first, be16_load(request->count)) : 0;
+    counters->retransmit_requests++;
+    counters->retransmitted_messages += count;
+    counters->retransmitted_from_journal += stream == &session->stream ? 0 : count;
+    counters->retransmit_later += later;
+    counters->retransmit_unserved += count == 0 && !later;
 }
 
 static uint32_t find_user(const struct entry *entry, const char user_name[6])
@@ -332,8 +338,7 @@ static void serve_blocks(struct entry *entry, uint32_t index, const struct packe
                 send_accept(entry, index);
             break;
         case UFO_RETRANSMIT:
-            retransmit(entry, &entry->sessions[index],
-                       (const struct ufo_retransmit *)block.message);
+            retransmit(entry, index, (const struct ufo_retransmit *)block.message);
             break;
         case UFO_LOGOFF:
             entry->counters.logoffs++;
@@ -697,7 +702,8 @@ void entry_flush(struct entry *entry, uint64_t now_ns)
     for (uint32_t i = 0; i < entry->session_count; i++) {
         struct entry_session *session = &entry->sessions[i];
         while (session->bound && session->stream.sent < session->stream.next) {
-            uint16_t count = send_messages(entry, session, session->stream.sent, UINT16_MAX);
+            uint16_t count =
+                send_messages(entry, session, &session->stream, session->stream.sent, UINT16_MAX);
             if (count == 0)
                 return;
             session->stream.sent += count;

@@ -12,6 +12,7 @@
 #define SLUICE_DATAPLANE_ENTRY_H
 
 #include "dataplane/config.h"
+#include "dataplane/history.h"
 #include "dataplane/limits.h"
 #include "dataplane/logins.h"
 #include "dataplane/ouch.h"
@@ -92,7 +93,9 @@ struct entry_counters {
     uint64_t commands;
     uint64_t sent_packets, sent_messages;
     uint64_t retransmit_requests, retransmitted_messages;
-    uint64_t retransmit_unserved; // of what is not there, or no longer
+    uint64_t retransmitted_from_journal; // messages, of those
+    uint64_t retransmit_later;           // requests of what the journal is being read for
+    uint64_t retransmit_unserved;        // … of what is not there, or no longer
     uint64_t logins, timeouts, logoffs;
     uint64_t disconnect_cancels;      // of sessions that were not heard of, or logged off
     uint64_t rejected[UINT8_MAX + 1]; // orders, by enum reject_reason
@@ -104,7 +107,8 @@ struct entry {
     struct endpoint source; // the shard's address, port and MAC
     const struct symbols *symbols;
     struct logins *logins;
-    struct ring *commands; // to the shard
+    struct ring *commands;   // to the shard
+    struct history *history; // or NULL
     char session_id[10];
     const _Atomic bool *cancel_only; // the disk is full: orders that add risk are refused
     uint64_t commanded_ns;           // latest time of any command so far, ns since 1970

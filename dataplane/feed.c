@@ -22,19 +22,19 @@ static void write_header(const struct feed *feed, uint8_t *payload, uint64_t seq
     header->count = be16_of(count);
 }
 
-// Messages from `first` on, up to `count_max` of them, as they fit one packet: the number written.
-// A packet with none is not sent.
-static uint16_t send_messages(struct feed *feed, const struct endpoint *source,
-                              const struct endpoint *destination, uint64_t first,
-                              uint64_t count_max)
+// Messages of `stream` from `first` on, up to `count_max` of them, as they fit one packet: the
+// number written. A packet with none is not sent.
+static uint16_t send_messages(struct feed *feed, const struct stream *stream,
+                              const struct endpoint *source, const struct endpoint *destination,
+                              uint64_t first, uint64_t count_max)
 {
     uint8_t *frame = feed->port->operations->claim(feed->port);
     if (!frame)
         return 0;
     uint8_t *payload = frame + packet_payload_offset(destination);
     size_t size = sizeof(struct mold_header);
-    uint16_t count = stream_pack(&feed->stream, first, count_max, itch_encode, feed->symbols,
-                                 payload, &size, STEER_PAYLOAD_MAX);
+    uint16_t count = stream_pack(stream, first, count_max, itch_encode, feed->symbols, payload,
+                                 &size, STEER_PAYLOAD_MAX);
     if (count == 0)
         return 0;
     write_header(feed, payload, first, count);
@@ -46,7 +46,8 @@ void feed_flush(struct feed *feed, uint64_t now_ns)
 {
     struct stream *stream = &feed->stream;
     while (stream->sent < stream->next) {
-        uint16_t count = send_messages(feed, &feed->source, &feed->group, stream->sent, UINT16_MAX);
+        uint16_t count =
+            send_messages(feed, stream, &feed->source, &feed->group, stream->sent, UINT16_MAX);
         if (count == 0)
             return;
         stream->sent += count;
@@ -71,13 +72,19 @@ void feed_tick(struct feed *feed, uint64_t now_ns)
     feed->spoke_ns = now_ns;
 }
 
-void feed_request(struct feed *feed, const struct packet *packet)
+void feed_request(struct feed *feed, const struct packet *packet, uint64_t now_ns)
 {
     const struct mold_request *request = (const struct mold_request *)packet->payload;
     bool valid = packet->payload_size == sizeof(*request) &&
                  memcmp(request->session, feed->session, sizeof(request->session)) == 0;
+    const struct stream *stream = NULL;
+    uint64_t first = valid ? be64_load(request->sequence) : 0;
+    bool later = false;
+    if (valid)
+        stream = history_find(feed->history, FEED_SESSION, &feed->stream, first, now_ns, &later);
     feed->requests++;
-    if (!valid || send_messages(feed, &feed->request_source, &packet->source,
-                                be64_load(request->sequence), be16_load(request->count)) == 0)
+    feed->requests_later += later;
+    if (!later && (!stream || send_messages(feed, stream, &feed->request_source, &packet->source,
+                                            first, be16_load(request->count)) == 0))
         feed->requests_unserved++;
 }

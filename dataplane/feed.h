@@ -5,12 +5,14 @@
 #ifndef SLUICE_DATAPLANE_FEED_H
 #define SLUICE_DATAPLANE_FEED_H
 
+#include "dataplane/history.h"
 #include "dataplane/port.h"
 #include "dataplane/stream.h"
 #include "dataplane/symbols.h"
 
 struct feed {
     struct stream stream;
+    struct history *history; // or NULL
     struct port *port;
     const struct symbols *symbols;
     struct endpoint source, group;
@@ -19,7 +21,9 @@ struct feed {
     bool ended;        // end of messages was released
     uint64_t spoke_ns; // when something was last sent
     uint64_t packets, messages, heartbeats;
-    uint64_t requests, requests_unserved; // malformed, of another session, or of what is not kept
+    uint64_t requests;
+    uint64_t requests_later;    // of what the journal is being read for
+    uint64_t requests_unserved; // malformed, of another session, or of what is not there
 };
 
 // feed_release: an event whose command is durable. Call feed_flush soon.
@@ -33,7 +37,7 @@ void feed_flush(struct feed *feed, uint64_t now_ns);
 // times a second.
 void feed_tick(struct feed *feed, uint64_t now_ns);
 
-// feed_request: a packet that came to the request port.
-void feed_request(struct feed *feed, const struct packet *packet);
+// feed_request: a packet that came to the request port; `now_ns` is a monotonic clock.
+void feed_request(struct feed *feed, const struct packet *packet, uint64_t now_ns);
 
 #endif

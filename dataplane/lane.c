@@ -17,6 +17,7 @@
 #include "numa/thread.h"
 
 #define JOURNAL_IDLE_NS   10000000ull // quiet for this long: prove the tail durable
+#define HISTORY_LOOK_NS   5000000u    // between looks at whether anything is asked for
 #define CANCEL_ONLY_BELOW 2u          // segments ready
 #define EXIT_JOURNAL      70          // EX_SOFTWARE of sysexits.h
 
@@ -36,7 +37,7 @@ size_t lane_memory_size(const struct config *config, uint32_t index)
     return ring_memory_size(LANE_COMMAND_RING_SLOTS) + ring_memory_size(config->in_flight_count) +
            ring_memory_size(config->in_flight_count * LANE_EVENTS_A_COMMAND) +
            symbols_memory_size((uint16_t)instruments_of(config, index)) +
-           entry_memory_size(config->session_count) +
+           entry_memory_size(config->session_count) + history_memory_size(config->session_count) +
            streams * (entry_stream_size(config->history_count) + 64) + 4096;
 }
 
@@ -69,6 +70,9 @@ static int lay_out(struct lane *lane, struct error *error)
                arena_take(&lane->memory, entry_memory_size(config->session_count), 64),
                config->session_count);
     lane->feed = (struct feed){.symbols = &lane->symbols};
+    history_init(&lane->history,
+                 arena_take(&lane->memory, history_memory_size(config->session_count), 64),
+                 config->session_count);
     stream_init(&lane->feed.stream, lane_take_stream(lane), config->history_count);
     lane->shard = (struct shard){.commands = lane->commands,
                                  .journal = lane->to_journal,
@@ -104,6 +108,7 @@ static int open_journal(struct lane *lane, struct error *error)
     if (recover_journal(lane, error) < 0)
         return -1;
     open_gate(lane, journal_progress(lane->journal));
+    lane->entry.history = lane->feed.history = &lane->history;
     return 0;
 }
 
@@ -157,7 +162,7 @@ uint32_t lane_receive(struct lane *lane, const struct packet *packet, uint64_t n
 {
     if (packet->destination.port == lane->entry.source.port)
         return entry_receive(&lane->entry, packet, now_ns, time_ns);
-    feed_request(&lane->feed, packet);
+    feed_request(&lane->feed, packet, now_ns);
     return 0;
 }
 
@@ -479,6 +484,21 @@ static void *snapshot_main(void *argument)
     return NULL;
 }
 
+static void *history_main(void *argument)
+{
+    struct lane *lane = argument;
+    uint32_t quiet = 0; // rounds
+    sandbox_thread(SANDBOX_FILES);
+    while (!atomic_load_explicit(&lane->history_stop, memory_order_relaxed)) {
+        quiet = lane_fetch_history(lane) ? 0 : quiet + 1;
+        if (quiet == LANE_PAST_KEPT_S * (1000000000u / HISTORY_LOOK_NS))
+            lane_forget_past(lane);
+        if (quiet > 0)
+            nanosleep(&(struct timespec){.tv_nsec = HISTORY_LOOK_NS}, NULL);
+    }
+    return NULL;
+}
+
 int lane_start(struct lane *lane, const struct tsc_clock *clock, struct error *error)
 {
     char name[16];
@@ -489,6 +509,9 @@ int lane_start(struct lane *lane, const struct tsc_clock *clock, struct error *e
         return -1;
     snprintf(name, sizeof(name), "spares-%u", lane->index);
     if (thread_start(&lane->spare_thread, name, THREAD_ANY_CORE, spare_main, lane, error))
+        return -1;
+    snprintf(name, sizeof(name), "history-%u", lane->index);
+    if (thread_start(&lane->history_thread, name, THREAD_ANY_CORE, history_main, lane, error))
         return -1;
     if (lane->config->snapshot_every == 0)
         return 0;
@@ -502,6 +525,11 @@ int lane_stop(struct lane *lane, struct error *error)
         atomic_store_explicit(&lane->snapshot_stop, true, memory_order_relaxed);
         pthread_join(lane->snapshot_thread, NULL);
         lane->snapshot_thread = 0;
+    }
+    if (lane->history_thread) {
+        atomic_store_explicit(&lane->history_stop, true, memory_order_relaxed);
+        pthread_join(lane->history_thread, NULL);
+        lane->history_thread = 0;
     }
     if (lane->journal_thread) {
         atomic_store_explicit(&lane->spare_stop, true, memory_order_relaxed);
@@ -628,6 +656,7 @@ bool lane_drained(const struct lane *lane)
 
 void lane_close(struct lane *lane)
 {
+    lane_forget_past(lane);
     bell_close(&lane->journal_bell);
     arena_close(&lane->memory);
     arena_close(&lane->book_memory);

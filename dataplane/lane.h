@@ -14,6 +14,7 @@
 #include "dataplane/entry.h"
 #include "dataplane/feed.h"
 #include "dataplane/gate.h"
+#include "dataplane/history.h"
 #include "dataplane/port.h"
 #include "dataplane/shard.h"
 #include "journal/journal.h"
@@ -23,6 +24,7 @@
 #define LANE_COMMAND_RING_SLOTS 16384u
 #define LANE_INSTRUMENTS_ROOM   64u // more than the configuration lists
 #define LANE_EVENTS_A_COMMAND   4u  // event ring slots for each command in flight
+#define LANE_PAST_KEPT_S        10u // without a request, until history's memory is given back
 
 // The counters of the port's side, copied by the port's thread for others to read.
 struct lane_snapshot {
@@ -82,6 +84,11 @@ struct lane {
     _Atomic bool snapshot_stop;
     uint64_t snapshot_seq; // of the newest snapshot; snapshot's thread
 
+    struct history history;
+    pthread_t history_thread;
+    _Atomic bool history_stop;
+    struct recover_past *past; // the replay that history is taken from, or NULL; history's thread
+
     uint64_t recovered_count; // commands of the snapshot and of the journal behind it
     uint64_t recovered_from;  // of them, in the snapshot
     uint64_t recovered_hash;  // book_hash after them
@@ -125,8 +132,8 @@ int lane_prime(struct lane *lane, uint64_t time_ns, struct error *error);
 // False when the journal has failed. Before lane_start, or offline.
 bool lane_pump(struct lane *lane, uint64_t now_ns);
 
-// lane_start: the threads that write the journal, keep its spare segments and take snapshots. The
-// bells are set.
+// lane_start: the threads that write the journal, keep its spare segments, take snapshots and read
+// what streams no longer keep. The bells are set.
 int lane_start(struct lane *lane, const struct tsc_clock *clock, struct error *error);
 
 // lane_make_spare: see to it that the journal has segments to go on in: whether one was made. When
@@ -176,6 +183,13 @@ void lane_tick(struct lane *lane, uint64_t now_ns, uint64_t time_ns);
 // recovery needs any more may be used again by the journal then. 0, or -1 with `error`. The thread
 // that lane_start makes for it, or without it the only one.
 int lane_take_snapshot(struct lane *lane, struct error *error);
+
+// lane_fetch_history: fill the window with what the port's thread has asked for, by a replay of the
+// journal in memory of its own, which goes on from where it was while what is wanted lies ahead.
+// Whether anything was asked for. lane_forget_past: give that memory back. The thread that
+// lane_start makes for it, or without it the only one.
+bool lane_fetch_history(struct lane *lane);
+void lane_forget_past(struct lane *lane);
 
 // lane_drained: everything taken so far is applied, durable and released. Exact once the port takes
 // no more. Any thread.

@@ -10,15 +10,31 @@
 #include "numa/fault.h"
 #include "numa/invariant.h"
 
+#define BATCH 64u
+
+// Records on their way from the journal into a lane.
+struct recovery {
+    struct lane *lane;
+    uint64_t until;              // a shadow's: the last record it takes; 0: all
+    const _Atomic bool *abandon; // … unless this is set meanwhile
+    struct history *history;     // a past's: takes events until it is full; or NULL
+    struct command batch[BATCH]; // to be applied together
+    uint32_t batch_count;
+    struct error error; // records that make no sense; empty: none
+};
+
 // --- Records
 
 // Events of recovered commands are durable and have been released before: they go straight to the
 // streams, as sent.
 static void replay_more(struct event_sink *sink)
 {
-    struct lane *lane = sink->context;
-    struct event *first = sink->end - 64;
+    const struct recovery *recovery = sink->context;
+    struct lane *lane = recovery->lane;
+    struct event *first = sink->end - BATCH;
     for (const struct event *event = first; event < sink->next; event++) {
+        if (recovery->history)
+            history_take(recovery->history, event);
         if (event->session == FEED_SESSION) {
             stream_skip(&lane->feed.stream);
             feed_release(&lane->feed, event);
@@ -35,9 +51,6 @@ static int open_book(struct lane *lane, const struct command *open, struct error
     const char *problem = book_limits_check(limits);
     if (problem)
         return error_set(error, "the journal's first record asks for a book that %s", problem);
-    if (limits->orders_max != lane->config->orders_max)
-        warn("shard %u: the day was begun with limits.orders = %u; that holds until it ends",
-             lane->index, limits->orders_max);
     if (arena_open(&lane->book_memory, "book", book_memory_size(limits), lane->place->node,
                    lane->huge_pages, error))
         return -1;
@@ -95,23 +108,11 @@ int recover_control(struct lane *lane, const struct command *command, struct err
     return 0;
 }
 
-#define BATCH 64u
-
-// Records on their way from the journal into a lane.
-struct recovery {
-    struct lane *lane;
-    uint64_t until;              // a shadow's: the last record it takes; 0: all
-    const _Atomic bool *abandon; // … unless this is set meanwhile
-    struct command batch[BATCH]; // to be applied together
-    uint32_t batch_count;
-    struct error error; // records that make no sense; empty: none
-};
-
 static void apply_batch(struct recovery *recovery)
 {
     struct lane *lane = recovery->lane;
-    struct event space[64];
-    struct event_sink sink = {space, space + 64, replay_more, lane};
+    struct event space[BATCH];
+    struct event_sink sink = {space, space + BATCH, replay_more, recovery};
     if (recovery->batch_count == 0)
         return;
     book_apply_batch(lane->shard.book, recovery->batch, recovery->batch_count, &sink);
@@ -143,7 +144,7 @@ static bool recover_record(void *context, uint64_t seq, const void *record)
         apply_batch(recovery);
     lane->recovered_count = seq;
     lane->shard.last_time_ns = command->time_ns;
-    return true;
+    return !recovery->history || (seq != recovery->until && !history_full(recovery->history));
 }
 
 // The last records are applied; 0, or -1 with `error` when one made no sense.
@@ -156,12 +157,15 @@ static int end_recovery(struct recovery *recovery, struct error *error)
 }
 
 // How long recovered orders have to live is the book's to know: a day at most.
-static void resume_clock(struct lane *lane)
+static void resume_day(struct lane *lane)
 {
     struct book_summary summary;
     if (!lane->shard.book)
         return;
     book_summarise(lane->shard.book, &summary);
+    if (summary.limits.orders_max != lane->config->orders_max)
+        warn("shard %u: the day was begun with limits.orders = %u; that holds until it ends",
+             lane->index, summary.limits.orders_max);
     lane->entry.commanded_ns = summary.last_time_ns;
     if (summary.timed_count > 0)
         lane->entry.timed_until_ns =
@@ -267,7 +271,8 @@ static bool save_lane(void *state, snapshot_put_fn *put, void *context)
 
 struct loading {
     struct lane *lane;
-    struct section section; // the one in hand, `count` records of it to come
+    struct history *history; // as a recovery's
+    struct section section;  // the one in hand, `count` records of it to come
     struct error *error;
 };
 
@@ -330,12 +335,15 @@ static bool load_record(void *context, const void *record)
             loading->section.count = 0;
         return book_load(lane->shard.book, of_book) == NULL;
     default:
+        if (loading->history)
+            history_take(loading->history, record);
         return stream_takes(stream_of(loading), record);
     }
 }
 
-// The newest that can be used. 0, also when there is none; -1 with `error`.
-static int load_snapshot(struct lane *lane, struct error *error)
+// The newest that can be used; with `history`, which takes the events in it, the oldest. 0, also
+// when there is none; -1 with `error`.
+static int load_snapshot(struct lane *lane, struct history *history, struct error *error)
 {
     uint64_t seqs[SNAPSHOTS_MAX];
     struct error reason;
@@ -343,22 +351,22 @@ static int load_snapshot(struct lane *lane, struct error *error)
     if (count < 0)
         return -1;
     for (int i = 0; i < count; i++) {
-        if (snapshot_verify(lane->disk, (uint16_t)lane->index, seqs[i], &reason) < 0) {
+        uint64_t seq = seqs[history ? count - 1 - i : i];
+        if (snapshot_verify(lane->disk, (uint16_t)lane->index, seq, &reason) < 0) {
             warn("%s; %s", reason.text,
-                 i + 1 < count ? "the one before it is tried"
-                               : "the journal is read from its start");
+                 i + 1 < count ? "another one is tried" : "the journal is read from its start");
             continue;
         }
         struct error inconsistent = {""};
-        struct loading loading = {.lane = lane, .error = &inconsistent};
-        if (snapshot_read(lane->disk, seqs[i], load_record, &loading, error) < 0)
+        struct loading loading = {.lane = lane, .history = history, .error = &inconsistent};
+        if (snapshot_read(lane->disk, seq, load_record, &loading, error) < 0)
             return inconsistent.text[0]
                        ? error_set(error, "%s: %s", lane->disk->path, inconsistent.text)
                        : -1;
         struct book_summary summary;
         book_summarise(lane->shard.book, &summary);
         lane->shard.last_time_ns = summary.last_time_ns;
-        lane->recovered_count = lane->recovered_from = lane->snapshot_seq = seqs[i];
+        lane->recovered_count = lane->recovered_from = lane->snapshot_seq = seq;
         return 0;
     }
     return 0;
@@ -369,7 +377,7 @@ static int load_snapshot(struct lane *lane, struct error *error)
 int recover_journal(struct lane *lane, struct error *error)
 {
     const struct config *config = lane->config;
-    if (load_snapshot(lane, error) < 0)
+    if (load_snapshot(lane, NULL, error) < 0)
         return -1;
     CRASH_POINT(recover_loaded);
     struct journal_options options = {.segment_bytes = config->segment_bytes,
@@ -383,7 +391,7 @@ int recover_journal(struct lane *lane, struct error *error)
         return -1;
     CRASH_POINT(recover_done);
     lane->recovered_hash = lane->shard.book ? book_hash(lane->shard.book) : 0;
-    resume_clock(lane);
+    resume_day(lane);
     lane->feed.stream.next -= FAULT(FEED_NOT_REBUILT) && lane->feed.stream.next > 1;
     stream_skip(&lane->feed.stream);
     return 0;
@@ -396,7 +404,7 @@ static int advance(struct lane *shadow, uint64_t seq, const _Atomic bool *abando
 {
     struct journal_stat stat;
     struct recovery recovery = {.lane = shadow, .until = seq, .abandon = abandon};
-    if (load_snapshot(shadow, error) < 0)
+    if (load_snapshot(shadow, NULL, error) < 0)
         return -1;
     int result = 0;
     if (shadow->recovered_count < seq)
@@ -434,4 +442,88 @@ int lane_take_snapshot(struct lane *lane, struct error *error)
     lane_close(shadow);
     free(shadow);
     return result;
+}
+
+// --- History: a replay beside the lane, kept for as long as somebody reads
+
+struct recover_past {
+    struct lane lane;
+    struct config config; // the lane's, with streams and rings that nobody uses made small
+};
+
+void lane_forget_past(struct lane *lane)
+{
+    if (!lane->past)
+        return;
+    lane_close(&lane->past->lane);
+    free(lane->past);
+    lane->past = NULL;
+}
+
+// At the journal's first record, or where that is gone at the oldest snapshot.
+static int open_past(struct lane *lane, struct error *error)
+{
+    uint64_t oldest;
+    if (journal_oldest(lane->disk, &oldest, error) < 0)
+        return -1;
+    lane->past = aligned_alloc(128, (sizeof(*lane->past) + 127) & ~(size_t)127);
+    if (!lane->past)
+        return error_set(error, "no memory for a replay");
+    struct recover_past *past = lane->past;
+    past->config = *lane->config;
+    past->config.history_count = past->config.in_flight_count = BATCH;
+    int result = lane_open_offline(&past->lane, lane->index, &past->config, error);
+    past->lane.disk = lane->disk;
+    if (result == 0 && oldest > 1)
+        result = load_snapshot(&past->lane, &lane->history, error);
+    return result;
+}
+
+// Whether the replay has come past what is wanted.
+static bool is_behind(const struct lane *lane)
+{
+    const struct lane *past = &lane->past->lane;
+    uint16_t session = lane->history.session;
+    if (session == FEED_SESSION)
+        return lane->history.first < past->feed.stream.next;
+    return session < past->entry.session_count &&
+           lane->history.first < past->entry.sessions[session].stream.next;
+}
+
+static int fetch(struct lane *lane, struct error *error)
+{
+    uint64_t seq = atomic_load_explicit(&lane->gate.progress->durable_seq, memory_order_acquire);
+    history_begin(&lane->history);
+    if (lane->past && is_behind(lane) && !FAULT(HISTORY_BEHIND))
+        lane_forget_past(lane);
+    if (!lane->past && open_past(lane, error) < 0)
+        return -1;
+    struct lane *past = &lane->past->lane;
+    struct recovery recovery = {
+        .lane = past, .until = seq, .abandon = &lane->history_stop, .history = &lane->history};
+    struct journal_stat stat;
+    int result = 0;
+    if (past->recovered_count < seq && !history_full(&lane->history))
+        result = journal_scan(lane->disk, past->recovered_count, recover_record, &recovery, &stat,
+                              error);
+    return end_recovery(&recovery, error) < 0 ? -1 : result;
+}
+
+bool lane_fetch_history(struct lane *lane)
+{
+    struct error error;
+    if (!history_wanted(&lane->history))
+        return false;
+    int result = fetch(lane, &error);
+    if (result < 0) { // a segment may have been taken to be used again: begin again, once
+        lane_forget_past(lane);
+        result = fetch(lane, &error);
+    }
+    if (result < 0) {
+        lane_forget_past(lane);
+        warn("shard %u: the journal cannot be read for a client that asks for old messages: %s",
+             lane->index, error.text);
+    }
+    history_answer(&lane->history, result < 0);
+    return true;
 }

@@ -38,15 +38,17 @@ static json_t *report_entry(const struct entry_counters *counters)
     static const char *const ufo_faults[] = UFO_FAULT_NAMES;
     static const char *const ouch_faults[] = OUCH_FAULT_NAMES;
     return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "datagrams",
-        named(verdicts, counters->datagrams, ENTRY_VERDICT_COUNT), "ufo_faults",
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "datagrams", named(verdicts, counters->datagrams, ENTRY_VERDICT_COUNT), "ufo_faults",
         named(ufo_faults + 1, counters->ufo_faults + 1, UFO_FAULT_COUNT - 1), "ouch_faults",
         named(ouch_faults + 1, counters->ouch_faults + 1, OUCH_FAULT_COUNT - 1), "commands",
         number(counters->commands), "logins", number(counters->logins), "logoffs",
         number(counters->logoffs), "timeouts", number(counters->timeouts), "sent_packets",
         number(counters->sent_packets), "sent_messages", number(counters->sent_messages),
         "retransmit_requests", number(counters->retransmit_requests), "retransmitted_messages",
-        number(counters->retransmitted_messages), "retransmit_unserved",
+        number(counters->retransmitted_messages), "retransmitted_from_journal",
+        number(counters->retransmitted_from_journal), "retransmit_later",
+        number(counters->retransmit_later), "retransmit_unserved",
         number(counters->retransmit_unserved), "rejected", rejected(counters->rejected),
         "cancels_rejected", number(counters->cancels_rejected), "disconnect_cancels",
         number(counters->disconnect_cancels));
@@ -54,10 +56,11 @@ static json_t *report_entry(const struct entry_counters *counters)
 
 static json_t *report_feed(const struct feed *feed)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "packets", number(feed->packets), "messages",
-                     number(feed->messages), "heartbeats", number(feed->heartbeats), "requests",
-                     number(feed->requests), "requests_unserved", number(feed->requests_unserved),
-                     "next", number(feed->stream.next));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "packets", number(feed->packets),
+                     "messages", number(feed->messages), "heartbeats", number(feed->heartbeats),
+                     "requests", number(feed->requests), "requests_later",
+                     number(feed->requests_later), "requests_unserved",
+                     number(feed->requests_unserved), "next", number(feed->stream.next));
 }
 
 static json_t *report_lane(const struct lane *lane, const struct lane_snapshot *snapshot)

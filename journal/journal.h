@@ -142,6 +142,10 @@ struct journal_stat {
     uint16_t shard;            // 0 when there is no segment
 };
 
+// journal_oldest: the seq of the first record of the oldest segment there is now; 0 when there is
+// none. 0, or -1 with `error`. Any thread.
+int journal_oldest(struct disk *disk, uint64_t *seq, struct error *error);
+
 // journal_scan: read and verify a log without changing it, from the first record after `from_seq`
 // on (JOURNAL_OLDEST: from the oldest there is); `each` may be NULL. 0, or -1 with `error` at the
 // first damage.

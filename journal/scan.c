@@ -734,6 +734,15 @@ int scan_log(struct disk *disk, const struct scan_request *request, struct scan_
     return status;
 }
 
+int journal_oldest(struct disk *disk, uint64_t *seq, struct error *error)
+{
+    struct scan_headers headers;
+    int status = scan_headers(disk, &headers, error);
+    *seq = status == 0 && headers.count > 0 ? headers.segments[0].header.first_seq : 0;
+    free(headers.segments);
+    return status;
+}
+
 int journal_scan(struct disk *disk, uint64_t from_seq, journal_record_fn *each, void *context,
                  struct journal_stat *stat, struct error *error)
 {

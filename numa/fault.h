@@ -31,6 +31,7 @@ enum fault {
     FAULT_SNAPSHOT_LATE,        // a snapshot has one command more than it says
     FAULT_SNAPSHOT_UNVERIFIED,  // a snapshot is taken whatever its checksum
     FAULT_SNAPSHOT_STREAMS,     // a snapshot forgets the last message of each session
+    FAULT_HISTORY_BEHIND,       // a replay for old messages is not begun again
     FAULT_COUNT,
 };
 #define FAULT_NAMES                                                                                \
@@ -40,7 +41,7 @@ enum fault {
             "chain-unchecked", "tail-lost", "damage-cut", "dedupe-forgotten",                      \
             "stream-not-rebuilt", "feed-not-rebuilt", "retransmit-neighbour", "clock-backwards",   \
             "salt-reused", "recycled-early", "snapshot-late", "snapshot-unverified",               \
-            "snapshot-streams"                                                                     \
+            "snapshot-streams", "history-behind"                                                   \
     }
 
 #ifdef SLUICE_FAULTS

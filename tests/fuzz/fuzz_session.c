@@ -609,7 +609,7 @@ static void step_request(struct input *input, uint8_t how)
     answered = 0;
     uint64_t unserved_before = feed.requests_unserved;
     phase = PHASE_REQUEST;
-    feed_request(&feed, &packet);
+    feed_request(&feed, &packet, now_ns);
     phase = PHASE_QUIET;
     INVARIANT(answered == answer_count);
     INVARIANT(feed.requests_unserved == unserved_before + !answer_count);

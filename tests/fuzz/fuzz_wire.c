@@ -120,7 +120,7 @@ static void receive(const uint8_t *frame, size_t size)
     for (int i = 0; i < ENTRY_VERDICT_COUNT; i++)
         after += entry.counters.datagrams[i];
     INVARIANT(after == before + 1);
-    feed_request(&feed, &packet);
+    feed_request(&feed, &packet, 0);
 }
 
 static void receive_payload(const uint8_t *payload, size_t size)

@@ -47,8 +47,10 @@ class Order:
 class Trader:
     """A UFO session and the orders it has."""
 
+    client_class = ufo.Client
+
     def __init__(self, server, user, password, local, symbol="", start_at=1, client=None):
-        self.client = client or ufo.Client(server, user, password, local)
+        self.client = client or self.client_class(server, user, password, local)
         self.client.login(start_at=start_at)
         self.symbol = symbol
         self.orders = {}  # (channel, UserRefNum): Order

@@ -273,6 +273,7 @@ class Client:
             elif index == self.expected:
                 fresh.append((index, message))
                 self.stream.append(message)
+                self.pending.pop(index, None)
                 self.expected += 1
             else:
                 self.pending[index] = message

@@ -31,7 +31,7 @@
 static const char *const fault_names[] = SIM_FAULT_NAMES;
 
 struct total {
-    _Atomic uint64_t steps, commands, messages, recoveries, rots, snapshots, refusals;
+    _Atomic uint64_t steps, commands, messages, recoveries, rots, snapshots, refusals, fetches;
 };
 static struct total *total; // shared with the players
 static bool planted;        // a fault: one seed that finds it will do
@@ -57,6 +57,7 @@ static void play(const struct sim_plan *plan, int out)
     total->rots += report.rots;
     total->snapshots += report.snapshots;
     total->refusals += report.refusals;
+    total->fetches += report.fetches;
     _exit(0);
 }
 
@@ -349,9 +350,10 @@ int main(int argc, char **argv)
     uint64_t played, broken = run(&campaign, &played);
     double took = seconds_now() - began;
     printf("%" PRIu64 " seeds from %" PRIu64 ", %" PRIu64 " broken: %" PRIu64 " commands, %" PRIu64
-           " messages, %" PRIu64 " snapshots, %" PRIu64 " damages, %" PRIu64
-           " starts refused, %" PRIu64 " recoveries, %.0f a minute\n",
-           played, campaign.plan.seed, broken, total->commands, total->messages, total->snapshots,
-           total->rots, total->refusals, total->recoveries, (double)total->recoveries / took * 60);
+           " messages, %" PRIu64 " read again from the journal, %" PRIu64 " snapshots, %" PRIu64
+           " damages, %" PRIu64 " starts refused, %" PRIu64 " recoveries, %.0f a minute\n",
+           played, campaign.plan.seed, broken, total->commands, total->messages, total->fetches,
+           total->snapshots, total->rots, total->refusals, total->recoveries,
+           (double)total->recoveries / took * 60);
     return broken > 0;
 }

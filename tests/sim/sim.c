@@ -22,7 +22,8 @@
 #define START_NS      1767609000000000000ull // a Monday morning
 #define TICK_NS       50000000ull
 #define ORDERS_MAX    512u
-#define HISTORY       32768u
+#define HISTORY_LONG  32768u
+#define HISTORY_SHORT 8u // what clients ask for comes from the journal
 #define SEGMENT_BYTES (1ull << 20)
 #define QUIET_ROUNDS  60000u
 
@@ -553,6 +554,12 @@ static void snapshot_round(void)
     sim.report.snapshots++;
 }
 
+static void history_round(void)
+{
+    sim.report.fetches += lane_fetch_history(&sim.house.lane);
+    sim.disk.failed = false;
+}
+
 static void spare_round(void)
 {
     if (!lane_make_spare(&sim.house.lane))
@@ -584,8 +591,10 @@ static void step(void)
         journal_round();
     else if (what < 970)
         release_round();
-    else if (what < 990)
+    else if (what < 980)
         spare_round();
+    else if (what < 990)
+        history_round();
     else if (what == 990 && may(SIM_KILL))
         go_down("the process is killed");
     else if (what == 992 && may(SIM_CLOCK))
@@ -606,6 +615,7 @@ static void round_of_all(void)
         client_act(&sim.clients[i], false);
     shard_round();
     journal_round();
+    history_round();
     release_round();
     tick_round();
 }
@@ -675,11 +685,12 @@ static void stop_and_start(void)
 static void set_up(void)
 {
     struct config *config = &sim.config;
+    bool brief = random_percent(&sim.random, 30); // then the journal is kept whole
     *config = (struct config){.segment_bytes = SEGMENT_BYTES,
                               .spare_count = 1,
-                              .keep_segments = 1 + random_below(&sim.random, 3),
+                              .keep_segments = brief ? 0 : 1 + random_below(&sim.random, 3),
                               .orders_max = ORDERS_MAX,
-                              .history_count = HISTORY,
+                              .history_count = brief ? HISTORY_SHORT : HISTORY_LONG,
                               .in_flight_count = 1024,
                               .port_count = 1,
                               .shard_count = 1,
@@ -705,11 +716,14 @@ static void set_up(void)
     sim.house.port.operations = &port_operations;
     sim.journal_share = random_percent(&sim.random, 50) ? 180 : 2 + random_below(&sim.random, 20);
     network_init(&sim.network, random_bits(&sim.random));
+    bool storm = random_percent(&sim.random, 20); // the worst of all, both ways
     sim.network.faults = (struct network_faults){
-        .loss_percent = may(SIM_LOSS) ? random_below(&sim.random, 31) : 0,
-        .duplication_percent = may(SIM_DUPLICATION) ? random_below(&sim.random, 31) : 0,
+        .loss_percent = may(SIM_LOSS) ? storm ? 30 : random_below(&sim.random, 31) : 0,
+        .duplication_percent =
+            may(SIM_DUPLICATION) ? storm ? 30 : random_below(&sim.random, 31) : 0,
         .corruption_percent = may(SIM_CORRUPTION) ? random_below(&sim.random, 11) : 0,
-        .delay_max_ns = may(SIM_DELAY) ? 1 + random_below(&sim.random, 30000000) : 0,
+        .delay_max_ns =
+            may(SIM_DELAY) ? storm ? 30000000 : 1 + random_below(&sim.random, 30000000) : 0,
     };
     for (uint32_t i = 0; i < sim.plan.clients; i++) {
         struct client *client = &sim.clients[i];

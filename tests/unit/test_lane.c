@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// A lane over a disk in memory: its snapshots, and which segments they let go.
+// A lane over a disk in memory: its snapshots, which segments they let go, and what its streams no
+// longer keep.
 #include <criterion/criterion.h>
 
 #include "dataplane/lane.h"
@@ -139,6 +140,147 @@ Test(lane, a_shard_comes_back_from_the_older_snapshot_when_the_newer_one_is_dama
     cr_assert_lt(lane->snapshot_seq, snapshot_seq);
     cr_assert_eq(lane->recovered_count, count);
     cr_assert_eq(lane->recovered_hash, hash);
+    end_lane(lane);
+    memory_free(memory);
+}
+
+// --- What the streams no longer keep
+
+#define ASKED_MAX 200000u
+
+static struct event told[ASKED_MAX + 1]; // by number, as it was released at first
+static uint64_t now_ns;
+
+// Answers one after another, one command a block.
+static void answer(struct lane *lane, uint32_t count, uint64_t *number)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        *(struct command *)ring_write_slot(lane->commands, 0) =
+            (struct command){.type = COMMAND_QUERY, .time_ns = START_NS};
+        ring_commit(lane->commands, 1);
+        cr_assert(lane_pump(lane, 0));
+        lane_make_spare(lane);
+        lane_seal(lane);
+        const struct stream *stream = &lane->entry.sessions[0].stream;
+        while (*number + 1 < stream->next) {
+            ++*number;
+            told[*number] = *stream_event(stream, *number);
+        }
+    }
+}
+
+// What can be read of the first session's stream, from event `first` to `last`, is what was told at
+// first; how many there were.
+static uint64_t read_again(struct lane *lane, uint64_t first, uint64_t last)
+{
+    uint64_t count = 0;
+    now_ns += 3600000000000ull;
+    for (uint64_t number = first; number <= last; number++) {
+        bool later = true;
+        const struct stream *stream = NULL;
+        while (later) {
+            stream = history_find(&lane->history, 0, &lane->entry.sessions[0].stream, number,
+                                  ++now_ns, &later);
+            if (later)
+                cr_assert(lane_fetch_history(lane), "event %lu", number);
+        }
+        if (!stream)
+            continue;
+        cr_assert_arr_eq(stream_event(stream, number), &told[number], sizeof(struct event));
+        count++;
+    }
+    return count;
+}
+
+Test(lane, a_stream_can_be_read_from_its_first_event_while_the_journal_goes_on)
+{
+    struct memory_disk *memory = memory_new();
+    struct lane *lane = open_lane(memory);
+    uint64_t number = 0;
+    answer(lane, 300, &number);
+    cr_assert_gt(number, 299);
+    cr_assert_null(stream_event(&lane->entry.sessions[0].stream, 1), "it is not kept");
+    cr_assert_eq(read_again(lane, 1, number / 2), number / 2);
+    uint64_t so_far = number;
+    answer(lane, 300, &number);
+    cr_assert_eq(read_again(lane, so_far / 2, number), number - so_far / 2 + 1);
+    cr_assert_eq(read_again(lane, 1, number), number, "and once more");
+    end_lane(lane);
+    memory_free(memory);
+}
+
+Test(lane, a_stream_can_be_read_from_its_first_event_after_a_restart)
+{
+    struct memory_disk *memory = memory_new();
+    struct lane *lane = open_lane(memory);
+    uint64_t number = 0;
+    answer(lane, 300, &number);
+    end_lane(lane);
+    lane = open_lane(memory);
+    cr_assert_eq(read_again(lane, 1, number), number);
+    end_lane(lane);
+    memory_free(memory);
+}
+
+Test(lane, of_a_journal_whose_beginning_was_used_again_what_is_there_is_read)
+{
+    struct memory_disk *memory = memory_new();
+    struct lane *lane = open_lane(memory);
+    uint64_t number = 0;
+    answer(lane, 2 * SEGMENT_BLOCKS, &number);
+    take_snapshot(lane);
+    uint64_t there = number - 63; // from the older snapshot's last messages on
+    answer(lane, SEGMENT_BLOCKS, &number);
+    take_snapshot(lane);
+    answer(lane, SEGMENT_BLOCKS, &number);
+    cr_assert_null(memory_find(memory, FIRST));
+    cr_assert_eq(read_again(lane, 1, number), number - there + 1);
+    cr_assert_eq(read_again(lane, there, number), number - there + 1);
+    end_lane(lane);
+    memory_free(memory);
+}
+
+Test(lane, a_replay_that_a_segment_is_taken_from_begins_again)
+{
+    struct memory_disk *memory = memory_new();
+    struct lane *lane = open_lane(memory);
+    uint64_t number = 0;
+    answer(lane, 200, &number);
+    cr_assert_eq(read_again(lane, 1, 100), 100, "the replay stands in the first segment");
+    answer(lane, 2 * SEGMENT_BLOCKS, &number);
+    take_snapshot(lane);
+    answer(lane, SEGMENT_BLOCKS, &number);
+    take_snapshot(lane);
+    answer(lane, SEGMENT_BLOCKS, &number);
+    cr_assert_null(memory_find(memory, FIRST));
+    cr_assert_eq(read_again(lane, number - 100, number), 101);
+    end_lane(lane);
+    memory_free(memory);
+}
+
+Test(lane, the_feed_is_read_again_as_sessions_are)
+{
+    struct memory_disk *memory = memory_new();
+    struct lane *lane = open_lane(memory);
+    bool later;
+    for (uint32_t i = 0; i < 200; i++) {
+        *(struct command *)ring_write_slot(lane->commands, 0) =
+            (struct command){.type = COMMAND_TRADING,
+                             .session = ANY_SESSION,
+                             .time_ns = START_NS,
+                             .trading.state = i % 2 ? 'T' : 'H'};
+        ring_commit(lane->commands, 1);
+        cr_assert(lane_pump(lane, 0));
+    }
+    const struct stream *kept = &lane->feed.stream;
+    cr_assert_null(stream_event(kept, 1));
+    cr_assert_null(history_find(&lane->history, FEED_SESSION, kept, 1, START_NS, &later));
+    cr_assert(later && lane_fetch_history(lane));
+    const struct stream *stream =
+        history_find(&lane->history, FEED_SESSION, kept, 1, START_NS, &later);
+    for (uint64_t number = kept->next - 64; number < kept->next; number++)
+        cr_assert_arr_eq(stream_event(stream, number), stream_event(kept, number),
+                         sizeof(struct event));
     end_lane(lane);
     memory_free(memory);
 }
