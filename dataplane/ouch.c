@@ -157,6 +157,21 @@ static bool any_set(const uint8_t *value, size_t size)
     return bits != 0;
 }
 
+// Retail programmes have a reason of their own.
+static enum reject_reason judge_handling(uint8_t letter)
+{
+    if (letter == 'O' || letter == 'T' || letter == 'Q' || letter == 'R')
+        return REJECT_RETAIL_NOT_ALLOWED;
+    return letter != ' ' ? REJECT_OTHER : REJECT_NONE;
+}
+
+static enum reject_reason judge_customer(uint8_t letter)
+{
+    if (letter == 'R')
+        return REJECT_RETAIL_NOT_ALLOWED;
+    return letter != 'N' && letter != ' ' ? REJECT_OTHER : REJECT_NONE;
+}
+
 // What an option of ENTER or REPLACE asks for that is not served is refused, never ignored.
 static enum reject_reason judge_order_option(enum ouch_tag tag, const uint8_t *value, size_t size)
 {
@@ -170,12 +185,17 @@ static enum reject_reason judge_order_option(enum ouch_tag tag, const uint8_t *v
     case OUCH_TAG_DISCRETION_PEG_OFFSET:
         return any_set(value, size) ? REJECT_PEGGING_NOT_ALLOWED : REJECT_NONE;
     case OUCH_TAG_CUSTOMER_TYPE:
+        return judge_customer(value[0]);
     case OUCH_TAG_TRADE_NOW:
         return value[0] != 'N' && value[0] != ' ' ? REJECT_OTHER : REJECT_NONE;
     case OUCH_TAG_HANDLE_INST:
-        return value[0] != ' ' ? REJECT_OTHER : REJECT_NONE;
+        return judge_handling(value[0]);
     case OUCH_TAG_ROUTE:
-        return memcmp(value, blank, sizeof(blank)) != 0 ? REJECT_OTHER : REJECT_NONE;
+        return memcmp(value, blank, sizeof(blank)) != 0 ? REJECT_ROUTING_NOT_ALLOWED : REJECT_NONE;
+    case OUCH_TAG_GROUP_ID:
+        return any_set(value, size) ? REJECT_OTHER : REJECT_NONE;
+    case OUCH_TAG_SHARES_LOCATED:
+        return value[0] != 'Y' && value[0] != 'N' ? REJECT_OTHER : REJECT_NONE;
     case OUCH_TAG_AIQ_GROUP:
         return memcmp(value, "**", 2) != 0 ? REJECT_INVALID_SELF_MATCH : REJECT_NONE;
     default:

@@ -441,7 +441,7 @@ static_assert(sizeof(struct ouch_restated) + 6 + 10 + 3 <= OUCH_OUT_SIZE_MAX, "l
 // be answered, as not even the UserRefNum can be trusted.
 enum ouch_fault {
     OUCH_OK = 0,
-    OUCH_UNKNOWN_TYPE,     // not one of O U X M C Q
+    OUCH_UNKNOWN_TYPE,     // not one of O U X M C D E Q
     OUCH_WRONG_LENGTH,     // too short for its type, or one byte of an appendage length
     OUCH_APPENDAGE_LENGTH, // not the number of bytes that follow
     OUCH_ELEMENT_EMPTY,    // an element of length 0: it has no tag
@@ -473,11 +473,11 @@ enum ouch_fault {
 // buy, SIDE_BUY on a sell order's replacement means that the side stays. An option without its tag
 // is off, as on ENTER.
 //
-// MASS_CANCEL: nobody is in a group here, so the GroupID 0 is everybody's.
+// Nobody is in a group here: an order that names one is refused, and the GroupID 0 of MASS_CANCEL
+// is everybody's.
 //
-// Quantities of CANCEL and MODIFY are not judged here. GroupID of an order, SharesLocated and
-// LocateBroker are not looked at, nor are tags that are unknown or have no meaning on the message
-// they stand on.
+// Quantities of CANCEL and MODIFY are not judged here. LocateBroker is not looked at, nor are tags
+// that are unknown or have no meaning on the message they stand on. docs/ouch.md has every field.
 enum ouch_fault ouch_decode(const uint8_t *message, size_t size, const struct symbols *symbols,
                             const char session_firm[4], struct command *command);
 
