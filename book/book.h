@@ -120,7 +120,8 @@ struct order_attributes {
     uint16_t post_only : 1;  // never takes
     uint16_t self_match : 3; // enum self_match
     uint16_t midpoint : 1;   // pegged to the middle of the displayed market; hidden
-    uint16_t reserved : 3;
+    uint16_t trade_now : 1;  // OUCH TradeNow; without effect, as nothing here is ever locked
+    uint16_t reserved : 2;
 };
 static_assert(sizeof(struct order_attributes) == 2, "two bytes");
 
@@ -189,10 +190,11 @@ struct command {
             uint32_t quantity; // ENTER: shares; else the intended total, executed shares included
             uint32_t price;    // ENTER, REPLACE: limit, or PRICE_MARKET
             struct order_attributes attributes; // ENTER, REPLACE
-            uint16_t reserved;
-            uint32_t min_quantity;    // ENTER with TIF_IOC: trade so many at once, or none; 0: any
-            uint32_t max_floor;       // ENTER, REPLACE: display so many at a time; 0: all
-            uint32_t expire_seconds;  // ENTER, REPLACE with TIF_GTT: to live; else 0
+            uint16_t random_reserve; // ENTER, REPLACE: max_floor is up to so many more or fewer, by
+                                     // chance; 0: exactly
+            uint32_t min_quantity;   // ENTER with TIF_IOC: trade so many at once, or none; 0: any
+            uint32_t max_floor;      // ENTER, REPLACE: display so many at a time; 0: all
+            uint32_t expire_seconds; // ENTER, REPLACE with TIF_GTT: to live; else 0
             char client_order_id[14]; // ENTER, REPLACE: echoed, not looked at
             uint16_t reserved_last;
         } order;
@@ -408,6 +410,7 @@ struct book_order {
     uint32_t displayed;      // of the open shares, on the feed
     uint32_t max_floor;      // as entered
     uint32_t expire_seconds; // as entered
+    uint16_t random_reserve; // as entered
     uint16_t session;
     uint16_t instrument;
     uint8_t side;

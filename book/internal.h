@@ -55,6 +55,7 @@ struct extra {
     uint32_t timer_next, timer_previous; // orders that expire in that second; timer_next also
                                          // links the free list
     char firm[4];                        // zeros: the session's
+    uint16_t random_reserve;
 };
 
 // A price level: a queue in time order.

@@ -14,7 +14,7 @@ enum {
     RECORD_BARS = 9,  // of version 2
 };
 
-#define VERSION 2   // and 1, which had no halts and no bars
+#define VERSION 3   // and 2, which had no random reserves; and 1, which had no halts and no bars
 #define NUMBERS 12u // channels in a record
 #define BARS    6u  // bars in a record
 
@@ -61,6 +61,7 @@ struct record {
             struct order_attributes attributes;
             uint8_t side;
             uint8_t has_extra;
+            uint16_t random_reserve; // of version 3
         } order;
         struct {
             uint32_t user_ref_num;
@@ -143,6 +144,7 @@ static bool save_order(const struct book *book, const struct writer *writer,
         record.order.max_floor = extra->max_floor;
         record.order.reserve = extra->reserve;
         record.order.expire_seconds = extra->expire_seconds;
+        record.order.random_reserve = extra->random_reserve;
         memcpy(record.order.firm, extra->firm, sizeof(extra->firm));
     }
     return put(writer, &record);
@@ -328,6 +330,8 @@ static const char *order_problem(const struct book *book, const struct record *r
     if (record->order.reserve > 0 &&
         (record->order.max_floor == 0 || attributes.display == DISPLAY_HIDDEN))
         return "a reserve that cannot be";
+    if (record->order.random_reserve > 0 && record->order.random_reserve >= record->order.max_floor)
+        return "a random reserve that cannot be";
     if (order_find(book, record->session, record->channel, record->order.user_ref_num) != NONE)
         return "an order twice";
     const struct instrument *listing = &book->instruments[record->order.instrument];
@@ -365,6 +369,7 @@ static const char *load_order(struct book *book, const struct record *record)
             .max_floor = record->order.max_floor,
             .reserve = record->order.reserve,
             .expire_seconds = record->order.expire_seconds,
+            .random_reserve = record->order.random_reserve,
         };
         memcpy(extra->firm, record->order.firm, sizeof(extra->firm));
     }

@@ -65,6 +65,7 @@ void extra_take(struct book *book, struct order *order, const struct command *co
     *extra = (struct extra){
         .max_floor = command->order.max_floor,
         .expire_seconds = command->order.expire_seconds,
+        .random_reserve = command->order.random_reserve,
     };
     if (memcmp(firm, book->sessions[order->session].firm, sizeof(extra->firm)) != 0)
         memcpy(extra->firm, firm, sizeof(extra->firm));
@@ -132,13 +133,36 @@ bool timers_each(const struct book *book,
     return true;
 }
 
+// One step of SplitMix64 (Steele, Lea and Flood 2014).
+static uint64_t mixed(uint64_t word)
+{
+    word += 0x9E3779B97F4A7C15ull;
+    word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9ull;
+    word = (word ^ word >> 27) * 0x94D049BB133111EBull;
+    return word ^ word >> 31;
+}
+
+// Shares of the next slice. What is left to chance follows from the day's session id, the command
+// and the number of the slice: a replay draws the same.
+static uint64_t slice_size(const struct book *book, const struct extra *extra)
+{
+    if (extra->random_reserve == 0)
+        return extra->max_floor;
+    uint64_t id;
+    memcpy(&id, book->session_id + sizeof(book->session_id) - sizeof(id), sizeof(id));
+    uint64_t draw = mixed(mixed(id + book->seq) + book->slice_count);
+    uint64_t sizes = 2ull * extra->random_reserve + 1;
+    return (uint64_t)extra->max_floor - extra->random_reserve + ((draw >> 32) * sizes >> 32);
+}
+
 void extra_rest(struct book *book, uint32_t index)
 {
     struct order *order = &book->orders[index];
     struct extra *extra = extra_of(book, index);
-    if (extra->max_floor != 0 && extra->max_floor < order->open) {
-        extra->reserve = order->open - extra->max_floor;
-        order->open = extra->max_floor;
+    uint64_t slice = slice_size(book, extra);
+    if (slice != 0 && slice < order->open) {
+        extra->reserve = order->open - (uint32_t)slice;
+        order->open = (uint32_t)slice;
     }
     if (extra->expire_seconds != 0)
         timer_add(book, index, extra->expire_seconds + 1);
@@ -280,7 +304,8 @@ void used_up_refresh(struct book *book, struct event_sink *sink, struct instrume
         uint32_t index = used_up_first(book);
         struct order *order = &book->orders[index];
         struct extra *extra = extra_of(book, index);
-        order->open = extra->reserve < extra->max_floor ? extra->reserve : extra->max_floor;
+        uint64_t slice = slice_size(book, extra);
+        order->open = extra->reserve < slice ? extra->reserve : (uint32_t)slice;
         extra->reserve -= order->open;
         if (!order_link(book, listing, index)) { // too many price levels
             emit_changed(book, sink, EVENT_CANCELED, order, order->open + extra->reserve, 'Z');

@@ -87,6 +87,13 @@ static bool max_floor_valid(const struct command *command)
             attributes.display != DISPLAY_HIDDEN);
 }
 
+// A slice has a share at least.
+static bool random_reserve_valid(const struct command *command)
+{
+    return command->order.random_reserve == 0 ||
+           command->order.random_reserve < command->order.max_floor;
+}
+
 // Post-only contradicts an order that can only take, and one whose price moves.
 static bool post_only_valid(const struct command *command)
 {
@@ -111,7 +118,7 @@ static enum reject_reason terms_check(const struct command *command)
         return REJECT_INVALID_SELF_MATCH;
     if (!min_quantity_valid(command))
         return REJECT_INVALID_MIN_QUANTITY;
-    if (!max_floor_valid(command))
+    if (!max_floor_valid(command) || !random_reserve_valid(command))
         return REJECT_INVALID_MAX_FLOOR;
     if (!post_only_valid(command))
         return REJECT_OTHER;
@@ -140,9 +147,11 @@ static inline bool only(struct order_attributes attributes, struct order_attribu
 
 static inline bool plain_day(struct order_attributes attributes)
 {
-    return only(attributes,
-                (struct order_attributes){
-                    .display = DISPLAY_ATTRIBUTABLE, .capacity = 3, .sweep = 1, .reserved = 7});
+    return only(attributes, (struct order_attributes){.display = DISPLAY_ATTRIBUTABLE,
+                                                      .capacity = 3,
+                                                      .sweep = 1,
+                                                      .trade_now = 1,
+                                                      .reserved = 3});
 }
 
 static inline bool plain(const struct command *command)
@@ -152,9 +161,10 @@ static inline bool plain(const struct command *command)
                                           .display = DISPLAY_ATTRIBUTABLE,
                                           .capacity = 3,
                                           .sweep = 1,
-                                          .reserved = 7}) &&
-           (command->order.min_quantity | command->order.max_floor |
-            command->order.expire_seconds) == 0;
+                                          .trade_now = 1,
+                                          .reserved = 3}) &&
+           (command->order.min_quantity | command->order.max_floor | command->order.expire_seconds |
+            command->order.random_reserve) == 0;
 }
 
 // Something may stand against an order, and what it is.

@@ -176,8 +176,6 @@ static enum reject_reason judge_customer(uint8_t letter)
 static enum reject_reason judge_order_option(enum ouch_tag tag, const uint8_t *value, size_t size)
 {
     switch (tag) {
-    case OUCH_TAG_RANDOM_RESERVES:
-        return any_set(value, size) ? REJECT_INVALID_MAX_FLOOR : REJECT_NONE;
     case OUCH_TAG_DISCRETION_PRICE_TYPE:
         return value[0] != 'L' ? REJECT_INVALID_PEG : REJECT_NONE;
     case OUCH_TAG_PEG_OFFSET:
@@ -186,8 +184,6 @@ static enum reject_reason judge_order_option(enum ouch_tag tag, const uint8_t *v
         return any_set(value, size) ? REJECT_PEGGING_NOT_ALLOWED : REJECT_NONE;
     case OUCH_TAG_CUSTOMER_TYPE:
         return judge_customer(value[0]);
-    case OUCH_TAG_TRADE_NOW:
-        return value[0] != 'N' && value[0] != ' ' ? REJECT_OTHER : REJECT_NONE;
     case OUCH_TAG_HANDLE_INST:
         return judge_handling(value[0]);
     case OUCH_TAG_ROUTE:
@@ -226,6 +222,23 @@ static void take_price_type(struct command *command, uint8_t letter)
         command->order.attributes.midpoint = 1;
     else if (letter != 'L')
         refuse(command, REJECT_INVALID_PEG);
+}
+
+// As many as a command has room for.
+static void take_random_reserve(struct command *command, uint32_t shares)
+{
+    if (shares > UINT16_MAX)
+        refuse(command, REJECT_INVALID_MAX_FLOOR);
+    else
+        command->order.random_reserve = (uint16_t)shares;
+}
+
+static void take_trade_now(struct command *command, uint8_t letter)
+{
+    if (letter == 'Y')
+        command->order.attributes.trade_now = 1;
+    else if (letter != 'N' && letter != ' ')
+        refuse(command, REJECT_OTHER);
 }
 
 static void take_post_only(struct command *command, uint8_t letter)
@@ -268,6 +281,12 @@ static void take_order_option(struct command *command, enum ouch_tag tag, const 
         break;
     case OUCH_TAG_POST_ONLY:
         take_post_only(command, value[0]);
+        break;
+    case OUCH_TAG_RANDOM_RESERVES:
+        take_random_reserve(command, number_of(value));
+        break;
+    case OUCH_TAG_TRADE_NOW:
+        take_trade_now(command, value[0]);
         break;
     case OUCH_TAG_EXPIRE_TIME:
         command->order.expire_seconds = number_of(value);
@@ -710,6 +729,8 @@ static uint8_t *put_order_options(uint8_t *at, const struct event *event)
     if (attributes.post_only)
         at = put_element(at, OUCH_TAG_POST_ONLY, "P", 1);
     uint8_t letter = self_match_letter(attributes.self_match);
+    if (attributes.trade_now)
+        at = put_element(at, OUCH_TAG_TRADE_NOW, "Y", 1);
     if (attributes.self_match != SELF_MATCH_ALLOWED)
         at = put_element(at, OUCH_TAG_AIQ_STRATEGY, &letter, 1);
     return at;

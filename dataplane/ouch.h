@@ -431,10 +431,10 @@ WIRE_FIELD(struct ouch_query_response, next_user_ref_num, 9, 4);
 WIRE_SIZE(struct ouch_query_response, 13);
 
 // The longest that ouch_encode writes: Accepted with the elements Firm (6 bytes), PriceType,
-// PostOnly, AIQStrategy and UserRefIdx (3 each).
-#define OUCH_OUT_SIZE_MAX 82u
-static_assert(sizeof(struct ouch_accepted) + 6 + 4 * 3 == OUCH_OUT_SIZE_MAX, "longest message");
-static_assert(sizeof(struct ouch_replaced) + 4 * 3 <= OUCH_OUT_SIZE_MAX, "longest message");
+// PostOnly, TradeNow, AIQStrategy and UserRefIdx (3 each).
+#define OUCH_OUT_SIZE_MAX 85u
+static_assert(sizeof(struct ouch_accepted) + 6 + 5 * 3 == OUCH_OUT_SIZE_MAX, "longest message");
+static_assert(sizeof(struct ouch_replaced) + 5 * 3 <= OUCH_OUT_SIZE_MAX, "longest message");
 static_assert(sizeof(struct ouch_restated) + 6 + 10 + 3 <= OUCH_OUT_SIZE_MAX, "longest message");
 
 // Why bytes are not a message that is taken here. They are dropped and counted under it: nobody can

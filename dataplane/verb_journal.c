@@ -38,7 +38,7 @@ static json_t *order_json(const struct command *command)
 {
     struct order_attributes attributes = command->order.attributes;
     return json_pack(
-        "{s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:i, s:i, s:b, s:I, s:I, s:I}", "session",
+        "{s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:i, s:i, s:b, s:I, s:I, s:I, s:i}", "session",
         command->session, "instrument", command->instrument, "side", command->side, "verdict",
         command->verdict, "user_ref_num", (json_int_t)command->order.user_ref_num,
         "orig_user_ref_num", (json_int_t)command->order.orig_user_ref_num, "quantity",
@@ -46,7 +46,8 @@ static json_t *order_json(const struct command *command)
         "time_in_force", (int)attributes.time_in_force, "display", (int)attributes.display,
         "midpoint", (int)attributes.midpoint, "min_quantity",
         (json_int_t)command->order.min_quantity, "max_floor", (json_int_t)command->order.max_floor,
-        "expire_seconds", (json_int_t)command->order.expire_seconds);
+        "expire_seconds", (json_int_t)command->order.expire_seconds, "random_reserve",
+        (int)command->order.random_reserve);
 }
 
 // Without what it does not restrict.
@@ -135,9 +136,9 @@ static void print_order(const struct command *command)
            command->session, command->instrument, command->order.user_ref_num,
            command->order.orig_user_ref_num, command->side, command->order.quantity,
            command->order.price, command->verdict);
-    printf(" tif %u display %u%s min %u floor %u seconds %u", attributes.time_in_force,
+    printf(" tif %u display %u%s min %u floor %u random %u seconds %u", attributes.time_in_force,
            attributes.display, attributes.midpoint ? " midpoint" : "", command->order.min_quantity,
-           command->order.max_floor, command->order.expire_seconds);
+           command->order.max_floor, command->order.random_reserve, command->order.expire_seconds);
 }
 
 static void print_mass(const struct command *command)

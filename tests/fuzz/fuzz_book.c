@@ -140,6 +140,8 @@ static void fill_terms(struct command *c, const uint8_t *bytes, uint32_t tick)
     c->order.attributes = pick_attributes(bytes[5], bytes[6] & 15 ? 0 : bytes[6] >> 4);
     if (bytes[8] & 1)
         c->order.max_floor = pick_number(bytes[8], bytes[8] / 2);
+    if ((bytes[8] & 3) == 3)
+        c->order.random_reserve = (uint16_t)pick_number(bytes[9], bytes[9] / 4);
     if (c->order.attributes.time_in_force == TIF_GTT || bytes[9] >= 240)
         c->order.expire_seconds = pick_number(bytes[9], 1 + bytes[9] % 8);
     if (c->type == COMMAND_ENTER && c->order.attributes.time_in_force == TIF_IOC)

@@ -23,6 +23,7 @@ struct reference_order {
     uint32_t executed; // by the whole chain of replacements
     uint32_t price;
     uint32_t max_floor;
+    uint16_t random_reserve;
     uint32_t expire_seconds;
     uint64_t expiry_second; // of the day: canceled then; 0: never
     uint16_t session;
@@ -460,13 +461,37 @@ static inline void reference_meet(struct reference *r, struct reference_order *m
     reference_remove_empty(r);
 }
 
-static inline void reference_set_slice(struct reference_order *order)
+// The generator's state is all that is fed to it.
+static inline uint64_t reference_splitmix(uint64_t state)
+{
+    uint64_t z = state + 0x9E3779B97F4A7C15ull;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+    return z ^ (z >> 31);
+}
+
+// max_floor, or anything from so many fewer to so many more.
+static inline uint64_t reference_slice_size(const struct reference *r,
+                                            const struct reference_order *order)
+{
+    if (order->random_reserve == 0)
+        return order->max_floor;
+    uint64_t day = 0;
+    for (int i = 9; i >= 2; i--)
+        day = day << 8 | (unsigned char)r->session_id[i];
+    uint64_t chance = reference_splitmix(reference_splitmix(day + r->seq) + r->slice_count) >> 32;
+    uint64_t least = order->max_floor - order->random_reserve;
+    uint64_t most = least + 2u * order->random_reserve;
+    return least + chance * (most - least + 1) / 0x100000000ull;
+}
+
+static inline void reference_set_slice(const struct reference *r, struct reference_order *order)
 {
     order->slice = order->quantity;
     if (!reference_displayed(order))
         order->slice = 0;
-    else if (order->max_floor != 0 && order->max_floor < order->quantity)
-        order->slice = order->max_floor;
+    else if (order->max_floor != 0 && reference_slice_size(r, order) < order->quantity)
+        order->slice = (uint32_t)reference_slice_size(r, order);
 }
 
 // Whose slice was used up, and who has shares left, displays a new one: last in time. All are at
@@ -480,8 +505,8 @@ static inline void reference_refresh(struct reference *r)
             continue;
         }
         reference_remove(r, &r->orders[i]);
+        reference_set_slice(r, &order);
         order.order_ref = SLICE_REF | ++r->slice_count;
-        reference_set_slice(&order);
         struct event *event = reference_emit_owner(r, EVENT_RESTATED, &order, order.slice);
         event->code = 'R';
         event->trade.order_ref = order.order_ref;
@@ -521,7 +546,7 @@ static inline uint64_t reference_available(const struct reference *r,
 
 static inline void reference_rest(struct reference *r, struct reference_order *order)
 {
-    reference_set_slice(order);
+    reference_set_slice(r, order);
     r->orders[r->order_count++] = *order;
 }
 
@@ -826,6 +851,11 @@ static inline bool reference_valid_max_floor(const struct command *c)
             c->order.attributes.display != DISPLAY_HIDDEN);
 }
 
+static inline bool reference_valid_random_reserve(const struct command *c)
+{
+    return c->order.random_reserve == 0 || c->order.max_floor > c->order.random_reserve;
+}
+
 // Post-only contradicts an order that can only take, or does not know its price.
 static inline bool reference_valid_post_only(const struct command *c)
 {
@@ -872,7 +902,7 @@ static inline uint8_t reference_enter_verdict(const struct reference *r, const s
     if (c->order.min_quantity != 0 &&
         (c->order.attributes.time_in_force != TIF_IOC || c->order.min_quantity > c->order.quantity))
         return REJECT_INVALID_MIN_QUANTITY;
-    if (!reference_valid_max_floor(c))
+    if (!reference_valid_max_floor(c) || !reference_valid_random_reserve(c))
         return REJECT_INVALID_MAX_FLOOR;
     if (!reference_valid_post_only(c))
         return REJECT_OTHER;
@@ -896,6 +926,7 @@ static inline void reference_take_terms(const struct reference *r, struct refere
     order->user_ref_num = c->order.user_ref_num;
     order->price = c->order.price;
     order->max_floor = c->order.max_floor;
+    order->random_reserve = c->order.random_reserve;
     order->expire_seconds = c->order.expire_seconds;
     order->expiry_second = 0;
     if (c->order.attributes.time_in_force == TIF_GTT)
@@ -942,7 +973,8 @@ static inline bool reference_replacement_valid(const struct command *c,
            reference_valid_price(c) && reference_valid_display(c->order.attributes) &&
            reference_valid_time_in_force(c) &&
            c->order.attributes.self_match <= SELF_MATCH_DECREMENT && reference_valid_max_floor(c) &&
-           reference_valid_post_only(c) && c->order.quantity > old->executed;
+           reference_valid_random_reserve(c) && reference_valid_post_only(c) &&
+           c->order.quantity > old->executed;
 }
 
 static inline void reference_apply_replace(struct reference *r, const struct command *c)
@@ -1313,9 +1345,9 @@ static inline bool reference_order_sound(const struct reference_order *order)
         return false;
     if (!reference_displayed(order))
         return order->slice == 0;
-    bool whole = order->max_floor == 0 || order->max_floor >= order->quantity;
-    return order->slice > 0 && order->slice <= order->quantity &&
-           (whole || order->slice <= order->max_floor);
+    uint64_t most = (uint64_t)order->max_floor + order->random_reserve;
+    bool whole = order->max_floor == 0 || most >= order->quantity;
+    return order->slice > 0 && order->slice <= order->quantity && (whole || order->slice <= most);
 }
 
 // Nothing left to trade; no order without shares; first in time first.
@@ -1342,8 +1374,9 @@ static inline bool reference_same_order(const struct reference_order *a,
     return a->order_ref == b->order_ref && a->user_ref_num == b->user_ref_num &&
            a->quantity == b->quantity && a->slice == b->slice && a->executed == b->executed &&
            a->price == b->price && a->max_floor == b->max_floor &&
-           a->expire_seconds == b->expire_seconds && a->expiry_second == b->expiry_second &&
-           a->session == b->session && a->instrument == b->instrument && a->side == b->side &&
+           a->random_reserve == b->random_reserve && a->expire_seconds == b->expire_seconds &&
+           a->expiry_second == b->expiry_second && a->session == b->session &&
+           a->instrument == b->instrument && a->side == b->side &&
            a->user_ref_index == b->user_ref_index &&
            memcmp(&a->attributes, &b->attributes, sizeof(a->attributes)) == 0;
 }

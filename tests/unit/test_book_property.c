@@ -405,6 +405,9 @@ static void fill_kind(struct generator *g, struct command *c, bool buy)
         c->order.price = limit ? pick_price(g, buy, false) : c->order.price;
     } else if (random_percent(random, flow->reserve_percent)) {
         c->order.max_floor = 1 + random_below(random, 1 + flow->quantity_max / 4);
+        if (random_percent(random, 30))
+            c->order.random_reserve =
+                (uint16_t)random_below(random, (uint32_t)(c->order.max_floor + !limit));
         if (limit && attributes->display == DISPLAY_HIDDEN)
             attributes->display = DISPLAY_VISIBLE;
         if (limit && attributes->time_in_force == TIF_IOC) {
@@ -448,6 +451,7 @@ static void fill_terms(struct generator *g, struct command *c, bool buy)
     }
     c->order.attributes.capacity = random_below(random, 4) & 3;
     c->order.attributes.sweep = random_below(random, 2) & 1;
+    c->order.attributes.trade_now = random_percent(random, 5);
     fill_kind(g, c, buy);
     memcpy(c->order.client_order_id, "id", 2);
     for (int i = 2; i < 14; i++)
@@ -998,7 +1002,7 @@ static uint64_t hash_after(struct book_memory *memory, const struct trace *trace
     return book_hash(book);
 }
 
-#define MUTATION_COUNT 17
+#define MUTATION_COUNT 18
 
 static const char *const mutation_names[MUTATION_COUNT] = {"quantity + 1",
                                                            "quantity - 1",
@@ -1012,6 +1016,7 @@ static const char *const mutation_names[MUTATION_COUNT] = {"quantity + 1",
                                                            "cancel for modify or modify for cancel",
                                                            "another firm",
                                                            "max_floor + 50",
+                                                           "random_reserve + 5",
                                                            "midpoint ^ 1",
                                                            "self_match ^ 4",
                                                            "seconds + 1",
@@ -1062,15 +1067,18 @@ static void mutate(struct trace *trace, uint32_t index, uint32_t mutation)
         c->order.max_floor += 50;
         break;
     case 12:
-        c->order.attributes.midpoint ^= 1;
+        c->order.random_reserve += 5;
         break;
     case 13:
-        c->order.attributes.self_match ^= 4;
+        c->order.attributes.midpoint ^= 1;
         break;
     case 14:
-        c->order.expire_seconds++;
+        c->order.attributes.self_match ^= 4;
         break;
     case 15:
+        c->order.expire_seconds++;
+        break;
+    case 16:
         if (c->type == COMMAND_ENTER)
             memcpy(c->order.firm, session_firms[c->session % 4], 4);
         break;

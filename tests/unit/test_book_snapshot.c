@@ -111,6 +111,7 @@ static struct command flow_command(uint64_t *random, uint32_t i)
     switch (below(random, 8)) {
     case 0:
         command.order.max_floor = 1 + below(random, 100);
+        command.order.random_reserve = (uint16_t)below(random, command.order.max_floor);
         break;
     case 1:
         command.order.attributes.time_in_force = TIF_GTT;

@@ -346,6 +346,38 @@ Test(book_special, a_used_up_slice_is_followed_by_a_new_one_behind_the_others)
     skip_events();
 }
 
+Test(book_special, a_random_reserve_displays_slices_of_different_sizes_in_its_range)
+{
+    struct command reserve = command_enter(BOB, 1, SIDE_SELL, 5000, PRICE);
+    reserve.order.max_floor = 100;
+    reserve.order.random_reserve = 20;
+    apply_quietly(reserve);
+    uint32_t first = resting(BOB, 1).displayed, others = 0;
+    for (uint32_t number = 1; number <= 30; number++) {
+        uint32_t slice = resting(BOB, 1).displayed;
+        cr_assert(slice >= 80 && slice <= 120, "%u", slice);
+        others += slice != first;
+        apply_quietly(command_enter(ALICE, number, SIDE_BUY, slice, PRICE));
+    }
+    cr_assert_gt(others, 20);
+    cr_assert_eq(resting(BOB, 1).random_reserve, 20);
+}
+
+Test(book_special, a_random_reserve_that_could_leave_nothing_to_display_is_rejected)
+{
+    struct command command = command_enter(ALICE, 1, SIDE_BUY, 500, PRICE);
+    command.order.random_reserve = 1;
+    expect_rejected(command, REJECT_INVALID_MAX_FLOOR);
+    command.order.user_ref_num = 2;
+    command.order.max_floor = 100;
+    command.order.random_reserve = 100;
+    expect_rejected(command, REJECT_INVALID_MAX_FLOOR);
+    command.order.user_ref_num = 3;
+    command.order.max_floor = UINT32_MAX;
+    apply_quietly(command);
+    cr_assert_eq(resting(ALICE, 3).displayed, 500);
+}
+
 Test(book_special, an_order_that_wants_more_than_the_slices_takes_from_the_reserve)
 {
     uint64_t reserve = enter_reserve(BOB, 1, SIDE_SELL, 500, PRICE, 100);

@@ -353,8 +353,8 @@ Test(ouch, the_first_flaw_in_the_order_of_the_message_decides)
     expect_verdict("4F 00000007 42 00000064 41434D4520202020 000000000007A120 30 59 41 4E 4F"
                    "4142434445464748494A4B4C4D4E 0006 05 03 00000064",
                    REJECT_INVALID_CROSS);
-    expect_verdict(ENTER_FIXED "0009 05 0D 00000064 02 06 50", REJECT_INVALID_MAX_FLOOR);
-    expect_verdict(ENTER_FIXED "0009 02 06 50 05 0D 00000064", REJECT_INVALID_PEG);
+    expect_verdict(ENTER_FIXED "0009 05 0D 00010000 02 06 50", REJECT_INVALID_MAX_FLOOR);
+    expect_verdict(ENTER_FIXED "0009 02 06 50 05 0D 00010000", REJECT_INVALID_PEG);
 }
 
 // An appendage of one element, and what it means on ENTER and REPLACE.
@@ -396,14 +396,16 @@ static const struct option {
     {"0004 03 1E 2A2A", REJECT_NONE},
     {"0004 03 1E 4142", REJECT_INVALID_SELF_MATCH},
     {"0006 05 0D 00000000", REJECT_NONE},
-    {"0006 05 0D 00000001", REJECT_INVALID_MAX_FLOOR},
+    {"0006 05 0D 0000FFFF", REJECT_NONE}, // whether the floor is larger is the book's to ask
+    {"0006 05 0D 00010000", REJECT_INVALID_MAX_FLOOR},
     {"0006 05 0E 20202020", REJECT_NONE},
     {"0006 05 0E 53434E20", REJECT_ROUTING_NOT_ALLOWED},
     {"0006 05 0F 00000000", REJECT_NONE},
     {"0006 05 0F 0000003C", REJECT_NONE},
     {"0003 02 10 4E", REJECT_NONE},
     {"0003 02 10 20", REJECT_NONE},
-    {"0003 02 10 59", REJECT_OTHER},
+    {"0003 02 10 59", REJECT_NONE},
+    {"0003 02 10 58", REJECT_OTHER},
     {"0003 02 11 20", REJECT_NONE},
     {"0003 02 11 49", REJECT_OTHER},
     {"0003 02 11 42", REJECT_OTHER},
@@ -515,6 +517,12 @@ Test(ouch, a_maximum_floor_reaches_the_order)
     expect_option("0006 05 05 00000000", &(struct command){0});
 }
 
+Test(ouch, a_random_reserve_reaches_the_order)
+{
+    expect_option("0006 05 0D 00000014", &(struct command){.order.random_reserve = 20});
+    expect_option("0003 02 10 59", &(struct command){.order.attributes.trade_now = 1});
+}
+
 Test(ouch, a_midpoint_peg_has_two_letters)
 {
     struct command midpoint = {.order.attributes.midpoint = 1};
@@ -583,10 +591,11 @@ Test(ouch, an_accepted_order_echoes_its_options_in_an_appendage)
         .type = EVENT_ACCEPTED,
         .firm = "LIME",
         .user_ref_index = 9,
-        .order.attributes = {.midpoint = 1, .post_only = 1, .self_match = SELF_MATCH_DECREMENT}};
+        .order.attributes = {
+            .midpoint = 1, .post_only = 1, .trade_now = 1, .self_match = SELF_MATCH_DECREMENT}};
     cr_assert_eq(ouch_encode(&event, &symbols, out), OUCH_OUT_SIZE_MAX);
-    size_t size =
-        from_hex("0012 05 02 4C494D45 02 06 4D 02 0C 50 02 1D 44 02 1C 09", wanted, sizeof(wanted));
+    size_t size = from_hex("0015 05 02 4C494D45 02 06 4D 02 0C 50 02 10 59 02 1D 44 02 1C 09",
+                           wanted, sizeof(wanted));
     cr_assert_arr_eq(out + 62, wanted, size);
     event.type = EVENT_REPLACED;
     event.order.attributes = (struct order_attributes){.midpoint = 1};
@@ -701,7 +710,7 @@ static void expect_sound(const struct command *command)
         cr_assert(command->instrument < 4 || command->instrument == NO_INSTRUMENT);
         return;
     }
-    cr_assert(command->order.reserved == 0 && command->order.attributes.reserved == 0);
+    cr_assert(command->order.attributes.reserved == 0);
     if (command->verdict != REJECT_NONE)
         return;
     bool enters = command->type == COMMAND_ENTER || command->type == COMMAND_REPLACE;
