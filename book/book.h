@@ -73,6 +73,7 @@ extern "C" {
 #define BOOK_INSTRUMENTS_MAX 65000u
 #define BOOK_SESSIONS_MAX    4096u
 #define BOOK_BARS_MAX        1024u // ENTRY: sessions and firms that may enter nothing
+#define BOOK_PEGS_MAX        256u  // primary and market pegs that rest in an instrument
 
 enum side {
     SIDE_BUY = 0,
@@ -111,6 +112,14 @@ enum self_match {
     SELF_MATCH_DECREMENT = 4, // both, by what would have traded
 };
 
+// What a price follows. Orders that follow are hidden, and their price is a limit.
+enum peg {
+    PEG_NONE = 0,
+    PEG_MIDPOINT = 1, // the middle of the displayed market
+    PEG_PRIMARY = 2,  // the best displayed price of the order's own side
+    PEG_MARKET = 3,   // of the other side
+};
+
 // What an order carries besides price and quantity; the same two bytes in command, order and event.
 struct order_attributes {
     uint16_t time_in_force : 3;
@@ -119,9 +128,9 @@ struct order_attributes {
     uint16_t sweep : 1;      // intermarket sweep eligible
     uint16_t post_only : 1;  // never takes
     uint16_t self_match : 3; // enum self_match
-    uint16_t midpoint : 1;   // pegged to the middle of the displayed market; hidden
+    uint16_t peg : 2;        // enum peg
     uint16_t trade_now : 1;  // OUCH TradeNow; without effect, as nothing here is ever locked
-    uint16_t reserved : 2;
+    uint16_t reserved : 1;
 };
 static_assert(sizeof(struct order_attributes) == 2, "two bytes");
 
@@ -146,6 +155,7 @@ enum command_type {
 // sequenced, journaled and answered with that reason, and does nothing else.
 enum reject_reason {
     REJECT_NONE = 0,
+    REJECT_QUOTE_UNAVAILABLE = 0x01,  // a peg with nothing to follow
     REJECT_DESTINATION_CLOSED = 0x02, // before the start, after the close
     REJECT_INVALID_DISPLAY = 0x03,
     REJECT_INVALID_MAX_FLOOR = 0x04,
@@ -196,7 +206,8 @@ struct command {
             uint32_t max_floor;      // ENTER, REPLACE: display so many at a time; 0: all
             uint32_t expire_seconds; // ENTER, REPLACE with TIF_GTT: to live; else 0
             char client_order_id[14]; // ENTER, REPLACE: echoed, not looked at
-            uint16_t reserved_last;
+            int16_t peg_offset; // ENTER, REPLACE with PEG_PRIMARY or PEG_MARKET: added to the price
+                                // that is followed, 0.0001; else 0
         } order;
         struct {                  // OPEN
             uint64_t midnight_ns; // of the trading day, ns since 1970-01-01 UTC
@@ -404,9 +415,9 @@ uint64_t book_depth_at(const struct book *book, uint16_t instrument, enum side s
 struct book_order {
     uint64_t order_ref;
     uint32_t user_ref_num;
-    uint32_t quantity; // open shares
-    uint32_t executed; // by it and by the orders it replaced
-    uint32_t price;
+    uint32_t quantity;       // open shares
+    uint32_t executed;       // by it and by the orders it replaced
+    uint32_t price;          // of a primary or market peg the present one
     uint32_t displayed;      // of the open shares, on the feed
     uint32_t max_floor;      // as entered
     uint32_t expire_seconds; // as entered

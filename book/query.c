@@ -141,6 +141,8 @@ static void hash_order(uint64_t *hash, const struct book *book, const struct ord
     hash_text(hash, extra->firm, sizeof(extra->firm));
     if (extra->random_reserve != 0)
         hash_word(hash, extra->random_reserve);
+    if (extra->limit != 0)
+        hash_word(hash, (uint64_t)extra->limit << 16 | (uint16_t)extra->peg_offset);
 }
 
 static void hash_queue(uint64_t *hash, const struct book *book, const struct level *level)

@@ -12,6 +12,8 @@ typedef unsigned long long ull;
 static const char *reason_name(uint32_t reason)
 {
     switch (reason) {
+    case REJECT_QUOTE_UNAVAILABLE:
+        return "quote unavailable";
     case REJECT_DESTINATION_CLOSED:
         return "destination closed";
     case REJECT_INVALID_DISPLAY:

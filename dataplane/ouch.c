@@ -9,6 +9,7 @@ static const char side_letters[4] = "BSTE";
 static const char time_in_force_letters[8] = "0356E";
 static const char display_letters[4] = "YNA";
 static const char capacity_letters[4] = "APRO";
+static const char peg_letters[4] = "LMRP";
 
 static const uint8_t side_codes[256] = {
     ['B'] = SIDE_BUY + 1,
@@ -178,7 +179,6 @@ static enum reject_reason judge_order_option(enum ouch_tag tag, const uint8_t *v
     switch (tag) {
     case OUCH_TAG_DISCRETION_PRICE_TYPE:
         return value[0] != 'L' ? REJECT_INVALID_PEG : REJECT_NONE;
-    case OUCH_TAG_PEG_OFFSET:
     case OUCH_TAG_DISCRETION_PRICE:
     case OUCH_TAG_DISCRETION_PEG_OFFSET:
         return any_set(value, size) ? REJECT_PEGGING_NOT_ALLOWED : REJECT_NONE;
@@ -219,9 +219,22 @@ static void take_min_quantity(struct command *command, uint32_t quantity)
 static void take_price_type(struct command *command, uint8_t letter)
 {
     if (letter == 'M' || letter == 'm')
-        command->order.attributes.midpoint = 1;
+        command->order.attributes.peg = PEG_MIDPOINT;
+    else if (letter == 'R')
+        command->order.attributes.peg = PEG_PRIMARY;
+    else if (letter == 'P')
+        command->order.attributes.peg = PEG_MARKET;
     else if (letter != 'L')
         refuse(command, REJECT_INVALID_PEG);
+}
+
+// As far as a command has room for.
+static void take_peg_offset(struct command *command, int32_t offset)
+{
+    if (offset < INT16_MIN || offset > INT16_MAX)
+        refuse(command, REJECT_PEGGING_NOT_ALLOWED);
+    else
+        command->order.peg_offset = (int16_t)offset;
 }
 
 // As many as a command has room for.
@@ -278,6 +291,9 @@ static void take_order_option(struct command *command, enum ouch_tag tag, const 
         break;
     case OUCH_TAG_PRICE_TYPE:
         take_price_type(command, value[0]);
+        break;
+    case OUCH_TAG_PEG_OFFSET:
+        take_peg_offset(command, (int32_t)number_of(value));
         break;
     case OUCH_TAG_POST_ONLY:
         take_post_only(command, value[0]);
@@ -724,8 +740,8 @@ static uint8_t *put_order_options(uint8_t *at, const struct event *event)
     struct order_attributes attributes = event->order.attributes;
     if (event->type == EVENT_ACCEPTED && names_firm(event))
         at = put_element(at, OUCH_TAG_FIRM, event->firm, 4);
-    if (attributes.midpoint)
-        at = put_element(at, OUCH_TAG_PRICE_TYPE, "M", 1);
+    if (attributes.peg != PEG_NONE)
+        at = put_element(at, OUCH_TAG_PRICE_TYPE, &peg_letters[attributes.peg], 1);
     if (attributes.post_only)
         at = put_element(at, OUCH_TAG_POST_ONLY, "P", 1);
     uint8_t letter = self_match_letter(attributes.self_match);

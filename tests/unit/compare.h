@@ -76,13 +76,14 @@ static inline void print_order(const struct command *c)
     print_number("order.attributes.sweep", c->order.attributes.sweep);
     print_number("order.attributes.post_only", c->order.attributes.post_only);
     print_number("order.attributes.self_match", c->order.attributes.self_match);
-    print_number("order.attributes.midpoint", c->order.attributes.midpoint);
+    print_number("order.attributes.peg", c->order.attributes.peg);
     print_number("order.attributes.trade_now", c->order.attributes.trade_now);
     print_number("order.attributes.reserved", c->order.attributes.reserved);
     print_number("order.min_quantity", c->order.min_quantity);
     print_number("order.max_floor", c->order.max_floor);
     print_number("order.random_reserve", c->order.random_reserve);
     print_number("order.expire_seconds", c->order.expire_seconds);
+    print_number("order.peg_offset", (uint16_t)c->order.peg_offset);
     print_text("order.client_order_id", c->order.client_order_id, 14);
 }
 

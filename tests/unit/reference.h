@@ -22,6 +22,8 @@ struct reference_order {
     uint32_t slice;    // of it displayed
     uint32_t executed; // by the whole chain of replacements
     uint32_t price;
+    uint32_t limit;     // of primary and market pegs, whose price moves
+    int16_t peg_offset; // of these
     uint32_t max_floor;
     uint16_t random_reserve;
     uint32_t expire_seconds;
@@ -128,6 +130,17 @@ static inline uint8_t reference_feed_side(uint8_t side)
 static inline uint8_t reference_opposite(uint8_t side)
 {
     return side == SIDE_BUY ? SIDE_SELL : SIDE_BUY;
+}
+
+static inline bool reference_at_midpoint(const struct reference_order *order)
+{
+    return order->attributes.peg == PEG_MIDPOINT;
+}
+
+// Primary and market pegs.
+static inline bool reference_follows(struct order_attributes attributes)
+{
+    return attributes.peg == PEG_PRIMARY || attributes.peg == PEG_MARKET;
 }
 
 // Of the kind that is displayed, at least with a slice.
@@ -265,6 +278,21 @@ static inline bool reference_next_price(const struct reference *r, uint16_t inst
     return found;
 }
 
+// Of a primary or market peg, 0 when there is nothing to follow.
+static inline uint32_t reference_peg_price(const struct reference *r, uint16_t instrument,
+                                           uint8_t feed_side, enum peg peg, int64_t offset,
+                                           uint32_t limit)
+{
+    uint8_t followed = peg == PEG_MARKET ? reference_opposite(feed_side) : feed_side;
+    uint32_t best = 0;
+    if (!reference_next_price(r, instrument, followed, NULL, &best))
+        return 0;
+    int64_t price = best + offset;
+    if (feed_side == SIDE_BUY)
+        return price > limit ? limit : price < 1 ? 1 : (uint32_t)price;
+    return price < limit ? limit : price > PRICE_MAX ? PRICE_MAX : (uint32_t)price;
+}
+
 // The middle of the displayed market, 0 when there is none.
 static inline uint32_t reference_midpoint(const struct reference *r, uint16_t instrument)
 {
@@ -284,14 +312,14 @@ static inline bool reference_live(const struct reference_order *order, uint32_t 
 // At which a resting order trades.
 static inline uint32_t reference_price(const struct reference_order *order, uint32_t midpoint)
 {
-    return order->attributes.midpoint ? midpoint : order->price;
+    return reference_at_midpoint(order) ? midpoint : order->price;
 }
 
 enum reference_rank { REFERENCE_SLICE, REFERENCE_RESERVE, REFERENCE_HIDDEN, REFERENCE_MIDPOINT };
 
 static inline enum reference_rank reference_rank(const struct reference_order *order)
 {
-    if (order->attributes.midpoint)
+    if (reference_at_midpoint(order))
         return REFERENCE_MIDPOINT;
     if (!reference_displayed(order))
         return REFERENCE_HIDDEN;
@@ -332,7 +360,7 @@ static inline struct reference_order *reference_maker(const struct reference *r,
                                                       const struct reference_order *taker,
                                                       uint32_t midpoint)
 {
-    if (taker->attributes.midpoint && !reference_live(taker, midpoint))
+    if (reference_at_midpoint(taker) && !reference_live(taker, midpoint))
         return NULL;
     uint32_t limit = reference_price(taker, midpoint);
     struct reference_order *first = NULL;
@@ -340,7 +368,7 @@ static inline struct reference_order *reference_maker(const struct reference *r,
         struct reference_order *order = &r->orders[i];
         if (order->instrument != taker->instrument ||
             reference_feed_side(order->side) != reference_opposite(taker->side) ||
-            (order->attributes.midpoint && !reference_live(order, midpoint)) ||
+            (reference_at_midpoint(order) && !reference_live(order, midpoint)) ||
             !reference_acceptable(taker->side, limit, reference_price(order, midpoint)))
             continue;
         if (!first || !reference_ahead(first, order, midpoint))
@@ -357,7 +385,7 @@ static inline uint8_t reference_maker_flag(const struct reference_order *maker)
 
 static inline uint8_t reference_taker_flag(const struct reference_order *maker)
 {
-    return maker->attributes.midpoint ? 'm' : 'R';
+    return reference_at_midpoint(maker) ? 'm' : 'R';
 }
 
 static inline uint32_t reference_common(const struct reference_order *maker,
@@ -528,7 +556,7 @@ static inline void reference_match(struct reference *r, struct reference_order *
 static inline uint64_t reference_available(const struct reference *r,
                                            const struct reference_order *taker, uint32_t midpoint)
 {
-    if (taker->attributes.midpoint && !reference_live(taker, midpoint))
+    if (reference_at_midpoint(taker) && !reference_live(taker, midpoint))
         return 0;
     uint32_t limit = reference_price(taker, midpoint);
     uint64_t shares = 0;
@@ -536,7 +564,7 @@ static inline uint64_t reference_available(const struct reference *r,
         const struct reference_order *order = &r->orders[i];
         if (order->instrument == taker->instrument &&
             reference_feed_side(order->side) == reference_opposite(taker->side) &&
-            (!order->attributes.midpoint || reference_live(order, midpoint)) &&
+            (!reference_at_midpoint(order) || reference_live(order, midpoint)) &&
             reference_acceptable(taker->side, limit, reference_price(order, midpoint)) &&
             !reference_prevents(r, taker, order))
             shares += order->quantity;
@@ -613,7 +641,7 @@ static inline struct reference_order *reference_first_live(const struct referenc
     for (uint32_t i = 0; i < r->order_count; i++) {
         struct reference_order *order = &r->orders[i];
         if (order->instrument == instrument && reference_feed_side(order->side) == feed_side &&
-            order->attributes.midpoint && reference_live(order, midpoint) &&
+            reference_at_midpoint(order) && reference_live(order, midpoint) &&
             (!first || reference_better_price(feed_side, order->price, first->price)))
             first = order;
     }
@@ -662,10 +690,66 @@ static inline bool reference_trade_resting(struct reference *r, uint16_t instrum
     return true;
 }
 
-static inline bool reference_any_midpoint(const struct reference *r)
+// The first peg of an instrument that was created after a command.
+static inline struct reference_order *reference_next_peg(const struct reference *r,
+                                                         uint16_t instrument, uint64_t created)
+{
+    struct reference_order *next = NULL;
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        struct reference_order *order = &r->orders[i];
+        if (order->instrument == instrument && reference_follows(order->attributes) &&
+            order->created > created && (!next || order->created < next->created))
+            next = order;
+    }
+    return next;
+}
+
+// One round of the pegs; false when none had to move.
+static inline bool reference_move_pegs(struct reference *r, uint16_t instrument)
+{
+    struct reference_order *order;
+    bool moved = false;
+    for (uint64_t created = 0; (order = reference_next_peg(r, instrument, created));) {
+        created = order->created;
+        uint32_t price =
+            reference_peg_price(r, instrument, reference_feed_side(order->side),
+                                order->attributes.peg, order->peg_offset, order->limit);
+        if (price == 0 || price == order->price)
+            continue;
+        struct reference_order peg = *order;
+        reference_remove(r, order);
+        peg.price = price;
+        reference_match(r, &peg, reference_midpoint(r, instrument));
+        if (peg.quantity > 0)
+            r->orders[r->order_count++] = peg;
+        moved = true;
+    }
+    return moved;
+}
+
+static inline uint32_t reference_peg_count(const struct reference *r, uint16_t instrument)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < r->order_count; i++)
+        count +=
+            r->orders[i].instrument == instrument && reference_follows(r->orders[i].attributes);
+    return count;
+}
+
+static inline void reference_settle_instrument(struct reference *r, uint16_t instrument)
+{
+    if (r->instruments[instrument].halted)
+        return;
+    while (reference_move_pegs(r, instrument))
+        ;
+    while (reference_trade_resting(r, instrument))
+        ;
+}
+
+static inline bool reference_any_peg(const struct reference *r)
 {
     for (uint32_t i = 0; i < r->order_count; i++) {
-        if (r->orders[i].attributes.midpoint)
+        if (r->orders[i].attributes.peg != PEG_NONE)
             return true;
     }
     return false;
@@ -674,12 +758,10 @@ static inline bool reference_any_midpoint(const struct reference *r)
 // Instruments that a command has not touched have nothing left to trade already.
 static inline void reference_trade_all_resting(struct reference *r)
 {
-    if (!reference_any_midpoint(r))
+    if (!reference_any_peg(r))
         return;
-    for (uint16_t instrument = 0; instrument < r->instrument_count; instrument++) {
-        while (!r->instruments[instrument].halted && reference_trade_resting(r, instrument))
-            ;
-    }
+    for (uint16_t instrument = 0; instrument < r->instrument_count; instrument++)
+        reference_settle_instrument(r, instrument);
 }
 
 // Time
@@ -785,8 +867,9 @@ static inline struct reference_order *reference_first_to_close(const struct refe
         struct reference_order *order = &r->orders[i];
         if (order->instrument != instrument || reference_feed_side(order->side) != feed_side)
             continue;
-        bool other_kind = first && order->attributes.midpoint != first->attributes.midpoint;
-        if (!first || (other_kind ? first->attributes.midpoint : !reference_ahead(first, order, 0)))
+        bool other_kind = first && reference_at_midpoint(order) != reference_at_midpoint(first);
+        if (!first ||
+            (other_kind ? reference_at_midpoint(first) : !reference_ahead(first, order, 0)))
             first = order;
     }
     return first;
@@ -816,7 +899,7 @@ static inline void reference_apply_close(struct reference *r)
 static inline bool reference_valid_price(const struct command *c)
 {
     if (c->order.price == PRICE_MARKET)
-        return !c->order.attributes.midpoint;
+        return c->order.attributes.peg == PEG_NONE;
     return c->order.price > 0 && c->order.price <= PRICE_MAX;
 }
 
@@ -827,8 +910,8 @@ static inline bool reference_valid_quantity(uint32_t quantity)
 
 static inline bool reference_valid_display(const struct order_attributes attributes)
 {
-    return attributes.midpoint ? attributes.display == DISPLAY_HIDDEN
-                               : attributes.display <= DISPLAY_ATTRIBUTABLE;
+    return attributes.peg != PEG_NONE ? attributes.display == DISPLAY_HIDDEN
+                                      : attributes.display <= DISPLAY_ATTRIBUTABLE;
 }
 
 static inline bool reference_valid_time_in_force(const struct command *c)
@@ -861,7 +944,22 @@ static inline bool reference_valid_post_only(const struct command *c)
 {
     return !c->order.attributes.post_only ||
            (c->order.attributes.time_in_force != TIF_IOC && c->order.price != PRICE_MARKET &&
-            !c->order.attributes.midpoint);
+            c->order.attributes.peg == PEG_NONE);
+}
+
+static inline bool reference_valid_peg_offset(const struct command *c)
+{
+    return c->order.peg_offset == 0 || reference_follows(c->order.attributes);
+}
+
+// At which an order comes in, 0 for a peg with nothing to follow.
+static inline uint32_t reference_entry_price(const struct reference *r, const struct command *c,
+                                             uint16_t instrument, uint8_t side)
+{
+    if (!reference_follows(c->order.attributes))
+        return c->order.price;
+    return reference_peg_price(r, instrument, reference_feed_side(side), c->order.attributes.peg,
+                               c->order.peg_offset, c->order.price);
 }
 
 // What stands against a session's order in an instrument.
@@ -906,6 +1004,13 @@ static inline uint8_t reference_enter_verdict(const struct reference *r, const s
         return REJECT_INVALID_MAX_FLOOR;
     if (!reference_valid_post_only(c))
         return REJECT_OTHER;
+    if (!reference_valid_peg_offset(c))
+        return REJECT_PEGGING_NOT_ALLOWED;
+    if (reference_entry_price(r, c, c->instrument, c->side) == 0)
+        return REJECT_QUOTE_UNAVAILABLE;
+    if (reference_follows(c->order.attributes) &&
+        reference_peg_count(r, c->instrument) == BOOK_PEGS_MAX)
+        return REJECT_PROCESSING_ERROR;
     static const char nothing[4];
     bool names_firm = memcmp(c->order.firm, nothing, 4) != 0;
     uint8_t restriction = reference_restriction(
@@ -924,7 +1029,8 @@ static inline void reference_take_terms(const struct reference *r, struct refere
     order->order_ref = r->seq;
     order->created = r->seq;
     order->user_ref_num = c->order.user_ref_num;
-    order->price = c->order.price;
+    order->limit = reference_follows(c->order.attributes) ? c->order.price : 0;
+    order->peg_offset = c->order.peg_offset;
     order->max_floor = c->order.max_floor;
     order->random_reserve = c->order.random_reserve;
     order->expire_seconds = c->order.expire_seconds;
@@ -956,9 +1062,11 @@ static inline void reference_apply_enter(struct reference *r, const struct comma
         .user_ref_index = c->user_ref_index,
     };
     memcpy(order.firm, c->order.firm, 4);
+    order.price = reference_entry_price(r, c, c->instrument, c->side);
     reference_take_terms(r, &order, c);
 
     struct event *event = reference_emit_owner(r, EVENT_ACCEPTED, &order, order.quantity);
+    event->price = c->order.price;
     memcpy(event->firm, order.firm, 4);
     memcpy(event->order.client_order_id, c->order.client_order_id, 14);
     event->order.attributes = order.attributes;
@@ -966,12 +1074,16 @@ static inline void reference_apply_enter(struct reference *r, const struct comma
     reference_trade(r, &order, c->order.min_quantity);
 }
 
-static inline bool reference_replacement_valid(const struct command *c,
+static inline bool reference_replacement_valid(const struct reference *r, const struct command *c,
                                                const struct reference_order *old)
 {
-    return c->verdict == REJECT_NONE && reference_valid_quantity(c->order.quantity) &&
-           reference_valid_price(c) && reference_valid_display(c->order.attributes) &&
-           reference_valid_time_in_force(c) &&
+    bool another_peg =
+        reference_follows(c->order.attributes) && !reference_follows(old->attributes);
+    if (another_peg && reference_peg_count(r, old->instrument) == BOOK_PEGS_MAX)
+        return false;
+    return reference_valid_peg_offset(c) && c->verdict == REJECT_NONE &&
+           reference_valid_quantity(c->order.quantity) && reference_valid_price(c) &&
+           reference_valid_display(c->order.attributes) && reference_valid_time_in_force(c) &&
            c->order.attributes.self_match <= SELF_MATCH_DECREMENT && reference_valid_max_floor(c) &&
            reference_valid_random_reserve(c) && reference_valid_post_only(c) &&
            c->order.quantity > old->executed;
@@ -984,7 +1096,7 @@ static inline void reference_apply_replace(struct reference *r, const struct com
         reference_find(r, c->session, c->user_ref_index, c->order.orig_user_ref_num);
     if (!found || c->order.user_ref_num <= *last)
         return;
-    if (!reference_replacement_valid(c, found)) {
+    if (!reference_replacement_valid(r, c, found)) {
         reference_cancel_all(r, found, 'U');
         return;
     }
@@ -997,12 +1109,18 @@ static inline void reference_apply_replace(struct reference *r, const struct com
     }
 
     struct reference_order old = *found;
-    reference_remove(r, found);
     struct reference_order order = old;
+    order.price = reference_entry_price(r, c, old.instrument, old.side);
+    if (order.price == 0) {
+        reference_emit_rejected(r, c, c->order.user_ref_num, REJECT_QUOTE_UNAVAILABLE);
+        return;
+    }
+    reference_remove(r, found);
     order.quantity = c->order.quantity - old.executed;
     reference_take_terms(r, &order, c);
 
     struct event *event = reference_emit_owner(r, EVENT_REPLACED, &order, order.quantity);
+    event->price = c->order.price;
     event->orig_user_ref_num = old.user_ref_num;
     memcpy(event->order.client_order_id, c->order.client_order_id, 14);
     event->order.attributes = order.attributes;
@@ -1154,8 +1272,7 @@ static inline void reference_apply_trading(struct reference *r, const struct com
         event->instrument = i;
         event->code = c->trading.state;
         memcpy(event->listing.symbol, instrument->symbol, 8);
-        while (!halted && reference_trade_resting(r, i))
-            ;
+        reference_settle_instrument(r, i);
     }
 }
 
@@ -1314,7 +1431,7 @@ static inline bool reference_uncrossed(const struct reference *r, uint16_t instr
     uint32_t bid = 0, offer = UINT32_MAX;
     for (uint32_t i = 0; i < r->order_count; i++) {
         const struct reference_order *order = &r->orders[i];
-        if (order->instrument != instrument || order->attributes.midpoint)
+        if (order->instrument != instrument || reference_at_midpoint(order))
             continue;
         if (order->side == SIDE_BUY && order->price > bid)
             bid = order->price;
@@ -1332,7 +1449,7 @@ static inline bool reference_settled(const struct reference *r, uint16_t instrum
         return true;
     for (uint32_t i = 0; i < r->order_count; i++) {
         const struct reference_order *order = &r->orders[i];
-        if (order->instrument == instrument && order->attributes.midpoint &&
+        if (order->instrument == instrument && reference_at_midpoint(order) &&
             reference_maker(r, order, midpoint))
             return false;
     }
@@ -1361,7 +1478,11 @@ static inline bool reference_sound(const struct reference *r)
     for (uint32_t i = 0; i < r->order_count; i++) {
         const struct reference_order *order = &r->orders[i];
         uint64_t *last = order->order_ref & SLICE_REF ? &last_slice : &last_created;
-        if (!reference_order_sound(order) || order->order_ref <= *last)
+        if (!reference_order_sound(order))
+            return false;
+        if (reference_follows(order->attributes)) // they come to rest again
+            continue;
+        if (order->order_ref <= *last)
             return false;
         *last = order->order_ref;
     }
@@ -1374,7 +1495,8 @@ static inline bool reference_same_order(const struct reference_order *a,
     return a->order_ref == b->order_ref && a->user_ref_num == b->user_ref_num &&
            a->quantity == b->quantity && a->slice == b->slice && a->executed == b->executed &&
            a->price == b->price && a->max_floor == b->max_floor &&
-           a->random_reserve == b->random_reserve && a->expire_seconds == b->expire_seconds &&
+           a->random_reserve == b->random_reserve && a->limit == b->limit &&
+           a->peg_offset == b->peg_offset && a->expire_seconds == b->expire_seconds &&
            a->expiry_second == b->expiry_second && a->session == b->session &&
            a->instrument == b->instrument && a->side == b->side &&
            a->user_ref_index == b->user_ref_index &&

@@ -289,7 +289,7 @@ struct flow {
     uint32_t hidden_percent, attributable_percent;
     uint32_t ioc_percent, market_percent;
     uint32_t post_only_percent, self_match_percent, minimum_percent;
-    uint32_t reserve_percent, midpoint_percent, timed_percent;
+    uint32_t reserve_percent, midpoint_percent, peg_percent, timed_percent;
     uint32_t expire_seconds;    // the longest that timed orders live
     uint32_t leap_percent;      // commands before which time leaps
     uint32_t leap_seconds;      // by up to so many
@@ -399,10 +399,18 @@ static void fill_kind(struct generator *g, struct command *c, bool buy)
     struct order_attributes *attributes = &c->order.attributes;
     bool limit = random_percent(random, 97);
     if (random_percent(random, flow->midpoint_percent)) {
-        attributes->midpoint = 1;
+        attributes->peg = PEG_MIDPOINT;
         attributes->display = limit ? DISPLAY_HIDDEN : attributes->display;
         attributes->post_only = limit ? 0 : attributes->post_only;
         c->order.price = limit ? pick_price(g, buy, false) : c->order.price;
+    } else if (random_percent(random, flow->peg_percent)) {
+        attributes->peg = PEG_PRIMARY + random_below(random, 2);
+        attributes->display = limit ? DISPLAY_HIDDEN : attributes->display;
+        attributes->post_only = limit ? 0 : attributes->post_only;
+        c->order.price = limit ? pick_price(g, buy, false) : c->order.price;
+        if (random_percent(random, 70))
+            c->order.peg_offset =
+                (int16_t)(((int32_t)random_below(random, 9) - 4) * (int32_t)flow->price_tick);
     } else if (random_percent(random, flow->reserve_percent)) {
         c->order.max_floor = 1 + random_below(random, 1 + flow->quantity_max / 4);
         if (random_percent(random, 30))
@@ -485,7 +493,7 @@ static void fill_replace(struct generator *g, struct command *c)
         return;
     if (random_percent(&g->random, 70)) {
         c->order.attributes.display = order->attributes.display;
-        c->order.attributes.midpoint = order->attributes.midpoint;
+        c->order.attributes.peg = order->attributes.peg;
     }
     if (random_percent(&g->random, 30))
         c->order.price = order->price;
@@ -746,7 +754,8 @@ static void run_flow(const struct flow *flow)
     .passive_percent = 60, .quantity_max = 300, .sweep_percent = 2, .hidden_percent = 5,           \
     .attributable_percent = 10, .ioc_percent = 5, .market_percent = 1, .stale_percent = 2,         \
     .verdict_percent = 1, .post_only_percent = 3, .self_match_percent = 10, .minimum_percent = 3,  \
-    .reserve_percent = 3, .midpoint_percent = 3, .timed_percent = 3, .expire_seconds = 20
+    .reserve_percent = 3, .midpoint_percent = 3, .peg_percent = 3, .timed_percent = 3,             \
+    .expire_seconds = 20
 
 #pragma GCC diagnostic ignored "-Woverride-init"
 #ifdef __clang__
@@ -916,6 +925,13 @@ Test(book_property, agrees_with_the_reference_on_midpoint_orders_in_the_narrowes
                             .hidden_percent = 30, .self_match_percent = 30, .replace = 40});
 }
 
+Test(book_property, agrees_with_the_reference_on_primary_and_market_pegs)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 40, .peg_percent = 40, .price_width = 5,
+                            .passive_percent = 75, .hidden_percent = 15, .self_match_percent = 30,
+                            .midpoint_percent = 10, .drift_percent = 5, .drift_ticks = 6});
+}
+
 Test(book_property, agrees_with_the_reference_on_orders_that_live_for_seconds)
 {
     run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 40, .timed_percent = 60,
@@ -951,6 +967,7 @@ Test(book_property, agrees_with_the_reference_on_everything_at_once)
                             .passive_percent = 75,
                             .hidden_percent = 20,
                             .midpoint_percent = 20,
+                            .peg_percent = 20,
                             .reserve_percent = 25,
                             .timed_percent = 20,
                             .price_width = 5,
@@ -1017,7 +1034,7 @@ static const char *const mutation_names[MUTATION_COUNT] = {"quantity + 1",
                                                            "another firm",
                                                            "max_floor + 50",
                                                            "random_reserve + 5",
-                                                           "midpoint ^ 1",
+                                                           "midpoint for none, market for primary",
                                                            "self_match ^ 4",
                                                            "seconds + 1",
                                                            "its session's firm, named",
@@ -1070,7 +1087,7 @@ static void mutate(struct trace *trace, uint32_t index, uint32_t mutation)
         c->order.random_reserve += 5;
         break;
     case 13:
-        c->order.attributes.midpoint ^= 1;
+        c->order.attributes.peg ^= 1;
         break;
     case 14:
         c->order.attributes.self_match ^= 4;

@@ -119,7 +119,9 @@ static struct command flow_command(uint64_t *random, uint32_t i)
         break;
     case 2:
         command.order.attributes.display = DISPLAY_HIDDEN;
-        command.order.attributes.midpoint = below(random, 2) & 1;
+        command.order.attributes.peg = below(random, 4) & 3;
+        if (command.order.attributes.peg >= PEG_PRIMARY)
+            command.order.peg_offset = (int16_t)(below(random, 601) - 300);
         break;
     case 3:
         command.order.attributes.display = DISPLAY_ATTRIBUTABLE;

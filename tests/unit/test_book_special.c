@@ -299,7 +299,7 @@ Test(book_special, a_floor_with_ioc_market_hidden_or_midpoint_is_rejected)
     command.order.attributes.display = DISPLAY_HIDDEN;
     expect_rejected(command, REJECT_INVALID_MAX_FLOOR);
     command.order.user_ref_num = 4;
-    command.order.attributes.midpoint = 1;
+    command.order.attributes.peg = PEG_MIDPOINT;
     expect_rejected(command, REJECT_INVALID_MAX_FLOOR);
 }
 
@@ -376,6 +376,106 @@ Test(book_special, a_random_reserve_that_could_leave_nothing_to_display_is_rejec
     command.order.max_floor = UINT32_MAX;
     apply_quietly(command);
     cr_assert_eq(resting(ALICE, 3).displayed, 500);
+}
+
+static struct command command_enter_peg(uint16_t session, uint32_t user_ref_num, enum side side,
+                                        uint32_t limit, enum peg peg, int16_t offset)
+{
+    struct command command = command_enter(session, user_ref_num, side, 100, limit);
+    command.order.attributes.display = DISPLAY_HIDDEN;
+    command.order.attributes.peg = peg & 3;
+    command.order.peg_offset = offset;
+    return command;
+}
+
+Test(book_special, a_primary_peg_follows_its_side_within_its_limit)
+{
+    enter(BOB, 1, SIDE_BUY, 100, PRICE);
+    enter(CAROL, 1, SIDE_SELL, 100, PRICE + 4 * CENT);
+    apply(command_enter_peg(ALICE, 1, SIDE_BUY, PRICE + 3 * CENT, PEG_PRIMARY, CENT));
+    EXPECT(.type = EVENT_ACCEPTED, .session = ALICE, .user_ref_num = 1, .quantity = 100,
+           .price = PRICE + 3 * CENT,
+           .order.attributes = {.peg = PEG_PRIMARY, .display = DISPLAY_HIDDEN});
+    cr_assert_eq(resting(ALICE, 1).price, PRICE + CENT);
+    enter(BOB, 2, SIDE_BUY, 100, PRICE + CENT);
+    cr_assert_eq(resting(ALICE, 1).price, PRICE + 2 * CENT);
+    enter(BOB, 3, SIDE_BUY, 100, PRICE + 3 * CENT);
+    cr_assert_eq(resting(ALICE, 1).price, PRICE + 3 * CENT, "its limit");
+    apply_quietly(command_cancel(BOB, 3, 0));
+    apply_quietly(command_cancel(BOB, 2, 0));
+    cr_assert_eq(resting(ALICE, 1).price, PRICE + CENT);
+    apply_quietly(command_cancel(BOB, 1, 0));
+    cr_assert_eq(resting(ALICE, 1).price, PRICE + CENT, "nothing to follow: it stays");
+}
+
+Test(book_special, a_market_peg_follows_the_other_side_and_takes_what_comes_to_it)
+{
+    uint64_t ask = enter(BOB, 1, SIDE_SELL, 100, PRICE + 4 * CENT);
+    apply_quietly(command_enter_peg(ALICE, 1, SIDE_BUY, PRICE + 3 * CENT, PEG_MARKET, -100));
+    cr_assert_eq(resting(ALICE, 1).price, PRICE + 3 * CENT);
+    apply_quietly(command_enter_peg(CAROL, 1, SIDE_BUY, PRICE + 4 * CENT, PEG_MARKET, 0));
+    cr_assert_eq(events[1].type, EVENT_EXECUTED);
+    cr_assert_eq(events[1].trade.order_ref, ask);
+    enter(BOB, 2, SIDE_SELL, 100, PRICE + 2 * CENT);
+    cr_assert_eq(events[1].type, EVENT_EXECUTED, "the peg stood at its limit");
+    cr_assert_not(rests(ALICE, 1));
+    cr_assert_not(rests(BOB, 2));
+}
+
+Test(book_special, a_peg_that_moves_takes_what_has_become_acceptable)
+{
+    enter(BOB, 1, SIDE_BUY, 100, PRICE);
+    uint64_t hidden = enter_hidden(CAROL, 1, SIDE_SELL, 100, PRICE + 2 * CENT);
+    apply_quietly(command_enter_peg(ALICE, 1, SIDE_BUY, PRICE + 9 * CENT, PEG_PRIMARY, CENT));
+    cr_assert(rests(ALICE, 1));
+    apply_quietly(command_enter(BOB, 2, SIDE_BUY, 50, PRICE + CENT));
+    cr_assert_eq(events[2].type, EVENT_EXECUTED);
+    cr_assert_eq(events[2].trade.order_ref, hidden);
+    cr_assert_eq(events[2].code, 'J');
+    cr_assert_not(rests(ALICE, 1));
+    cr_assert_not(rests(CAROL, 1));
+}
+
+Test(book_special, a_peg_that_breaks_a_condition_is_rejected)
+{
+    expect_rejected(command_enter_peg(ALICE, 1, SIDE_BUY, PRICE, PEG_PRIMARY, 0),
+                    REJECT_QUOTE_UNAVAILABLE);
+    enter(BOB, 1, SIDE_BUY, 100, PRICE);
+    expect_rejected(command_enter_peg(ALICE, 2, SIDE_BUY, PRICE, PEG_MARKET, 0),
+                    REJECT_QUOTE_UNAVAILABLE);
+    expect_rejected(command_enter_peg(ALICE, 3, SIDE_BUY, PRICE_MARKET, PEG_PRIMARY, 0),
+                    REJECT_INVALID_PRICE);
+    expect_rejected(command_enter_peg(ALICE, 4, SIDE_BUY, PRICE, PEG_MIDPOINT, 1),
+                    REJECT_PEGGING_NOT_ALLOWED);
+    expect_rejected(command_enter_peg(ALICE, 5, SIDE_BUY, PRICE, PEG_NONE, -1),
+                    REJECT_PEGGING_NOT_ALLOWED);
+    struct command command = command_enter_peg(ALICE, 6, SIDE_BUY, PRICE, PEG_PRIMARY, 0);
+    command.order.attributes.display = DISPLAY_VISIBLE;
+    expect_rejected(command, REJECT_INVALID_DISPLAY);
+    command.order.user_ref_num = 7;
+    command.order.attributes.display = DISPLAY_HIDDEN;
+    command.order.max_floor = 10;
+    expect_rejected(command, REJECT_INVALID_MAX_FLOOR);
+    command.order.user_ref_num = 8;
+    command.order.max_floor = 0;
+    command.order.attributes.post_only = 1;
+    expect_rejected(command, REJECT_OTHER);
+}
+
+Test(book_special, a_replacement_that_has_nothing_to_follow_leaves_the_old_order)
+{
+    enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    struct command command = command_replace(ALICE, 1, 2, 100, PRICE);
+    command.order.attributes.display = DISPLAY_HIDDEN;
+    command.order.attributes.peg = PEG_MARKET;
+    apply(command);
+    EXPECT(.type = EVENT_REJECTED, .session = ALICE, .user_ref_num = 2,
+           .code = REJECT_QUOTE_UNAVAILABLE);
+    cr_assert(rests(ALICE, 1));
+    command.order.user_ref_num = 3;
+    command.order.attributes.peg = PEG_PRIMARY;
+    apply_quietly(command);
+    cr_assert_eq(resting(ALICE, 3).price, PRICE, "of the old order itself");
 }
 
 Test(book_special, an_order_that_wants_more_than_the_slices_takes_from_the_reserve)
@@ -670,7 +770,7 @@ static struct command command_midpoint(uint16_t session, uint32_t user_ref_num, 
                                        uint32_t quantity, uint32_t limit)
 {
     struct command command = command_enter(session, user_ref_num, side, quantity, limit);
-    command.order.attributes.midpoint = 1;
+    command.order.attributes.peg = PEG_MIDPOINT;
     command.order.attributes.display = DISPLAY_HIDDEN;
     return command;
 }
@@ -701,7 +801,7 @@ Test(book_special, a_midpoint_order_trades_at_the_midpoint_whatever_the_limits_a
     uint64_t maker = apply(command_midpoint(CAROL, 1, SIDE_SELL, 100, PRICE + CENT));
     EXPECT(.type = EVENT_ACCEPTED, .session = CAROL, .user_ref_num = 1, .side = SIDE_SELL,
            .quantity = 100, .price = PRICE + CENT,
-           .order.attributes = {.midpoint = 1, .display = DISPLAY_HIDDEN});
+           .order.attributes = {.peg = PEG_MIDPOINT, .display = DISPLAY_HIDDEN});
     cr_assert_eq(resting(CAROL, 1).displayed, 0);
     apply(command_enter(ALICE, 1, SIDE_BUY, 100, PRICE + 3 * CENT));
     EXPECT(.type = EVENT_ACCEPTED, .session = ALICE, .user_ref_num = 1, .quantity = 100,
@@ -1078,12 +1178,12 @@ Test(book_special, a_midpoint_order_is_replaced_unseen_and_loses_its_place)
     uint64_t other = enter_midpoint(CAROL, 1, SIDE_SELL, 10, PRICE);
     apply_quietly(command_enter_ioc(BOB, 4, SIDE_BUY, 30, MID));
     struct command command = command_replace(ALICE, 1, 2, 80, PRICE);
-    command.order.attributes.midpoint = 1;
+    command.order.attributes.peg = PEG_MIDPOINT;
     command.order.attributes.display = DISPLAY_HIDDEN;
     uint64_t ref = apply(command);
     EXPECT(.type = EVENT_REPLACED, .session = ALICE, .user_ref_num = 2, .orig_user_ref_num = 1,
            .side = SIDE_SELL, .quantity = 50, .price = PRICE,
-           .order.attributes = {.midpoint = 1, .display = DISPLAY_HIDDEN});
+           .order.attributes = {.peg = PEG_MIDPOINT, .display = DISPLAY_HIDDEN});
     apply(command_enter_ioc(BOB, 5, SIDE_BUY, 20, MID));
     EXPECT_FILLS({other, 10, MID, 'k', 'm'}, {ref, 10, MID, 'k', 'm'});
     skip_events();
@@ -1099,12 +1199,12 @@ Test(book_special, a_midpoint_order_may_be_replaced_by_a_displayed_one_and_back)
     EXPECT_FEED(.type = EVENT_FEED_ADD, .side = SIDE_SELL, .quantity = 100,
                 .price = PRICE + 5 * CENT, .trade.order_ref = shown);
     struct command command = command_replace(ALICE, 2, 3, 100, PRICE);
-    command.order.attributes.midpoint = 1;
+    command.order.attributes.peg = PEG_MIDPOINT;
     command.order.attributes.display = DISPLAY_HIDDEN;
     apply(command);
     EXPECT(.type = EVENT_REPLACED, .session = ALICE, .user_ref_num = 3, .orig_user_ref_num = 2,
            .side = SIDE_SELL, .quantity = 100, .price = PRICE,
-           .order.attributes = {.midpoint = 1, .display = DISPLAY_HIDDEN});
+           .order.attributes = {.peg = PEG_MIDPOINT, .display = DISPLAY_HIDDEN});
     EXPECT_DELETED(SIDE_SELL, 100, PRICE + 5 * CENT, shown);
 }
 

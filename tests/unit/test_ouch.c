@@ -353,8 +353,8 @@ Test(ouch, the_first_flaw_in_the_order_of_the_message_decides)
     expect_verdict("4F 00000007 42 00000064 41434D4520202020 000000000007A120 30 59 41 4E 4F"
                    "4142434445464748494A4B4C4D4E 0006 05 03 00000064",
                    REJECT_INVALID_CROSS);
-    expect_verdict(ENTER_FIXED "0009 05 0D 00010000 02 06 50", REJECT_INVALID_MAX_FLOOR);
-    expect_verdict(ENTER_FIXED "0009 02 06 50 05 0D 00010000", REJECT_INVALID_PEG);
+    expect_verdict(ENTER_FIXED "0009 05 0D 00010000 02 06 51", REJECT_INVALID_MAX_FLOOR);
+    expect_verdict(ENTER_FIXED "0009 02 06 51 05 0D 00010000", REJECT_INVALID_PEG);
 }
 
 // An appendage of one element, and what it means on ENTER and REPLACE.
@@ -372,13 +372,17 @@ static const struct option {
     {"0003 02 06 4C", REJECT_NONE},
     {"0003 02 06 4D", REJECT_NONE},
     {"0003 02 06 6D", REJECT_NONE},
-    {"0003 02 06 50", REJECT_INVALID_PEG},
+    {"0003 02 06 50", REJECT_NONE},
     {"0003 02 06 51", REJECT_INVALID_PEG},
-    {"0003 02 06 52", REJECT_INVALID_PEG},
+    {"0003 02 06 52", REJECT_NONE},
     {"0003 02 06 6C", REJECT_INVALID_PEG},
     {"0003 02 06 20", REJECT_INVALID_PEG},
     {"0006 05 07 00000000", REJECT_NONE},
-    {"0006 05 07 FFFFFF9C", REJECT_PEGGING_NOT_ALLOWED},
+    {"0006 05 07 FFFFFF9C", REJECT_NONE},
+    {"0006 05 07 00007FFF", REJECT_NONE},
+    {"0006 05 07 00008000", REJECT_PEGGING_NOT_ALLOWED},
+    {"0006 05 07 FFFF8000", REJECT_NONE},
+    {"0006 05 07 FFFF7FFF", REJECT_PEGGING_NOT_ALLOWED},
     {"000A 09 09 0000000000000000", REJECT_NONE},
     {"000A 09 09 0000000000000001", REJECT_PEGGING_NOT_ALLOWED},
     {"0003 02 0A 4C", REJECT_NONE},
@@ -525,10 +529,17 @@ Test(ouch, a_random_reserve_reaches_the_order)
 
 Test(ouch, a_midpoint_peg_has_two_letters)
 {
-    struct command midpoint = {.order.attributes.midpoint = 1};
+    struct command midpoint = {.order.attributes.peg = PEG_MIDPOINT};
     expect_option("0003 02 06 4D", &midpoint);
     expect_option("0003 02 06 6D", &midpoint);
     expect_option("0003 02 06 4C", &(struct command){0});
+}
+
+Test(ouch, primary_and_market_pegs_reach_the_order)
+{
+    expect_option("0003 02 06 52", &(struct command){.order.attributes.peg = PEG_PRIMARY});
+    expect_option("0009 02 06 50 05 07 FFFFFF9C",
+                  &(struct command){.order = {.attributes.peg = PEG_MARKET, .peg_offset = -100}});
 }
 
 Test(ouch, seconds_to_live_reach_the_order_and_are_left_to_the_book)
@@ -587,18 +598,19 @@ Test(ouch, an_accepted_order_echoes_its_options_in_an_appendage)
 {
     struct symbols symbols = listed();
     uint8_t out[OUCH_OUT_SIZE_MAX], wanted[64];
-    struct event event = {
-        .type = EVENT_ACCEPTED,
-        .firm = "LIME",
-        .user_ref_index = 9,
-        .order.attributes = {
-            .midpoint = 1, .post_only = 1, .trade_now = 1, .self_match = SELF_MATCH_DECREMENT}};
+    struct event event = {.type = EVENT_ACCEPTED,
+                          .firm = "LIME",
+                          .user_ref_index = 9,
+                          .order.attributes = {.peg = PEG_MIDPOINT,
+                                               .post_only = 1,
+                                               .trade_now = 1,
+                                               .self_match = SELF_MATCH_DECREMENT}};
     cr_assert_eq(ouch_encode(&event, &symbols, out), OUCH_OUT_SIZE_MAX);
     size_t size = from_hex("0015 05 02 4C494D45 02 06 4D 02 0C 50 02 10 59 02 1D 44 02 1C 09",
                            wanted, sizeof(wanted));
     cr_assert_arr_eq(out + 62, wanted, size);
     event.type = EVENT_REPLACED;
-    event.order.attributes = (struct order_attributes){.midpoint = 1};
+    event.order.attributes = (struct order_attributes){.peg = PEG_MIDPOINT};
     event.user_ref_index = 0;
     size = from_hex("0003 02 06 4D", wanted, sizeof(wanted));
     cr_assert_eq(ouch_encode(&event, &symbols, out), 66 + size);
