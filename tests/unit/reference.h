@@ -1519,6 +1519,26 @@ static inline bool reference_bars_within(const struct reference *a, const struct
     return true;
 }
 
+// The order of the same name in another book.
+static inline const struct reference_order *reference_twin(const struct reference *r,
+                                                           const struct reference_order *order)
+{
+    return reference_find(r, order->session, order->user_ref_index, order->user_ref_num);
+}
+
+// How many came to rest before an order in its queue. Who came before whom in different queues says
+// nothing: a peg that moves is last wherever it goes.
+static inline uint32_t reference_place(const struct reference *r,
+                                       const struct reference_order *order)
+{
+    uint32_t place = 0;
+    for (const struct reference_order *other = r->orders; other < order; other++)
+        place += other->instrument == order->instrument &&
+                 reference_feed_side(other->side) == reference_feed_side(order->side) &&
+                 other->price == order->price && reference_rank(other) == reference_rank(order);
+    return place;
+}
+
 // Whether two books must answer all that may follow alike.
 static inline bool reference_same_state(const struct reference *a, const struct reference *b)
 {
@@ -1541,12 +1561,14 @@ static inline bool reference_same_state(const struct reference *a, const struct 
             return false;
     }
     for (uint32_t i = 0; i < a->order_count; i++) {
-        if (!reference_same_order(&a->orders[i], &b->orders[i]) ||
-            memcmp(reference_firm(a, &a->orders[i]), reference_firm(b, &b->orders[i]), 4) != 0)
+        const struct reference_order *left = &a->orders[i], *right = reference_twin(b, left);
+        if (!right || !reference_same_order(left, right) ||
+            reference_place(a, left) != reference_place(b, right) ||
+            memcmp(reference_firm(a, left), reference_firm(b, right), 4) != 0)
             return false;
-        for (uint32_t j = 0; a->orders[i].expiry_second != 0 && j < i; j++) {
-            if (reference_expires_before(&a->orders[i], &a->orders[j]) !=
-                reference_expires_before(&b->orders[i], &b->orders[j]))
+        for (uint32_t j = 0; left->expiry_second != 0 && j < i; j++) {
+            if (reference_expires_before(left, &a->orders[j]) !=
+                reference_expires_before(right, reference_twin(b, &a->orders[j])))
                 return false;
         }
     }
