@@ -277,6 +277,8 @@ enum event_type {
     EVENT_MASS_CANCELED = 12,  // the answer: firm, instrument, side as asked for (firm zeros: any)
     EVENT_ENTRY_DISABLED = 13, // the answers: firm as asked for
     EVENT_ENTRY_ENABLED = 14,
+    EVENT_OPTIONS = 15, // no message of its own: what the ACCEPTED or REPLACED that follows, which
+                        // has the same stream_seq, was entered with; where there is anything
     // To the feed, as ITCH 5.0.
     EVENT_FEED_SYSTEM = 32,         // code: 'O' 'S' 'Q' 'M' 'E' 'C'
     EVENT_FEED_DIRECTORY = 33,      // listing.symbol; quantity: round lot
@@ -288,6 +290,15 @@ enum event_type {
     EVENT_FEED_DELETE = 39,         // all that was left is removed
     EVENT_FEED_REPLACE = 40,        // new reference: seq
     EVENT_FEED_TRADE = 41,          // against a hidden order
+};
+
+// What few orders are entered with, as it was said.
+struct order_options {
+    uint32_t min_quantity;
+    uint32_t max_floor;
+    uint32_t expire_seconds;
+    uint16_t random_reserve;
+    int16_t peg_offset;
 };
 
 struct event {
@@ -320,6 +331,7 @@ struct event {
         struct {
             char symbol[8];
         } listing;
+        struct order_options options; // OPTIONS
     };
 };
 static_assert(sizeof(struct event) == 64, "an event is one cache line");

@@ -600,6 +600,8 @@ static inline void apply_enter(struct book *book, const struct command *command,
         order->price = price_of(book, command, command->instrument, command->side);
         extra_take(book, order, command, command->order.firm);
     }
+    if (unlikely(has_extra || !plain_day(attributes)))
+        emit_options(book, sink, command);
     emit_entered(book, sink, EVENT_ACCEPTED, command, command->instrument, command->side,
                  command->order.quantity, attributes);
 
@@ -691,6 +693,8 @@ static void apply_replace(struct book *book, const struct command *command, stru
     order_unlink(book, listing, order_level(book, listing, order), index);
     table_remove(book, index);
     become(book, order, command, price);
+    if (unlikely(order->extra != NONE))
+        emit_options(book, sink, command);
     emit_entered(book, sink, EVENT_REPLACED, command, order->instrument, order->side, order->open,
                  order->attributes);
     uint32_t *head =

@@ -832,3 +832,30 @@ size_t ouch_encode(const struct event *event, const struct symbols *symbols, uin
         return 0;
     }
 }
+
+static uint8_t *put_number(uint8_t *at, enum ouch_tag tag, uint32_t number)
+{
+    be32 value = be32_of(number);
+    return number == 0 ? at : put_element(at, tag, &value, sizeof(value));
+}
+
+// Section 5 has fewer of them on Replaced.
+size_t ouch_add_options(const struct event *event, const struct order_options *options,
+                        uint8_t *out, size_t size)
+{
+    bool accepted = event->type == EVENT_ACCEPTED;
+    if (!accepted && event->type != EVENT_REPLACED)
+        return size;
+    uint8_t *next = put_number(out + size, OUCH_TAG_MIN_QUANTITY, options->min_quantity);
+    next = put_number(next, OUCH_TAG_MAX_FLOOR, options->max_floor);
+    next = put_number(next, OUCH_TAG_EXPIRE_TIME, options->expire_seconds);
+    if (accepted) {
+        next = put_number(next, OUCH_TAG_RANDOM_RESERVES, options->random_reserve);
+        next = put_number(next, OUCH_TAG_PEG_OFFSET, (uint32_t)(int32_t)options->peg_offset);
+    }
+    size_t fixed = accepted ? offsetof(struct ouch_accepted, appendage_size)
+                            : offsetof(struct ouch_replaced, appendage_size);
+    be16 length = be16_of((uint16_t)((size_t)(next - out) - fixed - sizeof(be16)));
+    memcpy(out + fixed, &length, sizeof(length));
+    return (size_t)(next - out);
+}

@@ -437,6 +437,9 @@ static_assert(sizeof(struct ouch_accepted) + 6 + 5 * 3 == OUCH_OUT_SIZE_MAX, "lo
 static_assert(sizeof(struct ouch_replaced) + 5 * 3 <= OUCH_OUT_SIZE_MAX, "longest message");
 static_assert(sizeof(struct ouch_restated) + 6 + 10 + 3 <= OUCH_OUT_SIZE_MAX, "longest message");
 
+// The longest that ouch_add_options adds: MinQty, MaxFloor, RandomReserves, ExpireTime, PegOffset.
+#define OUCH_OPTIONS_SIZE_MAX (5 * 6u)
+
 // Why bytes are not a message that is taken here. They are dropped and counted under it: nobody can
 // be answered, as not even the UserRefNum can be trusted.
 enum ouch_fault {
@@ -483,7 +486,13 @@ enum ouch_fault ouch_decode(const uint8_t *message, size_t size, const struct sy
 
 // ouch_encode: write the OUCH message that tells a session of `event`, one of EVENT_SYSTEM to
 // EVENT_ENTRY_ENABLED, to `out`, which has room for OUCH_OUT_SIZE_MAX bytes. Returns its size. Any
-// thread. MinQty, MaxFloor and ExpireTime are not echoed: an event has no room for them.
+// thread.
 size_t ouch_encode(const struct event *event, const struct symbols *symbols, uint8_t *out);
+
+// ouch_add_options: add those of an EVENT_ACCEPTED or EVENT_REPLACED, in up to
+// OUCH_OPTIONS_SIZE_MAX bytes, to the `size` bytes that ouch_encode wrote of it to `out`; nothing
+// to other events' messages. Returns the size of both. Any thread.
+size_t ouch_add_options(const struct event *event, const struct order_options *options,
+                        uint8_t *out, size_t size);
 
 #endif

@@ -1041,6 +1041,24 @@ static inline void reference_take_terms(const struct reference *r, struct refere
     order->attributes.reserved = 0;
 }
 
+// Before the answer to a command that asks for any of these; it has no number of its own.
+static inline void reference_emit_options(struct reference *r, const struct command *c)
+{
+    uint32_t min_quantity = c->type == COMMAND_ENTER ? c->order.min_quantity : 0;
+    if (!min_quantity && !c->order.max_floor && !c->order.expire_seconds &&
+        !c->order.random_reserve && !c->order.peg_offset)
+        return;
+    struct event *event = reference_emit(r, c->session, EVENT_OPTIONS);
+    r->sessions[c->session].message_count--;
+    event->user_ref_num = c->order.user_ref_num;
+    event->user_ref_index = c->user_ref_index;
+    event->options.min_quantity = min_quantity;
+    event->options.max_floor = c->order.max_floor;
+    event->options.expire_seconds = c->order.expire_seconds;
+    event->options.random_reserve = c->order.random_reserve;
+    event->options.peg_offset = c->order.peg_offset;
+}
+
 static inline void reference_apply_enter(struct reference *r, const struct command *c)
 {
     uint32_t *last = &r->sessions[c->session].last[c->user_ref_index];
@@ -1065,6 +1083,7 @@ static inline void reference_apply_enter(struct reference *r, const struct comma
     order.price = reference_entry_price(r, c, c->instrument, c->side);
     reference_take_terms(r, &order, c);
 
+    reference_emit_options(r, c);
     struct event *event = reference_emit_owner(r, EVENT_ACCEPTED, &order, order.quantity);
     event->price = c->order.price;
     memcpy(event->firm, order.firm, 4);
@@ -1119,6 +1138,7 @@ static inline void reference_apply_replace(struct reference *r, const struct com
     order.quantity = c->order.quantity - old.executed;
     reference_take_terms(r, &order, c);
 
+    reference_emit_options(r, c);
     struct event *event = reference_emit_owner(r, EVENT_REPLACED, &order, order.quantity);
     event->price = c->order.price;
     event->orig_user_ref_num = old.user_ref_num;

@@ -22,6 +22,7 @@ Test(book_special, a_minimum_that_can_be_met_trades_and_one_share_more_does_not)
     enter_hidden(ALICE, 2, SIDE_SELL, 60, PRICE + 100);
     enter(ALICE, 3, SIDE_SELL, 500, PRICE + 200);
     uint64_t ref = enter_minimum(1, 150, 121);
+    EXPECT(.type = EVENT_OPTIONS, .session = BOB, .user_ref_num = 1, .options.min_quantity = 121);
     EXPECT(.type = EVENT_ACCEPTED, .session = BOB, .user_ref_num = 1, .quantity = 150,
            .price = PRICE + 100, .order.attributes.time_in_force = TIF_IOC);
     EXPECT(.type = EVENT_CANCELED, .session = BOB, .user_ref_num = 1, .quantity = 150,
@@ -241,6 +242,7 @@ static uint64_t enter_reserve(uint16_t session, uint32_t user_ref_num, enum side
 Test(book_special, a_reserve_order_displays_a_slice_and_nobody_sees_the_rest)
 {
     uint64_t ref = apply(with_floor(command_enter(BOB, 1, SIDE_SELL, 500, PRICE), 100));
+    EXPECT(.type = EVENT_OPTIONS, .session = BOB, .user_ref_num = 1, .options.max_floor = 100);
     EXPECT(.type = EVENT_ACCEPTED, .session = BOB, .user_ref_num = 1, .side = SIDE_SELL,
            .quantity = 500, .price = PRICE);
     EXPECT_FEED(.type = EVENT_FEED_ADD, .side = SIDE_SELL, .quantity = 100, .price = PRICE,
@@ -393,6 +395,7 @@ Test(book_special, a_primary_peg_follows_its_side_within_its_limit)
     enter(BOB, 1, SIDE_BUY, 100, PRICE);
     enter(CAROL, 1, SIDE_SELL, 100, PRICE + 4 * CENT);
     apply(command_enter_peg(ALICE, 1, SIDE_BUY, PRICE + 3 * CENT, PEG_PRIMARY, CENT));
+    EXPECT(.type = EVENT_OPTIONS, .session = ALICE, .user_ref_num = 1, .options.peg_offset = CENT);
     EXPECT(.type = EVENT_ACCEPTED, .session = ALICE, .user_ref_num = 1, .quantity = 100,
            .price = PRICE + 3 * CENT,
            .order.attributes = {.peg = PEG_PRIMARY, .display = DISPLAY_HIDDEN});
@@ -665,6 +668,7 @@ Test(book_special, a_reserve_order_is_replaced_on_the_feed_by_its_new_slice)
 {
     uint64_t old = enter_reserve(BOB, 1, SIDE_BUY, 500, PRICE, 100);
     uint64_t ref = apply(with_floor(command_replace(BOB, 1, 2, 400, PRICE - CENT), 70));
+    EXPECT(.type = EVENT_OPTIONS, .session = BOB, .user_ref_num = 2, .options.max_floor = 70);
     EXPECT(.type = EVENT_REPLACED, .session = BOB, .user_ref_num = 2, .orig_user_ref_num = 1,
            .quantity = 400, .price = PRICE - CENT);
     EXPECT_FEED(.type = EVENT_FEED_REPLACE, .quantity = 70, .price = PRICE - CENT,

@@ -904,6 +904,50 @@ Test(ouch, replaced_names_both_orders)
                                  "50 59 4E 4C 3736383237303120202020202020");
 }
 
+// Adds options to the shortest Accepted and the shortest Replaced.
+static void expect_options(const struct order_options *added, const char *of_accepted,
+                           const char *of_replaced)
+{
+    struct symbols symbols = listed();
+    for (int replaced = 0; replaced < 2; replaced++) {
+        struct event event = session_event(replaced ? EVENT_REPLACED : EVENT_ACCEPTED);
+        uint8_t out[OUCH_OUT_SIZE_MAX + OUCH_OPTIONS_SIZE_MAX], wanted[64];
+        size_t fixed = replaced ? 66 : 62;
+        size_t size = ouch_encode(&event, &symbols, out);
+        cr_assert_eq(size, fixed + 2);
+        size = ouch_add_options(&event, added, out, size);
+        cr_assert_eq(size - fixed,
+                     from_hex(replaced ? of_replaced : of_accepted, wanted, sizeof(wanted)));
+        cr_assert_arr_eq(out + fixed, wanted, size - fixed);
+    }
+}
+
+Test(ouch, options_are_echoed_behind_what_was_written)
+{
+    expect_options(&(struct order_options){0}, "0000", "0000");
+    expect_options(&(struct order_options){.min_quantity = 100}, "0006 05 03 00000064",
+                   "0006 05 03 00000064");
+    expect_options(
+        &(struct order_options){.max_floor = 100, .expire_seconds = 60, .random_reserve = 20},
+        "0012 05 05 00000064 05 0F 0000003C 05 0D 00000014", "000C 05 05 00000064 05 0F 0000003C");
+    expect_options(&(struct order_options){.peg_offset = -100}, "0006 05 07 FFFFFF9C", "0000");
+    struct event event = session_event(EVENT_CANCELED);
+    uint8_t out[64];
+    cr_assert_eq(ouch_add_options(&event, &(struct order_options){.max_floor = 1}, out, 18), 18);
+}
+
+Test(ouch, options_stand_behind_the_channel)
+{
+    struct symbols symbols = listed();
+    struct event event = session_event(EVENT_ACCEPTED);
+    event.user_ref_index = 9;
+    uint8_t out[OUCH_OUT_SIZE_MAX + OUCH_OPTIONS_SIZE_MAX], wanted[64];
+    size_t size = ouch_encode(&event, &symbols, out);
+    size = ouch_add_options(&event, &(struct order_options){.max_floor = 100}, out, size);
+    cr_assert_eq(size - 62, from_hex("0009 02 1C 09 05 05 00000064", wanted, sizeof(wanted)));
+    cr_assert_arr_eq(out + 62, wanted, size - 62);
+}
+
 Test(ouch, canceled_says_how_many_shares_and_why)
 {
     struct event event = session_event(EVENT_CANCELED);
