@@ -79,27 +79,6 @@ static inline void emit_changed(struct book *book, struct event_sink *sink, uint
     event->trade.match_number = 0;
 }
 
-// What a command says of options, before its ACCEPTED or REPLACED: nothing where that is none.
-static inline void emit_options(struct book *book, struct event_sink *sink,
-                                const struct command *command)
-{
-    struct order_options options = {
-        .min_quantity = command->type == COMMAND_ENTER ? command->order.min_quantity : 0,
-        .max_floor = command->order.max_floor,
-        .expire_seconds = command->order.expire_seconds,
-        .random_reserve = command->order.random_reserve,
-        .peg_offset = command->order.peg_offset,
-    };
-    static const struct order_options none;
-    if (memcmp(&options, &none, sizeof(options)) == 0)
-        return;
-    struct event *event = emit_rare(book, sink, EVENT_OPTIONS, command->session);
-    book->sessions[command->session].stream_next--; // it has no number of its own
-    event->user_ref_num = command->order.user_ref_num;
-    event->user_ref_index = command->user_ref_index;
-    event->options = options;
-}
-
 // ACCEPTED and REPLACED: echoes what the client called the order.
 static inline void emit_entered(struct book *book, struct event_sink *sink, uint8_t type,
                                 const struct command *command, uint16_t instrument, uint8_t side,

@@ -579,6 +579,28 @@ static inline void order_fill(const struct book *book, struct order *order,
     order->extra = NONE;
 }
 
+// What a command says of options, before its ACCEPTED or REPLACED: nothing where that is none. All
+// but the minimum quantity take an extra.
+static __attribute__((noinline)) void emit_options(struct book *book, struct event_sink *sink,
+                                                   const struct command *command)
+{
+    struct order_options options = {
+        .min_quantity = command->type == COMMAND_ENTER ? command->order.min_quantity : 0,
+        .max_floor = command->order.max_floor,
+        .expire_seconds = command->order.expire_seconds,
+        .random_reserve = command->order.random_reserve,
+        .peg_offset = command->order.peg_offset,
+    };
+    static const struct order_options none;
+    if (memcmp(&options, &none, sizeof(options)) == 0)
+        return;
+    struct event *event = emit_rare(book, sink, EVENT_OPTIONS, command->session);
+    book->sessions[command->session].stream_next--; // it has no number of its own
+    event->user_ref_num = command->order.user_ref_num;
+    event->user_ref_index = command->user_ref_index;
+    event->options = options;
+}
+
 static inline void apply_enter(struct book *book, const struct command *command, uint32_t *head,
                                struct event_sink *sink)
 {
@@ -600,7 +622,7 @@ static inline void apply_enter(struct book *book, const struct command *command,
         order->price = price_of(book, command, command->instrument, command->side);
         extra_take(book, order, command, command->order.firm);
     }
-    if (unlikely(has_extra || !plain_day(attributes)))
+    if (unlikely(has_extra || command->order.min_quantity != 0))
         emit_options(book, sink, command);
     emit_entered(book, sink, EVENT_ACCEPTED, command, command->instrument, command->side,
                  command->order.quantity, attributes);
