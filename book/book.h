@@ -74,6 +74,7 @@ extern "C" {
 #define BOOK_SESSIONS_MAX    4096u
 #define BOOK_BARS_MAX        1024u  // ENTRY: sessions and firms that may enter nothing
 #define BOOK_POSITIONS_MAX   65536u // LIMIT: members' positions in instruments that are kept
+#define BOOK_PEGS_MAX        256u   // primary and market pegs that rest in an instrument
 
 enum side {
     SIDE_BUY = 0,
@@ -112,6 +113,14 @@ enum self_match {
     SELF_MATCH_DECREMENT = 4, // both, by what would have traded
 };
 
+// What a price follows. Orders that follow are hidden, and their price is a limit.
+enum peg {
+    PEG_NONE = 0,
+    PEG_MIDPOINT = 1, // the middle of the displayed market
+    PEG_PRIMARY = 2,  // the best displayed price of the order's own side
+    PEG_MARKET = 3,   // of the other side
+};
+
 // What an order carries besides price and quantity; the same two bytes in command, order and event.
 struct order_attributes {
     uint16_t time_in_force : 3;
@@ -120,8 +129,9 @@ struct order_attributes {
     uint16_t sweep : 1;      // intermarket sweep eligible
     uint16_t post_only : 1;  // never takes
     uint16_t self_match : 3; // enum self_match
-    uint16_t midpoint : 1;   // pegged to the middle of the displayed market; hidden
-    uint16_t reserved : 3;
+    uint16_t peg : 2;        // enum peg
+    uint16_t trade_now : 1;  // OUCH TradeNow; without effect, as nothing here is ever locked
+    uint16_t reserved : 1;
 };
 static_assert(sizeof(struct order_attributes) == 2, "two bytes");
 
@@ -147,6 +157,7 @@ enum command_type {
 // sequenced, journaled and answered with that reason, and does nothing else.
 enum reject_reason {
     REJECT_NONE = 0,
+    REJECT_QUOTE_UNAVAILABLE = 0x01,  // a peg with nothing to follow
     REJECT_DESTINATION_CLOSED = 0x02, // before the start, after the close
     REJECT_INVALID_DISPLAY = 0x03,
     REJECT_INVALID_MAX_FLOOR = 0x04,
@@ -161,7 +172,9 @@ enum reject_reason {
     REJECT_PEGGING_NOT_ALLOWED = 0x11,
     REJECT_INVALID_QUANTITY = 0x13,
     REJECT_INVALID_CROSS = 0x14,
+    REJECT_ROUTING_NOT_ALLOWED = 0x16,
     REJECT_INVALID_SYMBOL = 0x17,
+    REJECT_RETAIL_NOT_ALLOWED = 0x1A,
     REJECT_INVALID_PRICE = 0x1D,
     REJECT_SHARES_EXCEED = 0x1E,
     REJECT_MAX_NOTIONAL = 0x1F,
@@ -236,12 +249,14 @@ struct command {
             uint32_t quantity; // ENTER: shares; else the intended total, executed shares included
             uint32_t price;    // ENTER, REPLACE: limit, or PRICE_MARKET
             struct order_attributes attributes; // ENTER, REPLACE
-            uint16_t reserved;
-            uint32_t min_quantity;    // ENTER with TIF_IOC: trade so many at once, or none; 0: any
-            uint32_t max_floor;       // ENTER, REPLACE: display so many at a time; 0: all
-            uint32_t expire_seconds;  // ENTER, REPLACE with TIF_GTT: to live; else 0
+            uint16_t random_reserve; // ENTER, REPLACE: max_floor is up to so many more or fewer, by
+                                     // chance; 0: exactly
+            uint32_t min_quantity;   // ENTER with TIF_IOC: trade so many at once, or none; 0: any
+            uint32_t max_floor;      // ENTER, REPLACE: display so many at a time; 0: all
+            uint32_t expire_seconds; // ENTER, REPLACE with TIF_GTT: to live; else 0
             char client_order_id[14]; // ENTER, REPLACE: echoed, not looked at
-            uint16_t reserved_last;
+            int16_t peg_offset; // ENTER, REPLACE with PEG_PRIMARY or PEG_MARKET: added to the price
+                                // that is followed, 0.0001; else 0
         } order;
         struct {                  // OPEN
             uint64_t midnight_ns; // of the trading day, ns since 1970-01-01 UTC
@@ -318,6 +333,8 @@ enum event_type {
     EVENT_MASS_CANCELED = 12,  // the answer: firm, instrument, side as asked for (firm zeros: any)
     EVENT_ENTRY_DISABLED = 13, // the answers: firm as asked for
     EVENT_ENTRY_ENABLED = 14,
+    EVENT_OPTIONS = 15, // no message of its own: what the ACCEPTED or REPLACED that follows, which
+                        // has the same stream_seq, was entered with; where there is anything
     // To the feed, as ITCH 5.0.
     EVENT_FEED_SYSTEM = 32,         // code: 'O' 'S' 'Q' 'M' 'E' 'C'
     EVENT_FEED_DIRECTORY = 33,      // listing.symbol; quantity: round lot
@@ -329,6 +346,15 @@ enum event_type {
     EVENT_FEED_DELETE = 39,         // all that was left is removed
     EVENT_FEED_REPLACE = 40,        // new reference: seq
     EVENT_FEED_TRADE = 41,          // against a hidden order
+};
+
+// What few orders are entered with, as it was said.
+struct order_options {
+    uint32_t min_quantity;
+    uint32_t max_floor;
+    uint32_t expire_seconds;
+    uint16_t random_reserve;
+    int16_t peg_offset;
 };
 
 struct event {
@@ -361,6 +387,7 @@ struct event {
         struct {
             char symbol[8];
         } listing;
+        struct order_options options; // OPTIONS
     };
 };
 static_assert(sizeof(struct event) == 64, "an event is one cache line");
@@ -456,12 +483,13 @@ uint64_t book_depth_at(const struct book *book, uint16_t instrument, enum side s
 struct book_order {
     uint64_t order_ref;
     uint32_t user_ref_num;
-    uint32_t quantity; // open shares
-    uint32_t executed; // by it and by the orders it replaced
-    uint32_t price;
+    uint32_t quantity;       // open shares
+    uint32_t executed;       // by it and by the orders it replaced
+    uint32_t price;          // of a primary or market peg the present one
     uint32_t displayed;      // of the open shares, on the feed
     uint32_t max_floor;      // as entered
     uint32_t expire_seconds; // as entered
+    uint16_t random_reserve; // as entered
     uint16_t session;
     uint16_t instrument;
     uint8_t side;

@@ -46,7 +46,7 @@ struct order {
 };
 static_assert(sizeof(struct order) == 48, "with 4 + 4 bytes of tables: 56 a resting order");
 
-// What few orders have: a reserve, an end, a firm that is not their session's.
+// What few orders have: a reserve, an end, a firm that is not their session's, a peg.
 struct extra {
     uint32_t max_floor; // 0: everything is displayed
     uint32_t reserve;   // open shares beyond the slice
@@ -55,6 +55,10 @@ struct extra {
     uint32_t timer_next, timer_previous; // orders that expire in that second; timer_next also
                                          // links the free list
     char firm[4];                        // zeros: the session's
+    uint16_t random_reserve;
+    int16_t peg_offset;
+    uint32_t limit;    // of a primary or market peg; 0: another order
+    uint32_t peg_next; // in the order in which they came
 };
 
 // A price level: a queue in time order.
@@ -96,6 +100,8 @@ struct instrument {
     alignas(64) struct tree far[2];
     struct tree hidden[2];
     struct tree midpoint[2]; // by limit
+    uint32_t pegs;           // the first primary or market peg that rests here
+    uint32_t peg_count;
     char symbol[8];
     uint32_t round_lot;
     uint32_t last_price; // of the last execution, while there is a band
@@ -222,6 +228,12 @@ static inline enum side opposite_of(enum side side)
 static inline uint32_t rank_of(enum side side, uint32_t price)
 {
     return price ^ ((uint32_t)side - 1);
+}
+
+// Primary and market pegs.
+static inline bool follows(struct order_attributes attributes)
+{
+    return attributes.peg >= PEG_PRIMARY;
 }
 
 static inline bool order_displayed(const struct order *order)

@@ -61,6 +61,7 @@ static bool show_order(const struct book *book, uint32_t index, struct book_orde
         .displayed = order_displayed(order) ? order->open : 0,
         .max_floor = order->extra == NONE ? 0 : book->extras[order->extra].max_floor,
         .expire_seconds = order->extra == NONE ? 0 : book->extras[order->extra].expire_seconds,
+        .random_reserve = order->extra == NONE ? 0 : book->extras[order->extra].random_reserve,
     };
     return true;
 }
@@ -144,6 +145,10 @@ static void hash_order(uint64_t *hash, const struct book *book, const struct ord
     hash_word(hash, (uint64_t)extra->max_floor << 32 | extra->reserve);
     hash_word(hash, extra->expire_seconds);
     hash_text(hash, extra->firm, sizeof(extra->firm));
+    if (extra->random_reserve != 0)
+        hash_word(hash, extra->random_reserve);
+    if (extra->limit != 0)
+        hash_word(hash, (uint64_t)extra->limit << 16 | (uint16_t)extra->peg_offset);
 }
 
 static void hash_queue(uint64_t *hash, const struct book *book, const struct level *level)

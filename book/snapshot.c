@@ -20,7 +20,8 @@ enum {
     RECORD_POSITION = 22,
 };
 
-#define VERSION 3   // and 1, which had no halts and no bars, and 2, which had no limits
+// And 2, which had no limits, random reserves and pegs; and 1, which had no halts and no bars.
+#define VERSION 3
 #define NUMBERS 12u // channels in a record
 #define BARS    6u  // bars in a record
 
@@ -88,6 +89,9 @@ struct record {
             struct order_attributes attributes;
             uint8_t side;
             uint8_t has_extra;
+            uint16_t random_reserve; // this and what follows: of version 3
+            uint32_t limit;
+            int16_t peg_offset;
         } order;
         struct {
             uint32_t user_ref_num;
@@ -170,6 +174,9 @@ static bool save_order(const struct book *book, const struct writer *writer,
         record.order.max_floor = extra->max_floor;
         record.order.reserve = extra->reserve;
         record.order.expire_seconds = extra->expire_seconds;
+        record.order.random_reserve = extra->random_reserve;
+        record.order.limit = extra->limit;
+        record.order.peg_offset = extra->peg_offset;
         memcpy(record.order.firm, extra->firm, sizeof(extra->firm));
     }
     return put(writer, &record);
@@ -493,16 +500,24 @@ static const char *order_problem(const struct book *book, const struct record *r
     uint64_t total = (uint64_t)record->order.open + record->order.reserve + record->order.executed;
     if (record->order.open == 0 || total > QUANTITY_MAX || record->order.price - 1 >= PRICE_MAX ||
         attributes.display > DISPLAY_ATTRIBUTABLE ||
-        (attributes.midpoint && attributes.display != DISPLAY_HIDDEN))
+        (attributes.peg != PEG_NONE && attributes.display != DISPLAY_HIDDEN))
         return "an order that cannot be";
     if (record->order.reserve > 0 &&
         (record->order.max_floor == 0 || attributes.display == DISPLAY_HIDDEN))
         return "a reserve that cannot be";
+    if (record->order.random_reserve > 0 && record->order.random_reserve >= record->order.max_floor)
+        return "a random reserve that cannot be";
+    if (follows(attributes) ? !record->order.has_extra || record->order.limit - 1 >= PRICE_MAX
+                            : (record->order.limit | (uint16_t)record->order.peg_offset) != 0)
+        return "a peg that cannot be";
     if (order_find(book, record->session, record->channel, record->order.user_ref_num) != NONE)
         return "an order twice";
     const struct instrument *listing = &book->instruments[record->order.instrument];
+    if (follows(attributes) && listing->peg_count == BOOK_PEGS_MAX)
+        return "a peg too many";
     enum side side = book_side(record->order.side), other = opposite_of(side);
-    if (!attributes.midpoint && listing->best[other] <= rank_of(other, record->order.price))
+    if (attributes.peg != PEG_MIDPOINT &&
+        listing->best[other] <= rank_of(other, record->order.price))
         return "orders that cross";
     if (book->order_count == book->limits.orders_max ||
         (record->order.has_extra && !extra_available(book)))
@@ -535,11 +550,16 @@ static const char *load_order(struct book *book, const struct record *record)
             .max_floor = record->order.max_floor,
             .reserve = record->order.reserve,
             .expire_seconds = record->order.expire_seconds,
+            .random_reserve = record->order.random_reserve,
+            .peg_offset = record->order.peg_offset,
+            .limit = record->order.limit,
         };
         memcpy(extra->firm, record->order.firm, sizeof(extra->firm));
     }
     if (!order_link(book, &book->instruments[order->instrument], index))
         return "a price level too many";
+    if (follows(order->attributes))
+        peg_join(book, index);
     table_add(book, user_ref_head(book, order->session, order->user_ref_index, order->user_ref_num),
               index);
     if (watched(book, order)) {

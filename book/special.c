@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What few orders need: hidden and midpoint queues, reserves, ends, mass cancels. docs/rules.md
-// has the rules.
+// What few orders need: hidden and midpoint queues, reserves, ends, pegs, mass cancels.
+// docs/rules.md has the rules.
 #include "book/events.h"
 #include "book/trade.h"
 
@@ -12,7 +12,8 @@
 static struct tree *dark_tree(struct instrument *listing, const struct order *order)
 {
     enum side side = book_side(order->side);
-    return order->attributes.midpoint ? &listing->midpoint[side] : &listing->hidden[side];
+    return order->attributes.peg == PEG_MIDPOINT ? &listing->midpoint[side]
+                                                 : &listing->hidden[side];
 }
 
 static uint32_t order_rank(const struct order *order)
@@ -65,6 +66,9 @@ void extra_take(struct book *book, struct order *order, const struct command *co
     *extra = (struct extra){
         .max_floor = command->order.max_floor,
         .expire_seconds = command->order.expire_seconds,
+        .random_reserve = command->order.random_reserve,
+        .peg_offset = command->order.peg_offset,
+        .limit = follows(command->order.attributes) ? command->order.price : 0,
     };
     if (memcmp(firm, book->sessions[order->session].firm, sizeof(extra->firm)) != 0)
         memcpy(extra->firm, firm, sizeof(extra->firm));
@@ -132,16 +136,73 @@ bool timers_each(const struct book *book,
     return true;
 }
 
+// The link to the first peg of an instrument that came after `ref`.
+static uint32_t *peg_after(const struct book *book, struct instrument *listing, uint64_t ref)
+{
+    uint32_t *link = &listing->pegs;
+    while (*link != NONE && book->orders[*link].ref <= ref)
+        link = &extra_of(book, *link)->peg_next;
+    return link;
+}
+
+void peg_join(struct book *book, uint32_t index)
+{
+    const struct order *order = &book->orders[index];
+    struct instrument *listing = &book->instruments[order->instrument];
+    uint32_t *link = peg_after(book, listing, order->ref);
+    extra_of(book, index)->peg_next = *link;
+    *link = index;
+    listing->peg_count++;
+}
+
+// One that never came to rest is in no list.
+static void peg_leave(struct book *book, uint32_t index)
+{
+    struct instrument *listing = &book->instruments[book->orders[index].instrument];
+    uint32_t *link = &listing->pegs;
+    while (*link != NONE && *link != index)
+        link = &extra_of(book, *link)->peg_next;
+    if (*link == NONE)
+        return;
+    *link = extra_of(book, index)->peg_next;
+    listing->peg_count--;
+}
+
+// One step of SplitMix64 (Steele, Lea and Flood 2014).
+static uint64_t mixed(uint64_t word)
+{
+    word += 0x9E3779B97F4A7C15ull;
+    word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9ull;
+    word = (word ^ word >> 27) * 0x94D049BB133111EBull;
+    return word ^ word >> 31;
+}
+
+// Shares of the next slice. What is left to chance follows from the day's session id, the command
+// and the number of the slice: a replay draws the same.
+static uint64_t slice_size(const struct book *book, const struct extra *extra)
+{
+    if (extra->random_reserve == 0)
+        return extra->max_floor;
+    uint64_t id;
+    memcpy(&id, book->session_id + sizeof(book->session_id) - sizeof(id), sizeof(id));
+    uint64_t draw = mixed(mixed(id + book->seq) + book->slice_count);
+    uint64_t sizes = 2ull * extra->random_reserve + 1;
+    return (uint64_t)extra->max_floor - extra->random_reserve + ((draw >> 32) * sizes >> 32);
+}
+
 void extra_rest(struct book *book, uint32_t index)
 {
     struct order *order = &book->orders[index];
     struct extra *extra = extra_of(book, index);
-    if (extra->max_floor != 0 && extra->max_floor < order->open) {
-        extra->reserve = order->open - extra->max_floor;
-        order->open = extra->max_floor;
+    uint64_t slice = slice_size(book, extra);
+    if (slice != 0 && slice < order->open) {
+        extra->reserve = order->open - (uint32_t)slice;
+        order->open = (uint32_t)slice;
     }
     if (extra->expire_seconds != 0)
         timer_add(book, index, extra->expire_seconds + 1);
+    if (extra->limit != 0)
+        peg_join(book, index);
 }
 
 void extra_leave(struct book *book, uint32_t index)
@@ -149,6 +210,8 @@ void extra_leave(struct book *book, uint32_t index)
     struct extra *extra = extra_of(book, index);
     if (extra->timer_bucket != 0)
         timer_remove(book, index);
+    if (extra->limit != 0)
+        peg_leave(book, index);
     extra->timer_next = book->free_extra;
     book->free_extra = book->orders[index].extra;
     book->extra_count--;
@@ -280,7 +343,8 @@ void used_up_refresh(struct book *book, struct event_sink *sink, struct instrume
         uint32_t index = used_up_first(book);
         struct order *order = &book->orders[index];
         struct extra *extra = extra_of(book, index);
-        order->open = extra->reserve < extra->max_floor ? extra->reserve : extra->max_floor;
+        uint64_t slice = slice_size(book, extra);
+        order->open = extra->reserve < slice ? extra->reserve : (uint32_t)slice;
         extra->reserve -= order->open;
         if (!order_link(book, listing, index)) { // too many price levels
             emit_changed(book, sink, EVENT_CANCELED, order, order->open + extra->reserve, 'Z');
@@ -292,6 +356,79 @@ void used_up_refresh(struct book *book, struct event_sink *sink, struct instrume
         emit_changed(book, sink, EVENT_RESTATED, order, order->open, 'R');
         emit_add(book, sink, order);
     }
+}
+
+// --- Pegs
+
+uint32_t reference_price(const struct book *book, uint16_t instrument, enum side side)
+{
+    uint32_t best = book->instruments[instrument].best[side];
+    return best == RANK_NONE ? 0 : rank_of(side, best);
+}
+
+uint32_t peg_price(const struct book *book, uint16_t instrument, enum side side, enum peg peg,
+                   int16_t offset, uint32_t limit)
+{
+    enum side followed = peg == PEG_PRIMARY ? side : opposite_of(side);
+    uint32_t reference = reference_price(book, instrument, followed);
+    if (reference == 0)
+        return 0;
+    int64_t price = (int64_t)reference + offset;
+    int64_t lowest = side == SIDE_BUY ? 1 : limit, highest = side == SIDE_BUY ? limit : PRICE_MAX;
+    price = price < lowest ? lowest : price;
+    return (uint32_t)(price > highest ? highest : price);
+}
+
+// A resting order comes in again at another price.
+static void peg_move(struct book *book, struct event_sink *sink, struct instrument *listing,
+                     uint32_t index, uint32_t price)
+{
+    struct order *order = &book->orders[index];
+    enum side opposite = opposite_of(book_side(order->side));
+    order_unlink(book, listing, dark_at(book, listing, order), index);
+    account_less(book, order, order->open);
+    order->price = price;
+    if (watched(book, order))
+        account_add(book, order, order->open);
+    struct taker taker = {.order = order,
+                          .listing = listing,
+                          .opposite = opposite,
+                          .limit = rank_of(opposite, price),
+                          .midpoint = midpoint_of(listing),
+                          .special = true};
+    struct maker maker;
+    while (order->open > 0 && (maker = special_maker(book, &taker)).index != NONE)
+        meet(book, sink, &taker, &maker);
+    used_up_refresh(book, sink, listing);
+    if (order->open > 0 && order_link(book, listing, index))
+        return;
+    if (order->open > 0) // too many price levels
+        emit_changed(book, sink, EVENT_CANCELED, order, order->open, 'Z');
+    table_remove(book, index);
+    order_give(book, index);
+}
+
+// Every peg gets the price that it should have, in the order in which they came. True when one
+// moved: it may have traded, and so moved what the others follow. Only trades of displayed orders
+// do that, and shares are finite.
+static bool pegs_follow(struct book *book, struct event_sink *sink, struct instrument *listing)
+{
+    bool moved = false;
+    for (uint32_t index = listing->pegs; index != NONE;) {
+        const struct order *order = &book->orders[index];
+        const struct extra *extra = extra_of(book, index);
+        uint64_t ref = order->ref;
+        uint32_t price = peg_price(book, order->instrument, book_side(order->side),
+                                   order->attributes.peg, extra->peg_offset, extra->limit);
+        if (price == 0 || price == order->price) {
+            index = extra->peg_next;
+            continue;
+        }
+        peg_move(book, sink, listing, index, price);
+        moved = true;
+        index = *peg_after(book, listing, ref);
+    }
+    return moved;
 }
 
 // --- Settling
@@ -331,8 +468,11 @@ void settle(struct book *book, struct event_sink *sink, struct instrument *listi
 {
     struct taker taker = {.listing = listing, .special = true};
     struct maker maker;
-    if ((listing->midpoint[SIDE_BUY].best | listing->midpoint[SIDE_SELL].best) == NONE ||
-        listing->halted)
+    if (listing->halted)
+        return;
+    while (listing->pegs != NONE && pegs_follow(book, sink, listing))
+        ;
+    if ((listing->midpoint[SIDE_BUY].best | listing->midpoint[SIDE_SELL].best) == NONE)
         return;
     while (next_pair(book, listing, &taker, &maker)) {
         struct order *order = taker.order;

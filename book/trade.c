@@ -55,7 +55,7 @@ static bool display_valid(const struct command *command)
 {
     struct order_attributes attributes = command->order.attributes;
     return attributes.display <= DISPLAY_ATTRIBUTABLE &&
-           (!attributes.midpoint || attributes.display == DISPLAY_HIDDEN);
+           (attributes.peg == PEG_NONE || attributes.display == DISPLAY_HIDDEN);
 }
 
 static bool time_in_force_valid(const struct command *command)
@@ -87,12 +87,25 @@ static bool max_floor_valid(const struct command *command)
             attributes.display != DISPLAY_HIDDEN);
 }
 
+// A slice has a share at least.
+static bool random_reserve_valid(const struct command *command)
+{
+    return command->order.random_reserve == 0 ||
+           command->order.random_reserve < command->order.max_floor;
+}
+
 // Post-only contradicts an order that can only take, and one whose price moves.
 static bool post_only_valid(const struct command *command)
 {
     struct order_attributes attributes = command->order.attributes;
-    return !attributes.post_only || (attributes.time_in_force != TIF_IOC &&
-                                     command->order.price != PRICE_MARKET && !attributes.midpoint);
+    return !attributes.post_only ||
+           (attributes.time_in_force != TIF_IOC && command->order.price != PRICE_MARKET &&
+            attributes.peg == PEG_NONE);
+}
+
+static bool peg_offset_valid(const struct command *command)
+{
+    return command->order.peg_offset == 0 || follows(command->order.attributes);
 }
 
 // What is wrong with a price, a quantity and what belongs to them.
@@ -101,7 +114,7 @@ static enum reject_reason terms_check(const struct command *command)
     if (!quantity_valid(command->order.quantity))
         return REJECT_INVALID_QUANTITY;
     if (!price_valid(command->order.price) ||
-        (command->order.attributes.midpoint && command->order.price == PRICE_MARKET))
+        (command->order.attributes.peg != PEG_NONE && command->order.price == PRICE_MARKET))
         return REJECT_INVALID_PRICE;
     if (!display_valid(command))
         return REJECT_INVALID_DISPLAY;
@@ -111,10 +124,12 @@ static enum reject_reason terms_check(const struct command *command)
         return REJECT_INVALID_SELF_MATCH;
     if (!min_quantity_valid(command))
         return REJECT_INVALID_MIN_QUANTITY;
-    if (!max_floor_valid(command))
+    if (!max_floor_valid(command) || !random_reserve_valid(command))
         return REJECT_INVALID_MAX_FLOOR;
     if (!post_only_valid(command))
         return REJECT_OTHER;
+    if (!peg_offset_valid(command))
+        return REJECT_PEGGING_NOT_ALLOWED;
     return REJECT_NONE;
 }
 
@@ -126,7 +141,7 @@ static inline bool extra_needed(const struct book *book, const struct command *c
     memcpy(&named, firm, sizeof(named));
     memcpy(&own, book->sessions[command->session].firm, sizeof(own));
     return (command->order.max_floor | command->order.expire_seconds) != 0 ||
-           (named != 0 && named != own);
+           follows(command->order.attributes) || (named != 0 && named != own);
 }
 
 // An order without any condition, of which only price and quantity can be wrong: nearly all are.
@@ -140,9 +155,11 @@ static inline bool only(struct order_attributes attributes, struct order_attribu
 
 static inline bool plain_day(struct order_attributes attributes)
 {
-    return only(attributes,
-                (struct order_attributes){
-                    .display = DISPLAY_ATTRIBUTABLE, .capacity = 3, .sweep = 1, .reserved = 7});
+    return only(attributes, (struct order_attributes){.display = DISPLAY_ATTRIBUTABLE,
+                                                      .capacity = 3,
+                                                      .sweep = 1,
+                                                      .trade_now = 1,
+                                                      .reserved = 1});
 }
 
 static inline bool plain(const struct command *command)
@@ -152,9 +169,38 @@ static inline bool plain(const struct command *command)
                                           .display = DISPLAY_ATTRIBUTABLE,
                                           .capacity = 3,
                                           .sweep = 1,
-                                          .reserved = 7}) &&
-           (command->order.min_quantity | command->order.max_floor |
-            command->order.expire_seconds) == 0;
+                                          .trade_now = 1,
+                                          .reserved = 1}) &&
+           (command->order.min_quantity | command->order.max_floor | command->order.expire_seconds |
+            command->order.random_reserve | (uint16_t)command->order.peg_offset) == 0;
+}
+
+// The price that an order of `side` comes in at, or 0: a peg that has nothing to follow.
+static inline uint32_t price_of(const struct book *book, const struct command *command,
+                                uint16_t instrument, uint8_t side)
+{
+    if (likely(!follows(command->order.attributes)))
+        return command->order.price;
+    return peg_price(book, instrument, book_side(side), command->order.attributes.peg,
+                     command->order.peg_offset, command->order.price);
+}
+
+// Whether there is room for another peg, where `command` is one.
+static bool peg_room(const struct book *book, const struct command *command, uint16_t instrument)
+{
+    return !follows(command->order.attributes) ||
+           book->instruments[instrument].peg_count < BOOK_PEGS_MAX;
+}
+
+// What only an order that is not plain can have against it.
+static enum reject_reason special_check(const struct book *book, const struct command *command)
+{
+    enum reject_reason reason = terms_check(command);
+    if (reason != REJECT_NONE)
+        return reason;
+    if (price_of(book, command, command->instrument, command->side) == 0)
+        return REJECT_QUOTE_UNAVAILABLE;
+    return peg_room(book, command, command->instrument) ? REJECT_NONE : REJECT_PROCESSING_ERROR;
 }
 
 // Something may stand against an order, and what it is.
@@ -197,7 +243,7 @@ static inline enum reject_reason enter_check(struct book *book, const struct com
         return REJECT_INVALID_SIDE;
     if (unlikely(!plain(command) || !quantity_valid(command->order.quantity) ||
                  !price_valid(command->order.price))) {
-        enum reject_reason reason = terms_check(command);
+        enum reject_reason reason = special_check(book, command);
         if (reason != REJECT_NONE)
             return reason;
     }
@@ -261,10 +307,10 @@ static struct taker taker_of(struct book *book, struct order *order, enum side o
         .limit = order->price == PRICE_MARKET ? RANK_ANY : rank_of(opposite, order->price),
         .special = listing->special_count != 0,
     };
-    if (likely(!taker.special && !order->attributes.midpoint))
+    if (likely(!taker.special && order->attributes.peg == PEG_NONE))
         return taker;
     taker.midpoint = midpoint_of(listing);
-    if (order->attributes.midpoint) {
+    if (order->attributes.peg == PEG_MIDPOINT) {
         bool live = taker.midpoint != 0 && rank_of(opposite, taker.midpoint) <= taker.limit;
         taker.limit = live ? rank_of(opposite, taker.midpoint) : 0;
     }
@@ -546,6 +592,28 @@ static inline void order_fill(const struct book *book, struct order *order,
     order->extra = NONE;
 }
 
+// What a command says of options, before its ACCEPTED or REPLACED: nothing where that is none. All
+// but the minimum quantity take an extra.
+static __attribute__((noinline)) void emit_options(struct book *book, struct event_sink *sink,
+                                                   const struct command *command)
+{
+    struct order_options options = {
+        .min_quantity = command->type == COMMAND_ENTER ? command->order.min_quantity : 0,
+        .max_floor = command->order.max_floor,
+        .expire_seconds = command->order.expire_seconds,
+        .random_reserve = command->order.random_reserve,
+        .peg_offset = command->order.peg_offset,
+    };
+    static const struct order_options none;
+    if (memcmp(&options, &none, sizeof(options)) == 0)
+        return;
+    struct event *event = emit_rare(book, sink, EVENT_OPTIONS, command->session);
+    book->sessions[command->session].stream_next--; // it has no number of its own
+    event->user_ref_num = command->order.user_ref_num;
+    event->user_ref_index = command->user_ref_index;
+    event->options = options;
+}
+
 static inline void apply_enter(struct book *book, const struct command *command, uint32_t *head,
                                struct event_sink *sink)
 {
@@ -562,11 +630,15 @@ static inline void apply_enter(struct book *book, const struct command *command,
     uint32_t index = order_take(book);
     struct order *order = &book->orders[index];
     order_fill(book, order, command, attributes);
+    bool has_extra = extra_needed(book, command, command->order.firm);
+    if (unlikely(has_extra)) {
+        order->price = price_of(book, command, command->instrument, command->side);
+        extra_take(book, order, command, command->order.firm);
+    }
     if (watched(book, order))
         account_open(book, order);
-    bool has_extra = extra_needed(book, command, command->order.firm);
-    if (unlikely(has_extra))
-        extra_take(book, order, command, command->order.firm);
+    if (unlikely(has_extra || command->order.min_quantity != 0))
+        emit_options(book, sink, command);
     emit_entered(book, sink, EVENT_ACCEPTED, command, command->instrument, command->side,
                  command->order.quantity, attributes);
 
@@ -605,19 +677,21 @@ static bool replace_valid(const struct book *book, const struct command *command
 {
     return (command->verdict == REJECT_NONE || of_risk(command->verdict)) &&
            terms_check(command) == REJECT_NONE && command->order.quantity > old->executed &&
+           (follows(old->attributes) || peg_room(book, command, old->instrument)) &&
            (old->extra != NONE || !extra_needed(book, command, firm_of(book, old)) ||
             extra_available(book));
 }
 
 // The replacement takes the old order's place in the pool.
-static void become(struct book *book, struct order *order, const struct command *command)
+static void become(struct book *book, struct order *order, const struct command *command,
+                   uint32_t price)
 {
     char firm[4];
     memcpy(firm, firm_of(book, order), sizeof(firm));
     uint32_t executed = order->executed;
     order->ref = book->seq;
     order->user_ref_num = command->order.user_ref_num;
-    order->price = command->order.price;
+    order->price = price;
     order->open = command->order.quantity - executed;
     order->attributes = attributes_of(command);
     if (unlikely(order->extra != NONE))
@@ -652,13 +726,20 @@ static void apply_replace(struct book *book, const struct command *command, stru
         reject(book, command, sink, reason);
         return;
     }
+    uint32_t price = price_of(book, command, order->instrument, order->side);
+    if (unlikely(price == 0)) {
+        reject(book, command, sink, REJECT_QUOTE_UNAVAILABLE);
+        return;
+    }
     const struct order old = *order;
     account_less(book, order, order->open + order_reserve(book, order));
     order_unlink(book, listing, order_level(book, listing, order), index);
     table_remove(book, index);
-    become(book, order, command);
+    become(book, order, command, price);
     if (watched(book, order))
         account_add(book, order, order->open);
+    if (unlikely(order->extra != NONE))
+        emit_options(book, sink, command);
     emit_entered(book, sink, EVENT_REPLACED, command, order->instrument, order->side, order->open,
                  order->attributes);
     uint32_t *head =

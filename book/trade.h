@@ -63,7 +63,17 @@ uint64_t special_available(const struct book *book, const struct taker *taker, u
 // The first of the orders whose slices are used up has no reserve left, or gets a new slice.
 void used_up_first_done(struct book *book);
 void used_up_refresh(struct book *book, struct event_sink *sink, struct instrument *listing);
-// Trades what a moving midpoint has made acceptable.
+// What pegs of an instrument follow: the best displayed price of a side, or 0 while there is none.
+// The book asks nowhere else, so that a venue that follows a national best answers here. What it
+// answers from has to be journaled.
+uint32_t reference_price(const struct book *book, uint16_t instrument, enum side side);
+// The price of a primary or market peg within its limit, or 0 while there is nothing to follow.
+uint32_t peg_price(const struct book *book, uint16_t instrument, enum side side, enum peg peg,
+                   int16_t offset, uint32_t limit);
+// Puts a peg that rests into the list of its instrument.
+void peg_join(struct book *book, uint32_t index);
+// Moves pegs to the price that they follow, and trades what they and a moving midpoint have made
+// acceptable.
 void settle(struct book *book, struct event_sink *sink, struct instrument *listing);
 // Whether an extra could be had now; and one for an order, filled from its command.
 bool extra_available(const struct book *book);

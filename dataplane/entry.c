@@ -30,7 +30,7 @@ size_t entry_memory_size(uint32_t session_max)
 
 size_t entry_stream_size(uint32_t history_count)
 {
-    return sizeof(struct event) * history_count;
+    return stream_memory_size(history_count);
 }
 
 void entry_init(struct entry *entry, void *memory, uint32_t session_max)

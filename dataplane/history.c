@@ -3,14 +3,15 @@
 
 size_t history_memory_size(uint32_t session_max)
 {
-    return HISTORY_EVENTS * sizeof(struct event) + (session_max + 1) * sizeof(uint64_t);
+    return stream_memory_size(HISTORY_EVENTS) + (session_max + 1) * sizeof(uint64_t);
 }
 
 void history_init(struct history *history, void *memory, uint32_t session_max)
 {
-    struct event *events = memory;
+    uint8_t *events = memory;
     *history =
-        (struct history){.gone = (uint64_t *)(events + HISTORY_EVENTS), .session_max = session_max};
+        (struct history){.gone = (uint64_t *)(void *)(events + stream_memory_size(HISTORY_EVENTS)),
+                         .session_max = session_max};
     stream_init(&history->window, events, HISTORY_EVENTS);
     history->first = history->window.next;
 }
@@ -142,6 +143,7 @@ bool history_wanted(const struct history *history)
 void history_begin(struct history *history)
 {
     history->window.next = history->window.sent = history->first;
+    history->window.coming = (struct order_options){0};
     history->begins = 0;
 }
 

@@ -23,7 +23,7 @@
 
 #include "dataplane/stream.h"
 
-#define HISTORY_EVENTS      65536u // 4 MiB: room for the window, and …
+#define HISTORY_EVENTS      65536u // 5 MiB: room for the window, and …
 #define HISTORY_ENOUGH      32768u // … how many will do: what one batch of commands adds still fits
 #define HISTORY_PATIENCE_NS 500000000ull  // so long unread, the window is anybody's
 #define HISTORY_TURN_NS     1000000000ull // so long a reader goes on while another waits

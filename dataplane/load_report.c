@@ -12,6 +12,8 @@ typedef unsigned long long ull;
 static const char *reason_name(uint32_t reason)
 {
     switch (reason) {
+    case REJECT_QUOTE_UNAVAILABLE:
+        return "quote unavailable";
     case REJECT_DESTINATION_CLOSED:
         return "destination closed";
     case REJECT_INVALID_DISPLAY:
@@ -38,8 +40,12 @@ static const char *reason_name(uint32_t reason)
         return "invalid quantity";
     case REJECT_INVALID_CROSS:
         return "invalid cross order";
+    case REJECT_ROUTING_NOT_ALLOWED:
+        return "routing not allowed";
     case REJECT_INVALID_SYMBOL:
         return "invalid symbol";
+    case REJECT_RETAIL_NOT_ALLOWED:
+        return "retail not allowed";
     case REJECT_INVALID_PRICE:
         return "invalid price";
     default:

@@ -9,6 +9,7 @@ static const char side_letters[4] = "BSTE";
 static const char time_in_force_letters[8] = "0356E";
 static const char display_letters[4] = "YNA";
 static const char capacity_letters[4] = "APRO";
+static const char peg_letters[4] = "LMRP";
 
 static const uint8_t side_codes[256] = {
     ['B'] = SIDE_BUY + 1,
@@ -157,25 +158,40 @@ static bool any_set(const uint8_t *value, size_t size)
     return bits != 0;
 }
 
+// Retail programmes have a reason of their own.
+static enum reject_reason judge_handling(uint8_t letter)
+{
+    if (letter == 'O' || letter == 'T' || letter == 'Q' || letter == 'R')
+        return REJECT_RETAIL_NOT_ALLOWED;
+    return letter != ' ' ? REJECT_OTHER : REJECT_NONE;
+}
+
+static enum reject_reason judge_customer(uint8_t letter)
+{
+    if (letter == 'R')
+        return REJECT_RETAIL_NOT_ALLOWED;
+    return letter != 'N' && letter != ' ' ? REJECT_OTHER : REJECT_NONE;
+}
+
 // What an option of ENTER or REPLACE asks for that is not served is refused, never ignored.
 static enum reject_reason judge_order_option(enum ouch_tag tag, const uint8_t *value, size_t size)
 {
     switch (tag) {
-    case OUCH_TAG_RANDOM_RESERVES:
-        return any_set(value, size) ? REJECT_INVALID_MAX_FLOOR : REJECT_NONE;
     case OUCH_TAG_DISCRETION_PRICE_TYPE:
         return value[0] != 'L' ? REJECT_INVALID_PEG : REJECT_NONE;
-    case OUCH_TAG_PEG_OFFSET:
     case OUCH_TAG_DISCRETION_PRICE:
     case OUCH_TAG_DISCRETION_PEG_OFFSET:
         return any_set(value, size) ? REJECT_PEGGING_NOT_ALLOWED : REJECT_NONE;
     case OUCH_TAG_CUSTOMER_TYPE:
-    case OUCH_TAG_TRADE_NOW:
-        return value[0] != 'N' && value[0] != ' ' ? REJECT_OTHER : REJECT_NONE;
+        return judge_customer(value[0]);
     case OUCH_TAG_HANDLE_INST:
-        return value[0] != ' ' ? REJECT_OTHER : REJECT_NONE;
+        return judge_handling(value[0]);
     case OUCH_TAG_ROUTE:
-        return memcmp(value, blank, sizeof(blank)) != 0 ? REJECT_OTHER : REJECT_NONE;
+        return memcmp(value, blank, sizeof(blank)) != 0 ? REJECT_ROUTING_NOT_ALLOWED : REJECT_NONE;
+    case OUCH_TAG_GROUP_ID:
+        return any_set(value, size) ? REJECT_OTHER : REJECT_NONE;
+    case OUCH_TAG_SHARES_LOCATED:
+        return value[0] != 'Y' && value[0] != 'N' ? REJECT_OTHER : REJECT_NONE;
     case OUCH_TAG_AIQ_GROUP:
         return memcmp(value, "**", 2) != 0 ? REJECT_INVALID_SELF_MATCH : REJECT_NONE;
     default:
@@ -203,9 +219,39 @@ static void take_min_quantity(struct command *command, uint32_t quantity)
 static void take_price_type(struct command *command, uint8_t letter)
 {
     if (letter == 'M' || letter == 'm')
-        command->order.attributes.midpoint = 1;
+        command->order.attributes.peg = PEG_MIDPOINT;
+    else if (letter == 'R')
+        command->order.attributes.peg = PEG_PRIMARY;
+    else if (letter == 'P')
+        command->order.attributes.peg = PEG_MARKET;
     else if (letter != 'L')
         refuse(command, REJECT_INVALID_PEG);
+}
+
+// As far as a command has room for.
+static void take_peg_offset(struct command *command, int32_t offset)
+{
+    if (offset < INT16_MIN || offset > INT16_MAX)
+        refuse(command, REJECT_PEGGING_NOT_ALLOWED);
+    else
+        command->order.peg_offset = (int16_t)offset;
+}
+
+// As many as a command has room for.
+static void take_random_reserve(struct command *command, uint32_t shares)
+{
+    if (shares > UINT16_MAX)
+        refuse(command, REJECT_INVALID_MAX_FLOOR);
+    else
+        command->order.random_reserve = (uint16_t)shares;
+}
+
+static void take_trade_now(struct command *command, uint8_t letter)
+{
+    if (letter == 'Y')
+        command->order.attributes.trade_now = 1;
+    else if (letter != 'N' && letter != ' ')
+        refuse(command, REJECT_OTHER);
 }
 
 static void take_post_only(struct command *command, uint8_t letter)
@@ -246,8 +292,17 @@ static void take_order_option(struct command *command, enum ouch_tag tag, const 
     case OUCH_TAG_PRICE_TYPE:
         take_price_type(command, value[0]);
         break;
+    case OUCH_TAG_PEG_OFFSET:
+        take_peg_offset(command, (int32_t)number_of(value));
+        break;
     case OUCH_TAG_POST_ONLY:
         take_post_only(command, value[0]);
+        break;
+    case OUCH_TAG_RANDOM_RESERVES:
+        take_random_reserve(command, number_of(value));
+        break;
+    case OUCH_TAG_TRADE_NOW:
+        take_trade_now(command, value[0]);
         break;
     case OUCH_TAG_EXPIRE_TIME:
         command->order.expire_seconds = number_of(value);
@@ -685,11 +740,13 @@ static uint8_t *put_order_options(uint8_t *at, const struct event *event)
     struct order_attributes attributes = event->order.attributes;
     if (event->type == EVENT_ACCEPTED && names_firm(event))
         at = put_element(at, OUCH_TAG_FIRM, event->firm, 4);
-    if (attributes.midpoint)
-        at = put_element(at, OUCH_TAG_PRICE_TYPE, "M", 1);
+    if (attributes.peg != PEG_NONE)
+        at = put_element(at, OUCH_TAG_PRICE_TYPE, &peg_letters[attributes.peg], 1);
     if (attributes.post_only)
         at = put_element(at, OUCH_TAG_POST_ONLY, "P", 1);
     uint8_t letter = self_match_letter(attributes.self_match);
+    if (attributes.trade_now)
+        at = put_element(at, OUCH_TAG_TRADE_NOW, "Y", 1);
     if (attributes.self_match != SELF_MATCH_ALLOWED)
         at = put_element(at, OUCH_TAG_AIQ_STRATEGY, &letter, 1);
     return at;
@@ -774,4 +831,31 @@ size_t ouch_encode(const struct event *event, const struct symbols *symbols, uin
         INVARIANT(!"an event of a session");
         return 0;
     }
+}
+
+static uint8_t *put_number(uint8_t *at, enum ouch_tag tag, uint32_t number)
+{
+    be32 value = be32_of(number);
+    return number == 0 ? at : put_element(at, tag, &value, sizeof(value));
+}
+
+// Section 5 has fewer of them on Replaced.
+size_t ouch_add_options(const struct event *event, const struct order_options *options,
+                        uint8_t *out, size_t size)
+{
+    bool accepted = event->type == EVENT_ACCEPTED;
+    if (!accepted && event->type != EVENT_REPLACED)
+        return size;
+    uint8_t *next = put_number(out + size, OUCH_TAG_MIN_QUANTITY, options->min_quantity);
+    next = put_number(next, OUCH_TAG_MAX_FLOOR, options->max_floor);
+    next = put_number(next, OUCH_TAG_EXPIRE_TIME, options->expire_seconds);
+    if (accepted) {
+        next = put_number(next, OUCH_TAG_RANDOM_RESERVES, options->random_reserve);
+        next = put_number(next, OUCH_TAG_PEG_OFFSET, (uint32_t)(int32_t)options->peg_offset);
+    }
+    size_t fixed = accepted ? offsetof(struct ouch_accepted, appendage_size)
+                            : offsetof(struct ouch_replaced, appendage_size);
+    be16 length = be16_of((uint16_t)((size_t)(next - out) - fixed - sizeof(be16)));
+    memcpy(out + fixed, &length, sizeof(length));
+    return (size_t)(next - out);
 }

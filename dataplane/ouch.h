@@ -431,17 +431,20 @@ WIRE_FIELD(struct ouch_query_response, next_user_ref_num, 9, 4);
 WIRE_SIZE(struct ouch_query_response, 13);
 
 // The longest that ouch_encode writes: Accepted with the elements Firm (6 bytes), PriceType,
-// PostOnly, AIQStrategy and UserRefIdx (3 each).
-#define OUCH_OUT_SIZE_MAX 82u
-static_assert(sizeof(struct ouch_accepted) + 6 + 4 * 3 == OUCH_OUT_SIZE_MAX, "longest message");
-static_assert(sizeof(struct ouch_replaced) + 4 * 3 <= OUCH_OUT_SIZE_MAX, "longest message");
+// PostOnly, TradeNow, AIQStrategy and UserRefIdx (3 each).
+#define OUCH_OUT_SIZE_MAX 85u
+static_assert(sizeof(struct ouch_accepted) + 6 + 5 * 3 == OUCH_OUT_SIZE_MAX, "longest message");
+static_assert(sizeof(struct ouch_replaced) + 5 * 3 <= OUCH_OUT_SIZE_MAX, "longest message");
 static_assert(sizeof(struct ouch_restated) + 6 + 10 + 3 <= OUCH_OUT_SIZE_MAX, "longest message");
+
+// The longest that ouch_add_options adds: MinQty, MaxFloor, RandomReserves, ExpireTime, PegOffset.
+#define OUCH_OPTIONS_SIZE_MAX (5 * 6u)
 
 // Why bytes are not a message that is taken here. They are dropped and counted under it: nobody can
 // be answered, as not even the UserRefNum can be trusted.
 enum ouch_fault {
     OUCH_OK = 0,
-    OUCH_UNKNOWN_TYPE,     // not one of O U X M C Q
+    OUCH_UNKNOWN_TYPE,     // not one of O U X M C D E Q
     OUCH_WRONG_LENGTH,     // too short for its type, or one byte of an appendage length
     OUCH_APPENDAGE_LENGTH, // not the number of bytes that follow
     OUCH_ELEMENT_EMPTY,    // an element of length 0: it has no tag
@@ -473,17 +476,23 @@ enum ouch_fault {
 // buy, SIDE_BUY on a sell order's replacement means that the side stays. An option without its tag
 // is off, as on ENTER.
 //
-// MASS_CANCEL: nobody is in a group here, so the GroupID 0 is everybody's.
+// Nobody is in a group here: an order that names one is refused, and the GroupID 0 of MASS_CANCEL
+// is everybody's.
 //
-// Quantities of CANCEL and MODIFY are not judged here. GroupID of an order, SharesLocated and
-// LocateBroker are not looked at, nor are tags that are unknown or have no meaning on the message
-// they stand on.
+// Quantities of CANCEL and MODIFY are not judged here. LocateBroker is not looked at, nor are tags
+// that are unknown or have no meaning on the message they stand on. docs/ouch.md has every field.
 enum ouch_fault ouch_decode(const uint8_t *message, size_t size, const struct symbols *symbols,
                             const char session_firm[4], struct command *command);
 
 // ouch_encode: write the OUCH message that tells a session of `event`, one of EVENT_SYSTEM to
 // EVENT_ENTRY_ENABLED, to `out`, which has room for OUCH_OUT_SIZE_MAX bytes. Returns its size. Any
-// thread. MinQty, MaxFloor and ExpireTime are not echoed: an event has no room for them.
+// thread.
 size_t ouch_encode(const struct event *event, const struct symbols *symbols, uint8_t *out);
+
+// ouch_add_options: add those of an EVENT_ACCEPTED or EVENT_REPLACED, in up to
+// OUCH_OPTIONS_SIZE_MAX bytes, to the `size` bytes that ouch_encode wrote of it to `out`; nothing
+// to other events' messages. Returns the size of both. Any thread.
+size_t ouch_add_options(const struct event *event, const struct order_options *options,
+                        uint8_t *out, size_t size);
 
 #endif

@@ -175,7 +175,7 @@ static void resume_day(struct lane *lane)
 // --- Snapshots: a lane's state as 64-byte records
 
 // What follows: so many records, commands of the day's listing, records of the book, or events that
-// a stream has kept.
+// a stream has kept; options are not counted.
 enum section_type { SECTION_LISTING = 1, SECTION_BOOK, SECTION_SESSION, SECTION_FEED };
 
 struct section {
@@ -232,6 +232,23 @@ static bool save_book_record(void *context, const struct book_record *record)
     return saving->put(saving->context, record);
 }
 
+// Before their event, as they came, where there are any.
+static bool save_options(const struct stream *stream, uint64_t number, const struct saving *saving)
+{
+    static const struct order_options none;
+    const struct event *event = stream_event(stream, number);
+    struct event options = {.seq = event->seq,
+                            .stream_seq = number,
+                            .time_ns = event->time_ns,
+                            .user_ref_num = event->user_ref_num,
+                            .session = event->session,
+                            .type = EVENT_OPTIONS,
+                            .user_ref_index = event->user_ref_index,
+                            .options = *stream_options(stream, number)};
+    return memcmp(&options.options, &none, sizeof(none)) == 0 ||
+           saving->put(saving->context, &options);
+}
+
 static bool save_stream(const struct stream *stream, struct section section,
                         const struct saving *saving)
 {
@@ -245,7 +262,8 @@ static bool save_stream(const struct stream *stream, struct section section,
     if (!saving->put(saving->context, &section))
         return false;
     for (uint64_t number = stream->next - kept; number < section.next; number++)
-        if (!saving->put(saving->context, stream_event(stream, number)))
+        if (!save_options(stream, number, saving) ||
+            !saving->put(saving->context, stream_event(stream, number)))
             return false;
     return true;
 }
@@ -335,6 +353,7 @@ static bool load_record(void *context, const void *record)
             loading->section.count = 0;
         return book_load(lane->shard.book, of_book) == NULL;
     default:
+        loading->section.count += ((const struct event *)record)->type == EVENT_OPTIONS;
         if (loading->history)
             history_take(loading->history, record);
         return stream_takes(stream_of(loading), record);

@@ -21,6 +21,10 @@ static void print_event(const struct event *event)
            event->code);
     if (names_itself)
         printf(" ref %" PRIu64 "\n", event->seq);
+    else if (event->type == EVENT_OPTIONS)
+        printf(" min %u floor %u random %u seconds %u offset %d\n", event->options.min_quantity,
+               event->options.max_floor, event->options.random_reserve,
+               event->options.expire_seconds, event->options.peg_offset);
     else if (event->type == EVENT_REJECTED)
         printf("\n");
     else

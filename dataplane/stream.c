@@ -5,7 +5,8 @@
 #include "dataplane/ouch.h"
 #include "numa/fault.h"
 
-static_assert(OUCH_OUT_SIZE_MAX <= STREAM_MESSAGE_SIZE_MAX, "room for the longest message");
+static_assert(OUCH_OUT_SIZE_MAX + OUCH_OPTIONS_SIZE_MAX <= STREAM_MESSAGE_SIZE_MAX,
+              "room for the longest message");
 static_assert(ITCH_OUT_SIZE_MAX <= STREAM_MESSAGE_SIZE_MAX, "room for the longest message");
 
 uint16_t stream_pack(const struct stream *stream, uint64_t first, uint64_t count_max,
@@ -23,7 +24,9 @@ uint16_t stream_pack(const struct stream *stream, uint64_t first, uint64_t count
         uint8_t aside[STREAM_MESSAGE_SIZE_MAX];
         size_t at = *size + sizeof(be16);
         bool near_end = at + STREAM_MESSAGE_SIZE_MAX > size_max;
-        size_t length = encode(event, symbols, near_end ? aside : payload + at);
+        uint8_t *out = near_end ? aside : payload + at;
+        size_t length = encode(event, symbols, out);
+        length = ouch_add_options(event, stream_options(stream, first + count), out, length);
         if (at + length > size_max)
             break;
         if (near_end)

@@ -40,15 +40,17 @@ static json_t *order_json(const struct command *command)
 {
     struct order_attributes attributes = command->order.attributes;
     return json_pack(
-        "{s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:i, s:i, s:b, s:I, s:I, s:I}", "session",
-        command->session, "instrument", command->instrument, "side", command->side, "verdict",
-        command->verdict, "user_ref_num", (json_int_t)command->order.user_ref_num,
+        "{s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:i, s:i, s:b, s:I, s:I, s:I, s:i, s:i, s:i}",
+        "session", command->session, "instrument", command->instrument, "side", command->side,
+        "verdict", command->verdict, "user_ref_num", (json_int_t)command->order.user_ref_num,
         "orig_user_ref_num", (json_int_t)command->order.orig_user_ref_num, "quantity",
         (json_int_t)command->order.quantity, "price", (json_int_t)command->order.price,
         "time_in_force", (int)attributes.time_in_force, "display", (int)attributes.display,
-        "midpoint", (int)attributes.midpoint, "min_quantity",
+        "midpoint", (int)(attributes.peg == PEG_MIDPOINT), "min_quantity",
         (json_int_t)command->order.min_quantity, "max_floor", (json_int_t)command->order.max_floor,
-        "expire_seconds", (json_int_t)command->order.expire_seconds);
+        "expire_seconds", (json_int_t)command->order.expire_seconds, "random_reserve",
+        (int)command->order.random_reserve, "peg", (int)attributes.peg, "peg_offset",
+        (int)command->order.peg_offset);
 }
 
 // Without what it does not restrict.
@@ -146,14 +148,16 @@ static json_t *command_json(uint64_t seq, const struct command *command)
 
 static void print_order(const struct command *command)
 {
+    static const char *const peg_names[] = {"", " midpoint", " primary", " market"};
     struct order_attributes attributes = command->order.attributes;
     printf(" session %u instrument %u urn %u orig %u side %u qty %u price %u verdict %u",
            command->session, command->instrument, command->order.user_ref_num,
            command->order.orig_user_ref_num, command->side, command->order.quantity,
            command->order.price, command->verdict);
-    printf(" tif %u display %u%s min %u floor %u seconds %u", attributes.time_in_force,
-           attributes.display, attributes.midpoint ? " midpoint" : "", command->order.min_quantity,
-           command->order.max_floor, command->order.expire_seconds);
+    printf(" tif %u display %u%s offset %d min %u floor %u random %u seconds %u",
+           attributes.time_in_force, attributes.display, peg_names[attributes.peg],
+           command->order.peg_offset, command->order.min_quantity, command->order.max_floor,
+           command->order.random_reserve, command->order.expire_seconds);
 }
 
 static void print_mass(const struct command *command)

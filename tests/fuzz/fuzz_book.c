@@ -102,11 +102,11 @@ static struct order_attributes pick_attributes(uint8_t kind, uint8_t self_match)
     struct order_attributes attributes = {
         .time_in_force = times[kind & 7] & 7,
         .display = displays[kind >> 3 & 3] & 3,
-        .midpoint = (kind >> 5 & 3) == 3,
+        .peg = (kind >> 5 & 3) == 3 ? 1 + self_match % 3 : PEG_NONE,
         .post_only = (kind >> 5 & 3) == 2,
         .self_match = self_match & 7,
     };
-    if (attributes.midpoint && kind < 224)
+    if (attributes.peg != PEG_NONE && kind < 224)
         attributes.display = DISPLAY_HIDDEN;
     return attributes;
 }
@@ -140,6 +140,10 @@ static void fill_terms(struct command *c, const uint8_t *bytes, uint32_t tick)
     c->order.attributes = pick_attributes(bytes[5], bytes[6] & 15 ? 0 : bytes[6] >> 4);
     if (bytes[8] & 1)
         c->order.max_floor = pick_number(bytes[8], bytes[8] / 2);
+    if (c->order.attributes.peg >= PEG_PRIMARY)
+        c->order.peg_offset = (int16_t)((bytes[8] % 9 - 4) * (int)tick);
+    if ((bytes[8] & 3) == 3)
+        c->order.random_reserve = (uint16_t)pick_number(bytes[9], bytes[9] / 4);
     if (c->order.attributes.time_in_force == TIF_GTT || bytes[9] >= 240)
         c->order.expire_seconds = pick_number(bytes[9], 1 + bytes[9] % 8);
     if (c->type == COMMAND_ENTER && c->order.attributes.time_in_force == TIF_IOC)

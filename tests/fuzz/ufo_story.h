@@ -47,6 +47,7 @@ struct story {
     uint64_t next;  // number of the next to be released
     uint64_t heard; // number of the next to be sent unasked
     struct message messages[ARCHIVE];
+    struct order_options coming; // of the next message
     bool ended;
     uint32_t client; // that its session is bound to, or NOBODY
     uint64_t heard_ns, spoke_ns;
@@ -153,10 +154,16 @@ static inline void archive(const struct event *event)
     struct story *story = &stories[s];
     struct message *message = &story->messages[story->next % ARCHIVE];
     INVARIANT(event->stream_seq == story->next);
+    if (event->type == EVENT_OPTIONS) {
+        story->coming = event->options;
+        return;
+    }
     message->seq = event->seq;
     message->number = story->next++;
     message->size = s == SESSIONS ? itch_encode(event, &symbols, message->bytes)
                                   : ouch_encode(event, &symbols, message->bytes);
+    message->size = ouch_add_options(event, &story->coming, message->bytes, message->size);
+    story->coming = (struct order_options){0};
     if (s == SESSIONS) {
         story->ended |= event->type == EVENT_FEED_SYSTEM && event->code == 'C';
         return;

@@ -16,7 +16,7 @@ QUANTITY_MAX = 999_999  # shares an order, or a chain of replacements, may execu
 
 FIRM, MIN_QTY, CUSTOMER_TYPE, MAX_FLOOR, PRICE_TYPE, PEG_OFFSET = 2, 3, 4, 5, 6, 7
 POST_ONLY, EXPIRE_TIME, GROUP_ID, SHARES_LOCATED, SIDE, USER_REF_INDEX = 12, 15, 24, 25, 27, 28
-SECONDARY_REF, DISPLAY_QUANTITY = 1, 22
+SECONDARY_REF, RANDOM_RESERVES, DISPLAY_QUANTITY = 1, 13, 22
 
 # Tag: (size, kind); u unsigned, s signed, a text.
 TAGS = {

@@ -625,8 +625,8 @@ def test_a_max_floor_of_what_displays_nothing_is_rejected_0x04(scene):
         expect_reject(scene, 0x04, f"max floor, {change}", tags={ouch.MAX_FLOOR: 100}, **change)
 
 
-def test_a_peg_is_rejected_0x05(scene):
-    for price_type in "PRQZ":
+def test_a_price_type_that_is_not_served_is_rejected_0x05(scene):
+    for price_type in "QZ":
         expect_reject(scene, 0x05, f"price type {price_type}", tags={ouch.PRICE_TYPE: price_type})
 
 
@@ -656,7 +656,7 @@ def test_a_bad_firm_is_rejected_0x0C(scene):
 def test_a_reserve_order_displays_one_slice_after_the_other(scene):
     scene.a.enter("S", 350, PRICE, {ouch.MAX_FLOOR: 100})
     (accepted,) = scene.settle("A", "")
-    equal((accepted.quantity, accepted.tags), (350, {}), "accepted")
+    equal((accepted.quantity, accepted.tags), (350, {ouch.MAX_FLOOR: 100}), "accepted")
     equal(scene.prints(), "A", "feed")
     fields(scene.market.prints[0], "first slice", ref=accepted.ref, shares=100, price=PRICE)
     scene.b.enter("B", 60, PRICE)
@@ -694,8 +694,23 @@ def test_a_refreshed_slice_stands_behind_and_gives_way_to_a_cancel_last(scene):
     new = scene.a.replace(urn, 500, PRICE, tags={ouch.MAX_FLOOR: 70})
     (replaced,) = scene.settle("U", "")
     equal((replaced.urn, replaced.quantity), (new, 350), "replaced")
+    equal(replaced.tags, {ouch.MAX_FLOOR: 70}, "options of the replacement")
     equal(scene.prints(), "U", "feed")
     equal(scene.market.prints[0].shares, 70, "shown of the replacement")
+
+
+def test_the_options_of_an_order_are_echoed(scene):
+    options = {ouch.MAX_FLOOR: 100, ouch.RANDOM_RESERVES: 20, ouch.EXPIRE_TIME: 3600}
+    urn = scene.a.enter("S", 80, PRICE, options, tif="6")
+    (accepted,) = scene.settle("A", "")
+    fields(accepted, "accepted", urn=urn, tags=options)
+    scene.b.enter("B", 100, PRICE, {ouch.MIN_QTY: 90}, tif="3")
+    scene.settle("", "AC")
+    options.pop(ouch.RANDOM_RESERVES)  # which Replaced has not
+    scene.a.replace(urn, 80, PRICE, tif="6", tags=options)
+    (replaced,) = scene.settle("U", "")
+    equal(replaced.tags, options, "replaced")
+    scene.prints()
 
 
 def quote(scene, distance=2 * TICK):
@@ -722,6 +737,29 @@ def test_a_midpoint_order_trades_in_the_middle_of_the_displayed_market(scene):
         fields(aggressor, "aggressor", urn=buy, quantity=50, price=PRICE, liquidity="m")
         equal(scene.prints(), "P", "feed")
         fields(scene.market.prints[0], "print", ref=0, side="B", price=PRICE, match=resting.match)
+
+
+def test_a_primary_peg_follows_the_best_displayed_price_within_its_limit(scene):
+    quote(scene, 8 * TICK)
+    peg = {ouch.PRICE_TYPE: "R", ouch.PEG_OFFSET: TICK}
+    buy = scene.a.enter("B", 300, PRICE, peg, display="N")
+    (accepted,) = scene.settle("A", "")
+    fields(accepted, "accepted", price=PRICE, display="N", tags=peg)
+    equal(scene.prints(), "", "feed after a peg")
+    for best, price in ((None, PRICE - 7 * TICK), (PRICE - 4 * TICK, PRICE - 3 * TICK), (PRICE - TICK, PRICE)):
+        if best:
+            scene.a.enter("B", 100, best)
+            scene.settle("A", "")
+        scene.b.enter("S", 50, price)
+        taken, *_ = scene.settle("E", "AE")
+        fields(taken, "the peg", urn=buy, price=price, liquidity="J")
+    scene.prints()
+
+
+def test_a_market_peg_needs_something_to_follow(scene):
+    peg = {ouch.PRICE_TYPE: "P"}
+    expect_reject(scene, 0x01, "nothing to follow", tags=peg, display="N")
+    expect_reject(scene, 0x03, "displayed peg", tags=peg)
 
 
 def test_midpoint_orders_meet_when_the_market_moves(scene):
@@ -755,7 +793,7 @@ def test_an_order_is_over_after_its_seconds_though_nobody_sends_anything(scene):
     kept = scene.a.replace(replaced, 100, PRICE - TICK)
     urn = scene.a.enter("B", 100, PRICE, **timed)
     accepted = scene.settle("AUA", "")[2]
-    fields(accepted, "accepted", urn=urn, tif="6", tags={})
+    fields(accepted, "accepted", urn=urn, tif="6", tags=timed["tags"])
     canceled = pause(scene, scene.a, urn)
     fields(canceled, "canceled", urn=urn, quantity=100, reason="T")
     lived = (canceled.time - accepted.time) / 1e9

@@ -58,7 +58,7 @@ class Trader:
         self.executions = []  # (match, side, symbol, quantity, price)
         self.rejects = {}  # (channel, UserRefNum): reason
         self.used = {}  # channel: last UserRefNum sent
-        self.floors = {}  # (channel, UserRefNum): maximum floor asked for; no answer tells it
+        self.floors = {}  # (channel, UserRefNum): maximum floor asked for
         self.query_count = 0
         self.next_urn = None  # as the last query said
         self.fresh = []  # answers since the last settle(), queries aside

@@ -34,6 +34,12 @@ void oracle_init(struct oracle *oracle)
     *oracle = (struct oracle){0};
 }
 
+static void free_expected(struct expected *expected)
+{
+    free(expected->events);
+    free(expected->options);
+}
+
 void oracle_free(struct oracle *oracle)
 {
     free(oracle->log);
@@ -41,8 +47,8 @@ void oracle_free(struct oracle *oracle)
         reference_close(&oracle->reference);
     free(oracle->book_memory);
     for (uint32_t i = 0; i < SIM_CLIENTS_MAX; i++)
-        free(oracle->sessions[i].events);
-    free(oracle->feed.events);
+        free_expected(&oracle->sessions[i]);
+    free_expected(&oracle->feed);
     free(oracle->shown);
 }
 
@@ -77,10 +83,18 @@ static void expect_event(struct expected *expected, const struct event *event)
         expected->capacity = expected->capacity ? 2 * expected->capacity : 1024;
         expected->events =
             realloc(expected->events, expected->capacity * sizeof(*expected->events));
-        if (!expected->events)
+        expected->options =
+            realloc(expected->options, expected->capacity * sizeof(*expected->options));
+        if (!expected->events || !expected->options)
             abort();
     }
+    if (event->type == EVENT_OPTIONS) {
+        expected->coming = event->options;
+        return;
+    }
     expected->events[++expected->count] = *event;
+    expected->options[expected->count] = expected->coming;
+    expected->coming = (struct order_options){0};
     if (event->stream_seq != expected->count)
         sim_fail("the reference numbers a message %" PRIu64 ", not %" PRIu64, event->stream_seq,
                  expected->count);
@@ -257,7 +271,9 @@ static void check_stream(const struct stream *stream, const struct expected *exp
                  stream->next, expected->count + 1);
     for (uint64_t number = 1; number <= expected->count; number++) {
         const struct event *event = stream_event(stream, number);
-        if (event && memcmp(event, &expected->events[number], sizeof(*event)) != 0)
+        if (event && (memcmp(event, &expected->events[number], sizeof(*event)) != 0 ||
+                      memcmp(stream_options(stream, number), &expected->options[number],
+                             sizeof(struct order_options)) != 0))
             sim_fail("message %" PRIu64 " of %.5s is not what follows from the log", number, whose);
     }
 }
@@ -287,6 +303,7 @@ void oracle_check_heard(struct expected *expected, const struct heard *heard,
         if (heard->hashes[number] == 0 || number < expected->checked)
             continue;
         size_t size = encode(&expected->events[number], symbols, bytes);
+        size = ouch_add_options(&expected->events[number], &expected->options[number], bytes, size);
         if (heard->hashes[number] != sim_hash(bytes, size))
             sim_fail("%.5s was told another message %" PRIu64 " than follows from the log", whose,
                      number);

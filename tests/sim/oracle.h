@@ -11,6 +11,8 @@
 // The events of one session, or of the feed, by number from 1.
 struct expected {
     struct event *events;
+    struct order_options *options; // of each
+    struct order_options coming;   // of the next
     uint64_t count, capacity;
     uint64_t checked; // of what was heard, up to here
 };

@@ -29,7 +29,7 @@ struct flow {
     uint32_t hidden_percent, attributable_percent;
     uint32_t ioc_percent, market_percent;
     uint32_t post_only_percent, self_match_percent, minimum_percent;
-    uint32_t reserve_percent, midpoint_percent, timed_percent;
+    uint32_t reserve_percent, midpoint_percent, peg_percent, timed_percent;
     uint32_t expire_seconds;    // the longest that timed orders live
     uint32_t leap_percent;      // commands before which time leaps
     uint32_t leap_seconds;      // by up to so many
@@ -48,7 +48,8 @@ struct flow {
     .passive_percent = 60, .quantity_max = 300, .sweep_percent = 2, .hidden_percent = 5,           \
     .attributable_percent = 10, .ioc_percent = 5, .market_percent = 1, .stale_percent = 2,         \
     .verdict_percent = 1, .post_only_percent = 3, .self_match_percent = 10, .minimum_percent = 3,  \
-    .reserve_percent = 3, .midpoint_percent = 3, .timed_percent = 3, .expire_seconds = 20
+    .reserve_percent = 3, .midpoint_percent = 3, .peg_percent = 3, .timed_percent = 3,             \
+    .expire_seconds = 20
 
 struct generator {
     const struct flow *flow;
@@ -148,12 +149,23 @@ static inline void fill_kind(struct generator *g, struct command *c, bool buy)
     struct order_attributes *attributes = &c->order.attributes;
     bool limit = random_percent(random, 97);
     if (random_percent(random, flow->midpoint_percent)) {
-        attributes->midpoint = 1;
+        attributes->peg = PEG_MIDPOINT;
         attributes->display = limit ? DISPLAY_HIDDEN : attributes->display;
         attributes->post_only = limit ? 0 : attributes->post_only;
         c->order.price = limit ? pick_price(g, buy, false) : c->order.price;
+    } else if (random_percent(random, flow->peg_percent)) {
+        attributes->peg = PEG_PRIMARY + random_below(random, 2);
+        attributes->display = limit ? DISPLAY_HIDDEN : attributes->display;
+        attributes->post_only = limit ? 0 : attributes->post_only;
+        c->order.price = limit ? pick_price(g, buy, false) : c->order.price;
+        if (random_percent(random, 70))
+            c->order.peg_offset =
+                (int16_t)(((int32_t)random_below(random, 9) - 4) * (int32_t)flow->price_tick);
     } else if (random_percent(random, flow->reserve_percent)) {
         c->order.max_floor = 1 + random_below(random, 1 + flow->quantity_max / 4);
+        if (random_percent(random, 30))
+            c->order.random_reserve =
+                (uint16_t)random_below(random, (uint32_t)(c->order.max_floor + !limit));
         if (limit && attributes->display == DISPLAY_HIDDEN)
             attributes->display = DISPLAY_VISIBLE;
         if (limit && attributes->time_in_force == TIF_IOC) {
@@ -197,6 +209,7 @@ static inline void fill_terms(struct generator *g, struct command *c, bool buy)
     }
     c->order.attributes.capacity = random_below(random, 4) & 3;
     c->order.attributes.sweep = random_below(random, 2) & 1;
+    c->order.attributes.trade_now = random_percent(random, 5);
     fill_kind(g, c, buy);
     memcpy(c->order.client_order_id, "id", 2);
     for (int i = 2; i < 14; i++)
@@ -230,7 +243,7 @@ static inline void fill_replace(struct generator *g, struct command *c)
         return;
     if (random_percent(&g->random, 70)) {
         c->order.attributes.display = order->attributes.display;
-        c->order.attributes.midpoint = order->attributes.midpoint;
+        c->order.attributes.peg = order->attributes.peg;
     }
     if (random_percent(&g->random, 30))
         c->order.price = order->price;

@@ -77,11 +77,14 @@ static inline void print_order(const struct command *c)
     print_number("order.attributes.sweep", c->order.attributes.sweep);
     print_number("order.attributes.post_only", c->order.attributes.post_only);
     print_number("order.attributes.self_match", c->order.attributes.self_match);
-    print_number("order.attributes.midpoint", c->order.attributes.midpoint);
+    print_number("order.attributes.peg", c->order.attributes.peg);
+    print_number("order.attributes.trade_now", c->order.attributes.trade_now);
     print_number("order.attributes.reserved", c->order.attributes.reserved);
     print_number("order.min_quantity", c->order.min_quantity);
     print_number("order.max_floor", c->order.max_floor);
+    print_number("order.random_reserve", c->order.random_reserve);
     print_number("order.expire_seconds", c->order.expire_seconds);
+    print_number("order.peg_offset", (uint16_t)c->order.peg_offset);
     print_text("order.client_order_id", c->order.client_order_id, 14);
 }
 
@@ -389,6 +392,7 @@ static inline void compare_order(const struct reference_order *expected, bool fo
               got->user_ref_index == expected->user_ref_index &&
               got->displayed == expected->slice && got->max_floor == expected->max_floor &&
               got->expire_seconds == expected->expire_seconds &&
+              got->random_reserve == expected->random_reserve &&
               memcmp(&got->attributes, &expected->attributes, sizeof(got->attributes)) == 0,
           "%s: ref %" PRIx64 " user ref %u quantity %u displayed %u floor %u executed %u price %u "
           "seconds %u, not ref %" PRIx64

@@ -113,8 +113,9 @@ static inline struct reference_order *reference_first_to_close(const struct refe
         struct reference_order *order = &r->orders[i];
         if (order->instrument != instrument || reference_feed_side(order->side) != feed_side)
             continue;
-        bool other_kind = first && order->attributes.midpoint != first->attributes.midpoint;
-        if (!first || (other_kind ? first->attributes.midpoint : !reference_ahead(first, order, 0)))
+        bool other_kind = first && reference_at_midpoint(order) != reference_at_midpoint(first);
+        if (!first ||
+            (other_kind ? reference_at_midpoint(first) : !reference_ahead(first, order, 0)))
             first = order;
     }
     return first;
@@ -144,7 +145,7 @@ static inline void reference_apply_close(struct reference *r)
 static inline bool reference_valid_price(const struct command *c)
 {
     if (c->order.price == PRICE_MARKET)
-        return !c->order.attributes.midpoint;
+        return c->order.attributes.peg == PEG_NONE;
     return c->order.price > 0 && c->order.price <= PRICE_MAX;
 }
 
@@ -155,8 +156,8 @@ static inline bool reference_valid_quantity(uint32_t quantity)
 
 static inline bool reference_valid_display(const struct order_attributes attributes)
 {
-    return attributes.midpoint ? attributes.display == DISPLAY_HIDDEN
-                               : attributes.display <= DISPLAY_ATTRIBUTABLE;
+    return attributes.peg != PEG_NONE ? attributes.display == DISPLAY_HIDDEN
+                                      : attributes.display <= DISPLAY_ATTRIBUTABLE;
 }
 
 static inline bool reference_valid_time_in_force(const struct command *c)
@@ -179,12 +180,32 @@ static inline bool reference_valid_max_floor(const struct command *c)
             c->order.attributes.display != DISPLAY_HIDDEN);
 }
 
+static inline bool reference_valid_random_reserve(const struct command *c)
+{
+    return c->order.random_reserve == 0 || c->order.max_floor > c->order.random_reserve;
+}
+
 // Post-only contradicts an order that can only take, or does not know its price.
 static inline bool reference_valid_post_only(const struct command *c)
 {
     return !c->order.attributes.post_only ||
            (c->order.attributes.time_in_force != TIF_IOC && c->order.price != PRICE_MARKET &&
-            !c->order.attributes.midpoint);
+            c->order.attributes.peg == PEG_NONE);
+}
+
+static inline bool reference_valid_peg_offset(const struct command *c)
+{
+    return c->order.peg_offset == 0 || reference_follows(c->order.attributes);
+}
+
+// At which an order comes in, 0 for a peg with nothing to follow.
+static inline uint32_t reference_entry_price(const struct reference *r, const struct command *c,
+                                             uint16_t instrument, uint8_t side)
+{
+    if (!reference_follows(c->order.attributes))
+        return c->order.price;
+    return reference_peg_price(r, instrument, reference_feed_side(side), c->order.attributes.peg,
+                               c->order.peg_offset, c->order.price);
 }
 
 // What stands against a session's order in an instrument.
@@ -226,10 +247,17 @@ static inline uint8_t reference_enter_verdict(struct reference *r, const struct 
     if (c->order.min_quantity != 0 &&
         (c->order.attributes.time_in_force != TIF_IOC || c->order.min_quantity > c->order.quantity))
         return REJECT_INVALID_MIN_QUANTITY;
-    if (!reference_valid_max_floor(c))
+    if (!reference_valid_max_floor(c) || !reference_valid_random_reserve(c))
         return REJECT_INVALID_MAX_FLOOR;
     if (!reference_valid_post_only(c))
         return REJECT_OTHER;
+    if (!reference_valid_peg_offset(c))
+        return REJECT_PEGGING_NOT_ALLOWED;
+    if (reference_entry_price(r, c, c->instrument, c->side) == 0)
+        return REJECT_QUOTE_UNAVAILABLE;
+    if (reference_follows(c->order.attributes) &&
+        reference_peg_count(r, c->instrument) == BOOK_PEGS_MAX)
+        return REJECT_PROCESSING_ERROR;
     static const char nothing[4];
     bool names_firm = memcmp(c->order.firm, nothing, 4) != 0;
     uint8_t restriction = reference_restriction(
@@ -248,14 +276,34 @@ static inline void reference_take_terms(const struct reference *r, struct refere
     order->order_ref = r->seq;
     order->created = r->seq;
     order->user_ref_num = c->order.user_ref_num;
-    order->price = c->order.price;
+    order->limit = reference_follows(c->order.attributes) ? c->order.price : 0;
+    order->peg_offset = c->order.peg_offset;
     order->max_floor = c->order.max_floor;
+    order->random_reserve = c->order.random_reserve;
     order->expire_seconds = c->order.expire_seconds;
     order->expiry_second = 0;
     if (c->order.attributes.time_in_force == TIF_GTT)
         order->expiry_second = r->second + c->order.expire_seconds + 1;
     order->attributes = c->order.attributes;
     order->attributes.reserved = 0;
+}
+
+// Before the answer to a command that asks for any of these; it has no number of its own.
+static inline void reference_emit_options(struct reference *r, const struct command *c)
+{
+    uint32_t min_quantity = c->type == COMMAND_ENTER ? c->order.min_quantity : 0;
+    if (!min_quantity && !c->order.max_floor && !c->order.expire_seconds &&
+        !c->order.random_reserve && !c->order.peg_offset)
+        return;
+    struct event *event = reference_emit(r, c->session, EVENT_OPTIONS);
+    r->sessions[c->session].message_count--;
+    event->user_ref_num = c->order.user_ref_num;
+    event->user_ref_index = c->user_ref_index;
+    event->options.min_quantity = min_quantity;
+    event->options.max_floor = c->order.max_floor;
+    event->options.expire_seconds = c->order.expire_seconds;
+    event->options.random_reserve = c->order.random_reserve;
+    event->options.peg_offset = c->order.peg_offset;
 }
 
 static inline void reference_apply_enter(struct reference *r, const struct command *c)
@@ -279,9 +327,12 @@ static inline void reference_apply_enter(struct reference *r, const struct comma
         .user_ref_index = c->user_ref_index,
     };
     memcpy(order.firm, c->order.firm, 4);
+    order.price = reference_entry_price(r, c, c->instrument, c->side);
     reference_take_terms(r, &order, c);
 
+    reference_emit_options(r, c);
     struct event *event = reference_emit_owner(r, EVENT_ACCEPTED, &order, order.quantity);
+    event->price = c->order.price;
     memcpy(event->firm, order.firm, 4);
     memcpy(event->order.client_order_id, c->order.client_order_id, 14);
     event->order.attributes = order.attributes;
@@ -289,15 +340,20 @@ static inline void reference_apply_enter(struct reference *r, const struct comma
     reference_trade(r, &order, c->order.min_quantity);
 }
 
-static inline bool reference_replacement_valid(const struct command *c,
+static inline bool reference_replacement_valid(const struct reference *r, const struct command *c,
                                                const struct reference_order *old)
 {
     bool of_risk = c->verdict >= 0x20 && c->verdict <= 0x31; // the old order stays
-    return (c->verdict == REJECT_NONE || of_risk) && reference_valid_quantity(c->order.quantity) &&
-           reference_valid_price(c) && reference_valid_display(c->order.attributes) &&
-           reference_valid_time_in_force(c) &&
+    bool another_peg =
+        reference_follows(c->order.attributes) && !reference_follows(old->attributes);
+    if (another_peg && reference_peg_count(r, old->instrument) == BOOK_PEGS_MAX)
+        return false;
+    return reference_valid_peg_offset(c) && (c->verdict == REJECT_NONE || of_risk) &&
+           reference_valid_quantity(c->order.quantity) && reference_valid_price(c) &&
+           reference_valid_display(c->order.attributes) && reference_valid_time_in_force(c) &&
            c->order.attributes.self_match <= SELF_MATCH_DECREMENT && reference_valid_max_floor(c) &&
-           reference_valid_post_only(c) && c->order.quantity > old->executed;
+           reference_valid_random_reserve(c) && reference_valid_post_only(c) &&
+           c->order.quantity > old->executed;
 }
 
 static inline void reference_apply_replace(struct reference *r, const struct command *c)
@@ -307,7 +363,7 @@ static inline void reference_apply_replace(struct reference *r, const struct com
         reference_find(r, c->session, c->user_ref_index, c->order.orig_user_ref_num);
     if (!found || c->order.user_ref_num <= *last)
         return;
-    if (!reference_replacement_valid(c, found)) {
+    if (!reference_replacement_valid(r, c, found)) {
         reference_cancel_all(r, found, 'U');
         return;
     }
@@ -321,12 +377,19 @@ static inline void reference_apply_replace(struct reference *r, const struct com
     }
 
     struct reference_order old = *found;
-    reference_remove(r, found);
     struct reference_order order = old;
+    order.price = reference_entry_price(r, c, old.instrument, old.side);
+    if (order.price == 0) {
+        reference_emit_rejected(r, c, c->order.user_ref_num, REJECT_QUOTE_UNAVAILABLE);
+        return;
+    }
+    reference_remove(r, found);
     order.quantity = c->order.quantity - old.executed;
     reference_take_terms(r, &order, c);
 
+    reference_emit_options(r, c);
     struct event *event = reference_emit_owner(r, EVENT_REPLACED, &order, order.quantity);
+    event->price = c->order.price;
     event->orig_user_ref_num = old.user_ref_num;
     memcpy(event->order.client_order_id, c->order.client_order_id, 14);
     event->order.attributes = order.attributes;
@@ -479,8 +542,7 @@ static inline void reference_apply_trading(struct reference *r, const struct com
         event->instrument = i;
         event->code = c->trading.state;
         memcpy(event->listing.symbol, instrument->symbol, 8);
-        while (!halted && reference_trade_resting(r, i))
-            ;
+        reference_settle_instrument(r, i);
     }
 }
 

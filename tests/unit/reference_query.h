@@ -46,7 +46,7 @@ static inline bool reference_uncrossed(const struct reference *r, uint16_t instr
     uint32_t bid = 0, offer = UINT32_MAX;
     for (uint32_t i = 0; i < r->order_count; i++) {
         const struct reference_order *order = &r->orders[i];
-        if (order->instrument != instrument || order->attributes.midpoint)
+        if (order->instrument != instrument || reference_at_midpoint(order))
             continue;
         if (order->side == SIDE_BUY && order->price > bid)
             bid = order->price;
@@ -64,7 +64,7 @@ static inline bool reference_settled(const struct reference *r, uint16_t instrum
         return true;
     for (uint32_t i = 0; i < r->order_count; i++) {
         const struct reference_order *order = &r->orders[i];
-        if (order->instrument == instrument && order->attributes.midpoint &&
+        if (order->instrument == instrument && reference_at_midpoint(order) &&
             reference_maker(r, order, midpoint))
             return false;
     }
@@ -77,9 +77,9 @@ static inline bool reference_order_sound(const struct reference_order *order)
         return false;
     if (!reference_displayed(order))
         return order->slice == 0;
-    bool whole = order->max_floor == 0 || order->max_floor >= order->quantity;
-    return order->slice > 0 && order->slice <= order->quantity &&
-           (whole || order->slice <= order->max_floor);
+    uint64_t most = (uint64_t)order->max_floor + order->random_reserve;
+    bool whole = order->max_floor == 0 || most >= order->quantity;
+    return order->slice > 0 && order->slice <= order->quantity && (whole || order->slice <= most);
 }
 
 // Nothing left to trade; no order without shares; first in time first.
@@ -93,7 +93,11 @@ static inline bool reference_sound(const struct reference *r)
     for (uint32_t i = 0; i < r->order_count; i++) {
         const struct reference_order *order = &r->orders[i];
         uint64_t *last = order->order_ref & SLICE_REF ? &last_slice : &last_created;
-        if (!reference_order_sound(order) || order->order_ref <= *last)
+        if (!reference_order_sound(order))
+            return false;
+        if (reference_follows(order->attributes)) // they come to rest again
+            continue;
+        if (order->order_ref <= *last)
             return false;
         *last = order->order_ref;
     }
@@ -106,8 +110,10 @@ static inline bool reference_same_order(const struct reference_order *a,
     return a->order_ref == b->order_ref && a->user_ref_num == b->user_ref_num &&
            a->quantity == b->quantity && a->slice == b->slice && a->executed == b->executed &&
            a->price == b->price && a->max_floor == b->max_floor &&
-           a->expire_seconds == b->expire_seconds && a->expiry_second == b->expiry_second &&
-           a->session == b->session && a->instrument == b->instrument && a->side == b->side &&
+           a->random_reserve == b->random_reserve && a->limit == b->limit &&
+           a->peg_offset == b->peg_offset && a->expire_seconds == b->expire_seconds &&
+           a->expiry_second == b->expiry_second && a->session == b->session &&
+           a->instrument == b->instrument && a->side == b->side &&
            a->user_ref_index == b->user_ref_index &&
            memcmp(&a->attributes, &b->attributes, sizeof(a->attributes)) == 0;
 }
@@ -126,6 +132,26 @@ static inline bool reference_bars_within(const struct reference *a, const struct
             return false;
     }
     return true;
+}
+
+// The order of the same name in another book.
+static inline const struct reference_order *reference_twin(const struct reference *r,
+                                                           const struct reference_order *order)
+{
+    return reference_find(r, order->session, order->user_ref_index, order->user_ref_num);
+}
+
+// How many came to rest before an order in its queue. Who came before whom in different queues says
+// nothing: a peg that moves is last wherever it goes.
+static inline uint32_t reference_place(const struct reference *r,
+                                       const struct reference_order *order)
+{
+    uint32_t place = 0;
+    for (const struct reference_order *other = r->orders; other < order; other++)
+        place += other->instrument == order->instrument &&
+                 reference_feed_side(other->side) == reference_feed_side(order->side) &&
+                 other->price == order->price && reference_rank(other) == reference_rank(order);
+    return place;
 }
 
 // Whether two books must answer all that may follow alike.
@@ -150,12 +176,14 @@ static inline bool reference_same_state(const struct reference *a, const struct 
             return false;
     }
     for (uint32_t i = 0; i < a->order_count; i++) {
-        if (!reference_same_order(&a->orders[i], &b->orders[i]) ||
-            memcmp(reference_firm(a, &a->orders[i]), reference_firm(b, &b->orders[i]), 4) != 0)
+        const struct reference_order *left = &a->orders[i], *right = reference_twin(b, left);
+        if (!right || !reference_same_order(left, right) ||
+            reference_place(a, left) != reference_place(b, right) ||
+            memcmp(reference_firm(a, left), reference_firm(b, right), 4) != 0)
             return false;
-        for (uint32_t j = 0; a->orders[i].expiry_second != 0 && j < i; j++) {
-            if (reference_expires_before(&a->orders[i], &a->orders[j]) !=
-                reference_expires_before(&b->orders[i], &b->orders[j]))
+        for (uint32_t j = 0; left->expiry_second != 0 && j < i; j++) {
+            if (reference_expires_before(left, &a->orders[j]) !=
+                reference_expires_before(right, reference_twin(b, &a->orders[j])))
                 return false;
         }
     }

@@ -19,7 +19,10 @@ struct reference_order {
     uint32_t slice;    // of it displayed
     uint32_t executed; // by the whole chain of replacements
     uint32_t price;
+    uint32_t limit;     // of primary and market pegs, whose price moves
+    int16_t peg_offset; // of these
     uint32_t max_floor;
+    uint16_t random_reserve;
     uint32_t expire_seconds;
     uint64_t expiry_second; // of the day: canceled then; 0: never
     uint16_t session;
@@ -48,7 +51,7 @@ struct reference_member {
     bool kept; // the rest of this is
     uint64_t orders, executions;
     unsigned __int128 traded[2]; // value, by side
-    int64_t shares[65536];       // by instrument, bought less sold
+    int64_t *shares;             // by instrument, bought less sold
     uint64_t seen[64];           // orders, in the place that their hash has
     struct reference_bucket seen_buckets[64];
     struct reference_bucket order_bucket, cancel_bucket, execution_bucket;
@@ -113,8 +116,10 @@ static inline void reference_close(struct reference *r)
     free(r->instruments);
     free(r->sessions);
     free(r->orders);
-    for (uint32_t i = 0; i < REFERENCE_MEMBERS_MAX; i++)
+    for (uint32_t i = 0; i < REFERENCE_MEMBERS_MAX && r->members[i]; i++) {
+        free(r->members[i]->shares);
         free(r->members[i]);
+    }
     free(r->events);
 }
 
@@ -148,6 +153,17 @@ static inline uint8_t reference_feed_side(uint8_t side)
 static inline uint8_t reference_opposite(uint8_t side)
 {
     return side == SIDE_BUY ? SIDE_SELL : SIDE_BUY;
+}
+
+static inline bool reference_at_midpoint(const struct reference_order *order)
+{
+    return order->attributes.peg == PEG_MIDPOINT;
+}
+
+// Primary and market pegs.
+static inline bool reference_follows(struct order_attributes attributes)
+{
+    return attributes.peg == PEG_PRIMARY || attributes.peg == PEG_MARKET;
 }
 
 // Of the kind that is displayed, at least with a slice.
@@ -285,6 +301,21 @@ static inline bool reference_next_price(const struct reference *r, uint16_t inst
     return found;
 }
 
+// Of a primary or market peg, 0 when there is nothing to follow.
+static inline uint32_t reference_peg_price(const struct reference *r, uint16_t instrument,
+                                           uint8_t feed_side, enum peg peg, int64_t offset,
+                                           uint32_t limit)
+{
+    uint8_t followed = peg == PEG_MARKET ? reference_opposite(feed_side) : feed_side;
+    uint32_t best = 0;
+    if (!reference_next_price(r, instrument, followed, NULL, &best))
+        return 0;
+    int64_t price = best + offset;
+    if (feed_side == SIDE_BUY)
+        return price > limit ? limit : price < 1 ? 1 : (uint32_t)price;
+    return price < limit ? limit : price > PRICE_MAX ? PRICE_MAX : (uint32_t)price;
+}
+
 // The middle of the displayed market, 0 when there is none.
 static inline uint32_t reference_midpoint(const struct reference *r, uint16_t instrument)
 {
@@ -304,14 +335,14 @@ static inline bool reference_live(const struct reference_order *order, uint32_t 
 // At which a resting order trades.
 static inline uint32_t reference_price(const struct reference_order *order, uint32_t midpoint)
 {
-    return order->attributes.midpoint ? midpoint : order->price;
+    return reference_at_midpoint(order) ? midpoint : order->price;
 }
 
 enum reference_rank { REFERENCE_SLICE, REFERENCE_RESERVE, REFERENCE_HIDDEN, REFERENCE_MIDPOINT };
 
 static inline enum reference_rank reference_rank(const struct reference_order *order)
 {
-    if (order->attributes.midpoint)
+    if (reference_at_midpoint(order))
         return REFERENCE_MIDPOINT;
     if (!reference_displayed(order))
         return REFERENCE_HIDDEN;
@@ -352,7 +383,7 @@ static inline struct reference_order *reference_maker(const struct reference *r,
                                                       const struct reference_order *taker,
                                                       uint32_t midpoint)
 {
-    if (taker->attributes.midpoint && !reference_live(taker, midpoint))
+    if (reference_at_midpoint(taker) && !reference_live(taker, midpoint))
         return NULL;
     uint32_t limit = reference_price(taker, midpoint);
     struct reference_order *first = NULL;
@@ -360,7 +391,7 @@ static inline struct reference_order *reference_maker(const struct reference *r,
         struct reference_order *order = &r->orders[i];
         if (order->instrument != taker->instrument ||
             reference_feed_side(order->side) != reference_opposite(taker->side) ||
-            (order->attributes.midpoint && !reference_live(order, midpoint)) ||
+            (reference_at_midpoint(order) && !reference_live(order, midpoint)) ||
             !reference_acceptable(taker->side, limit, reference_price(order, midpoint)))
             continue;
         if (!first || !reference_ahead(first, order, midpoint))
@@ -377,7 +408,7 @@ static inline uint8_t reference_maker_flag(const struct reference_order *maker)
 
 static inline uint8_t reference_taker_flag(const struct reference_order *maker)
 {
-    return maker->attributes.midpoint ? 'm' : 'R';
+    return reference_at_midpoint(maker) ? 'm' : 'R';
 }
 
 static inline uint32_t reference_common(const struct reference_order *maker,
@@ -395,8 +426,13 @@ static inline struct reference_member *reference_member(struct reference *r, con
     uint32_t i = 0;
     while (i < REFERENCE_MEMBERS_MAX && r->members[i] && memcmp(r->members[i]->firm, firm, 4) != 0)
         i++;
-    if (i == REFERENCE_MEMBERS_MAX ||
-        (!r->members[i] && !(r->members[i] = calloc(1, sizeof(**r->members)))))
+    if (i == REFERENCE_MEMBERS_MAX)
+        abort();
+    if (r->members[i])
+        return r->members[i];
+    r->members[i] = calloc(1, sizeof(**r->members));
+    if (!r->members[i] ||
+        !(r->members[i]->shares = calloc(r->limits.instruments_max, sizeof(int64_t))))
         abort();
     memcpy(r->members[i]->firm, firm, 4);
     return r->members[i];
@@ -547,13 +583,37 @@ static inline void reference_meet(struct reference *r, struct reference_order *m
     reference_remove_empty(r);
 }
 
-static inline void reference_set_slice(struct reference_order *order)
+// The generator's state is all that is fed to it.
+static inline uint64_t reference_splitmix(uint64_t state)
+{
+    uint64_t z = state + 0x9E3779B97F4A7C15ull;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+    return z ^ (z >> 31);
+}
+
+// max_floor, or anything from so many fewer to so many more.
+static inline uint64_t reference_slice_size(const struct reference *r,
+                                            const struct reference_order *order)
+{
+    if (order->random_reserve == 0)
+        return order->max_floor;
+    uint64_t day = 0;
+    for (int i = 9; i >= 2; i--)
+        day = day << 8 | (unsigned char)r->session_id[i];
+    uint64_t chance = reference_splitmix(reference_splitmix(day + r->seq) + r->slice_count) >> 32;
+    uint64_t least = order->max_floor - order->random_reserve;
+    uint64_t most = least + 2u * order->random_reserve;
+    return least + chance * (most - least + 1) / 0x100000000ull;
+}
+
+static inline void reference_set_slice(const struct reference *r, struct reference_order *order)
 {
     order->slice = order->quantity;
     if (!reference_displayed(order))
         order->slice = 0;
-    else if (order->max_floor != 0 && order->max_floor < order->quantity)
-        order->slice = order->max_floor;
+    else if (order->max_floor != 0 && reference_slice_size(r, order) < order->quantity)
+        order->slice = (uint32_t)reference_slice_size(r, order);
 }
 
 // Whose slice was used up, and who has shares left, displays a new one: last in time. All are at
@@ -567,8 +627,8 @@ static inline void reference_refresh(struct reference *r)
             continue;
         }
         reference_remove(r, &r->orders[i]);
+        reference_set_slice(r, &order);
         order.order_ref = SLICE_REF | ++r->slice_count;
-        reference_set_slice(&order);
         struct event *event = reference_emit_owner(r, EVENT_RESTATED, &order, order.slice);
         event->code = 'R';
         event->trade.order_ref = order.order_ref;
@@ -590,7 +650,7 @@ static inline void reference_match(struct reference *r, struct reference_order *
 static inline uint64_t reference_available(const struct reference *r,
                                            const struct reference_order *taker, uint32_t midpoint)
 {
-    if (taker->attributes.midpoint && !reference_live(taker, midpoint))
+    if (reference_at_midpoint(taker) && !reference_live(taker, midpoint))
         return 0;
     uint32_t limit = reference_price(taker, midpoint);
     uint64_t shares = 0;
@@ -598,7 +658,7 @@ static inline uint64_t reference_available(const struct reference *r,
         const struct reference_order *order = &r->orders[i];
         if (order->instrument == taker->instrument &&
             reference_feed_side(order->side) == reference_opposite(taker->side) &&
-            (!order->attributes.midpoint || reference_live(order, midpoint)) &&
+            (!reference_at_midpoint(order) || reference_live(order, midpoint)) &&
             reference_acceptable(taker->side, limit, reference_price(order, midpoint)) &&
             !reference_prevents(r, taker, order))
             shares += order->quantity;
@@ -608,7 +668,7 @@ static inline uint64_t reference_available(const struct reference *r,
 
 static inline void reference_rest(struct reference *r, struct reference_order *order)
 {
-    reference_set_slice(order);
+    reference_set_slice(r, order);
     r->orders[r->order_count++] = *order;
 }
 
@@ -675,7 +735,7 @@ static inline struct reference_order *reference_first_live(const struct referenc
     for (uint32_t i = 0; i < r->order_count; i++) {
         struct reference_order *order = &r->orders[i];
         if (order->instrument == instrument && reference_feed_side(order->side) == feed_side &&
-            order->attributes.midpoint && reference_live(order, midpoint) &&
+            reference_at_midpoint(order) && reference_live(order, midpoint) &&
             (!first || reference_better_price(feed_side, order->price, first->price)))
             first = order;
     }
@@ -724,10 +784,66 @@ static inline bool reference_trade_resting(struct reference *r, uint16_t instrum
     return true;
 }
 
-static inline bool reference_any_midpoint(const struct reference *r)
+// The first peg of an instrument that was created after a command.
+static inline struct reference_order *reference_next_peg(const struct reference *r,
+                                                         uint16_t instrument, uint64_t created)
+{
+    struct reference_order *next = NULL;
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        struct reference_order *order = &r->orders[i];
+        if (order->instrument == instrument && reference_follows(order->attributes) &&
+            order->created > created && (!next || order->created < next->created))
+            next = order;
+    }
+    return next;
+}
+
+// One round of the pegs; false when none had to move.
+static inline bool reference_move_pegs(struct reference *r, uint16_t instrument)
+{
+    struct reference_order *order;
+    bool moved = false;
+    for (uint64_t created = 0; (order = reference_next_peg(r, instrument, created));) {
+        created = order->created;
+        uint32_t price =
+            reference_peg_price(r, instrument, reference_feed_side(order->side),
+                                order->attributes.peg, order->peg_offset, order->limit);
+        if (price == 0 || price == order->price)
+            continue;
+        struct reference_order peg = *order;
+        reference_remove(r, order);
+        peg.price = price;
+        reference_match(r, &peg, reference_midpoint(r, instrument));
+        if (peg.quantity > 0)
+            r->orders[r->order_count++] = peg;
+        moved = true;
+    }
+    return moved;
+}
+
+static inline uint32_t reference_peg_count(const struct reference *r, uint16_t instrument)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < r->order_count; i++)
+        count +=
+            r->orders[i].instrument == instrument && reference_follows(r->orders[i].attributes);
+    return count;
+}
+
+static inline void reference_settle_instrument(struct reference *r, uint16_t instrument)
+{
+    if (r->instruments[instrument].halted)
+        return;
+    while (reference_move_pegs(r, instrument))
+        ;
+    while (reference_trade_resting(r, instrument))
+        ;
+}
+
+static inline bool reference_any_peg(const struct reference *r)
 {
     for (uint32_t i = 0; i < r->order_count; i++) {
-        if (r->orders[i].attributes.midpoint)
+        if (r->orders[i].attributes.peg != PEG_NONE)
             return true;
     }
     return false;
@@ -736,12 +852,10 @@ static inline bool reference_any_midpoint(const struct reference *r)
 // Instruments that a command has not touched have nothing left to trade already.
 static inline void reference_trade_all_resting(struct reference *r)
 {
-    if (!reference_any_midpoint(r))
+    if (!reference_any_peg(r))
         return;
-    for (uint16_t instrument = 0; instrument < r->instrument_count; instrument++) {
-        while (!r->instruments[instrument].halted && reference_trade_resting(r, instrument))
-            ;
-    }
+    for (uint16_t instrument = 0; instrument < r->instrument_count; instrument++)
+        reference_settle_instrument(r, instrument);
 }
 
 #endif

@@ -120,7 +120,7 @@ static inline struct command command_midpoint(uint16_t session, uint32_t user_re
                                               enum side side, uint32_t quantity, uint32_t limit)
 {
     struct command command = command_enter(session, user_ref_num, side, quantity, limit);
-    command.order.attributes.midpoint = 1;
+    command.order.attributes.peg = PEG_MIDPOINT;
     command.order.attributes.display = DISPLAY_HIDDEN;
     return command;
 }

@@ -123,7 +123,7 @@ Test(book_control, midpoints_wait_for_the_end_of_a_halt)
     // Both sides are pegged, and there is no market to be in the middle of until a spread appears.
     struct command buy = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE + 10 * CENT);
     struct command sell = command_enter(BOB, 1, SIDE_SELL, 100, PRICE - 10 * CENT);
-    buy.order.attributes.midpoint = sell.order.attributes.midpoint = 1;
+    buy.order.attributes.peg = sell.order.attributes.peg = PEG_MIDPOINT;
     buy.order.attributes.display = sell.order.attributes.display = DISPLAY_HIDDEN;
     enter(CAROL, 1, SIDE_BUY, 100, PRICE - 100 * CENT);
     enter(CAROL, 2, SIDE_SELL, 100, PRICE - 60 * CENT);

@@ -29,7 +29,7 @@ Test(book_midpoint, a_midpoint_order_trades_at_the_midpoint_whatever_the_limits_
     uint64_t maker = apply(command_midpoint(CAROL, 1, SIDE_SELL, 100, PRICE + CENT));
     EXPECT(.type = EVENT_ACCEPTED, .session = CAROL, .user_ref_num = 1, .side = SIDE_SELL,
            .quantity = 100, .price = PRICE + CENT,
-           .order.attributes = {.midpoint = 1, .display = DISPLAY_HIDDEN});
+           .order.attributes = {.peg = PEG_MIDPOINT, .display = DISPLAY_HIDDEN});
     cr_assert_eq(resting(CAROL, 1).displayed, 0);
     apply(command_enter(ALICE, 1, SIDE_BUY, 100, PRICE + 3 * CENT));
     EXPECT(.type = EVENT_ACCEPTED, .session = ALICE, .user_ref_num = 1, .quantity = 100,
@@ -406,12 +406,12 @@ Test(book_midpoint, a_midpoint_order_is_replaced_unseen_and_loses_its_place)
     uint64_t other = enter_midpoint(CAROL, 1, SIDE_SELL, 10, PRICE);
     apply_quietly(command_enter_ioc(BOB, 4, SIDE_BUY, 30, MID));
     struct command command = command_replace(ALICE, 1, 2, 80, PRICE);
-    command.order.attributes.midpoint = 1;
+    command.order.attributes.peg = PEG_MIDPOINT;
     command.order.attributes.display = DISPLAY_HIDDEN;
     uint64_t ref = apply(command);
     EXPECT(.type = EVENT_REPLACED, .session = ALICE, .user_ref_num = 2, .orig_user_ref_num = 1,
            .side = SIDE_SELL, .quantity = 50, .price = PRICE,
-           .order.attributes = {.midpoint = 1, .display = DISPLAY_HIDDEN});
+           .order.attributes = {.peg = PEG_MIDPOINT, .display = DISPLAY_HIDDEN});
     apply(command_enter_ioc(BOB, 5, SIDE_BUY, 20, MID));
     EXPECT_FILLS({other, 10, MID, 'k', 'm'}, {ref, 10, MID, 'k', 'm'});
     skip_events();
@@ -427,12 +427,12 @@ Test(book_midpoint, a_midpoint_order_may_be_replaced_by_a_displayed_one_and_back
     EXPECT_FEED(.type = EVENT_FEED_ADD, .side = SIDE_SELL, .quantity = 100,
                 .price = PRICE + 5 * CENT, .trade.order_ref = shown);
     struct command command = command_replace(ALICE, 2, 3, 100, PRICE);
-    command.order.attributes.midpoint = 1;
+    command.order.attributes.peg = PEG_MIDPOINT;
     command.order.attributes.display = DISPLAY_HIDDEN;
     apply(command);
     EXPECT(.type = EVENT_REPLACED, .session = ALICE, .user_ref_num = 3, .orig_user_ref_num = 2,
            .side = SIDE_SELL, .quantity = 100, .price = PRICE,
-           .order.attributes = {.midpoint = 1, .display = DISPLAY_HIDDEN});
+           .order.attributes = {.peg = PEG_MIDPOINT, .display = DISPLAY_HIDDEN});
     EXPECT_DELETED(SIDE_SELL, 100, PRICE + 5 * CENT, shown);
 }
 

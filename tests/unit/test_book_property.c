@@ -316,10 +316,11 @@ Test(book_property, agrees_with_the_reference_on_a_thin_book)
 
 Test(book_property, agrees_with_the_reference_on_a_deep_book)
 {
-    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 15, .limits.orders_max = 4096,
-                            .trace_length = 8000, .check_interval = 2700, .enter = 75, .replace = 8,
-                            .cancel = 5, .modify = 5, .price_width = 2000, .passive_percent = 95,
-                            .sweep_percent = 0, .market_percent = 0, .ioc_percent = 1});
+    run_flow(&(struct flow){FLOW_DEFAULTS, .peg_percent = 0, .thousandths = 4,
+                            .limits.orders_max = 4096, .trace_length = 8000, .check_interval = 2700,
+                            .enter = 75, .replace = 8, .cancel = 5, .modify = 5,
+                            .price_width = 2000, .passive_percent = 95, .sweep_percent = 0,
+                            .market_percent = 0, .ioc_percent = 1});
 }
 
 Test(book_property, agrees_with_the_reference_on_sweeps_through_many_levels)
@@ -472,6 +473,13 @@ Test(book_property, agrees_with_the_reference_on_midpoint_orders_in_the_narrowes
                             .hidden_percent = 30, .self_match_percent = 30, .replace = 40});
 }
 
+Test(book_property, agrees_with_the_reference_on_primary_and_market_pegs)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 40, .peg_percent = 40, .price_width = 5,
+                            .passive_percent = 75, .hidden_percent = 15, .self_match_percent = 30,
+                            .midpoint_percent = 10, .drift_percent = 5, .drift_ticks = 6});
+}
+
 Test(book_property, agrees_with_the_reference_on_orders_that_live_for_seconds)
 {
     run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 40, .timed_percent = 60,
@@ -518,6 +526,7 @@ Test(book_property, agrees_with_the_reference_on_everything_at_once)
                             .passive_percent = 75,
                             .hidden_percent = 20,
                             .midpoint_percent = 20,
+                            .peg_percent = 20,
                             .reserve_percent = 25,
                             .timed_percent = 20,
                             .price_width = 5,
@@ -569,7 +578,7 @@ static uint64_t hash_after(struct book_memory *memory, const struct trace *trace
     return book_hash(book);
 }
 
-#define MUTATION_COUNT 17
+#define MUTATION_COUNT 18
 
 static const char *const mutation_names[MUTATION_COUNT] = {"quantity + 1",
                                                            "quantity - 1",
@@ -583,7 +592,8 @@ static const char *const mutation_names[MUTATION_COUNT] = {"quantity + 1",
                                                            "cancel for modify or modify for cancel",
                                                            "another firm",
                                                            "max_floor + 50",
-                                                           "midpoint ^ 1",
+                                                           "random_reserve + 5",
+                                                           "midpoint for none, market for primary",
                                                            "self_match ^ 4",
                                                            "seconds + 1",
                                                            "its session's firm, named",
@@ -633,15 +643,18 @@ static void mutate(struct trace *trace, uint32_t index, uint32_t mutation)
         c->order.max_floor += 50;
         break;
     case 12:
-        c->order.attributes.midpoint ^= 1;
+        c->order.random_reserve += 5;
         break;
     case 13:
-        c->order.attributes.self_match ^= 4;
+        c->order.attributes.peg ^= 1;
         break;
     case 14:
-        c->order.expire_seconds++;
+        c->order.attributes.self_match ^= 4;
         break;
     case 15:
+        c->order.expire_seconds++;
+        break;
+    case 16:
         if (c->type == COMMAND_ENTER)
             memcpy(c->order.firm, session_firms[c->session % 4], 4);
         break;

@@ -272,7 +272,7 @@ Test(book_rules, an_order_is_accepted_rests_and_is_shown_on_the_feed)
     memcpy(command.order.firm, "XRAY", 4);
     command.order.attributes.capacity = CAPACITY_PRINCIPAL;
     command.order.attributes.sweep = 1;
-    command.order.attributes.reserved = 0x5;
+    command.order.attributes.reserved = 0x1;
     command.instrument = 1;
     uint64_t ref = apply(command);
     struct event accepted = {.type = EVENT_ACCEPTED,

@@ -111,6 +111,7 @@ static struct command flow_command(uint64_t *random, uint32_t i)
     switch (below(random, 8)) {
     case 0:
         command.order.max_floor = 1 + below(random, 100);
+        command.order.random_reserve = (uint16_t)below(random, command.order.max_floor);
         break;
     case 1:
         command.order.attributes.time_in_force = TIF_GTT;
@@ -118,7 +119,9 @@ static struct command flow_command(uint64_t *random, uint32_t i)
         break;
     case 2:
         command.order.attributes.display = DISPLAY_HIDDEN;
-        command.order.attributes.midpoint = below(random, 2) & 1;
+        command.order.attributes.peg = below(random, 4) & 3;
+        if (command.order.attributes.peg >= PEG_PRIMARY)
+            command.order.peg_offset = (int16_t)(below(random, 601) - 300);
         break;
     case 3:
         command.order.attributes.display = DISPLAY_ATTRIBUTABLE;
@@ -184,6 +187,39 @@ Test(book_snapshot, a_loaded_book_goes_on_as_the_one_that_was_saved)
         house_close(second);
         free(saved);
     }
+}
+
+static void enter_buy(struct house *house, uint32_t number, enum peg peg)
+{
+    struct command command = {.time_ns = midnight_ns,
+                              .type = COMMAND_ENTER,
+                              .order = {.user_ref_num = number, .quantity = 100, .price = 500000}};
+    command.order.attributes.peg = peg & 3;
+    command.order.attributes.display = peg == PEG_NONE ? DISPLAY_VISIBLE : DISPLAY_HIDDEN;
+    book_apply(house->book, &command, &house->sink);
+}
+
+Test(book_snapshot, an_instrument_has_so_many_pegs_and_no_more)
+{
+    struct house *first = house_open(), *second = house_open();
+    struct book_order order;
+    start(first);
+    for (uint32_t number = 1; number <= BOOK_PEGS_MAX + 2; number++)
+        enter_buy(first, number, number == 1 ? PEG_NONE : PEG_PRIMARY);
+    cr_assert(book_find_user_ref(first->book, 0, 0, BOOK_PEGS_MAX + 1, &order));
+    cr_assert_not(book_find_user_ref(first->book, 0, 0, BOOK_PEGS_MAX + 2, &order));
+    struct saved *saved = save(first);
+    cr_assert_null(load(second, saved));
+    enter_buy(second, BOOK_PEGS_MAX + 3, PEG_PRIMARY);
+    cr_assert_not(book_find_user_ref(second->book, 0, 0, BOOK_PEGS_MAX + 3, &order));
+    struct command cancel = {
+        .time_ns = midnight_ns, .type = COMMAND_CANCEL, .order.user_ref_num = 2};
+    book_apply(second->book, &cancel, &second->sink);
+    enter_buy(second, BOOK_PEGS_MAX + 4, PEG_PRIMARY);
+    cr_assert(book_find_user_ref(second->book, 0, 0, BOOK_PEGS_MAX + 4, &order));
+    house_close(first);
+    house_close(second);
+    free(saved);
 }
 
 Test(book_snapshot, saving_what_was_loaded_gives_the_same_bytes)

@@ -22,6 +22,7 @@ Test(book_special, a_minimum_that_can_be_met_trades_and_one_share_more_does_not)
     enter_hidden(ALICE, 2, SIDE_SELL, 60, PRICE + 100);
     enter(ALICE, 3, SIDE_SELL, 500, PRICE + 200);
     uint64_t ref = enter_minimum(1, 150, 121);
+    EXPECT(.type = EVENT_OPTIONS, .session = BOB, .user_ref_num = 1, .options.min_quantity = 121);
     EXPECT(.type = EVENT_ACCEPTED, .session = BOB, .user_ref_num = 1, .quantity = 150,
            .price = PRICE + 100, .order.attributes.time_in_force = TIF_IOC);
     EXPECT(.type = EVENT_CANCELED, .session = BOB, .user_ref_num = 1, .quantity = 150,
@@ -127,6 +128,7 @@ Test(book_special, cancel_both_leaves_neither)
 Test(book_special, a_reserve_order_displays_a_slice_and_nobody_sees_the_rest)
 {
     uint64_t ref = apply(with_floor(command_enter(BOB, 1, SIDE_SELL, 500, PRICE), 100));
+    EXPECT(.type = EVENT_OPTIONS, .session = BOB, .user_ref_num = 1, .options.max_floor = 100);
     EXPECT(.type = EVENT_ACCEPTED, .session = BOB, .user_ref_num = 1, .side = SIDE_SELL,
            .quantity = 500, .price = PRICE);
     EXPECT_FEED(.type = EVENT_FEED_ADD, .side = SIDE_SELL, .quantity = 100, .price = PRICE,
@@ -185,7 +187,7 @@ Test(book_special, a_floor_with_ioc_market_hidden_or_midpoint_is_rejected)
     command.order.attributes.display = DISPLAY_HIDDEN;
     expect_rejected(command, REJECT_INVALID_MAX_FLOOR);
     command.order.user_ref_num = 4;
-    command.order.attributes.midpoint = 1;
+    command.order.attributes.peg = PEG_MIDPOINT;
     expect_rejected(command, REJECT_INVALID_MAX_FLOOR);
 }
 
@@ -230,6 +232,139 @@ Test(book_special, a_used_up_slice_is_followed_by_a_new_one_behind_the_others)
     apply(command_enter(ALICE, 2, SIDE_BUY, 160, PRICE));
     EXPECT_FILLS({other, 150, PRICE, 'A', 'R'}, {SLICE_REF + 1, 10, PRICE, 'A', 'R'});
     skip_events();
+}
+
+Test(book_special, a_random_reserve_displays_slices_of_different_sizes_in_its_range)
+{
+    struct command reserve = command_enter(BOB, 1, SIDE_SELL, 5000, PRICE);
+    reserve.order.max_floor = 100;
+    reserve.order.random_reserve = 20;
+    apply_quietly(reserve);
+    uint32_t first = resting(BOB, 1).displayed, others = 0;
+    for (uint32_t number = 1; number <= 30; number++) {
+        uint32_t slice = resting(BOB, 1).displayed;
+        cr_assert(slice >= 80 && slice <= 120, "%u", slice);
+        others += slice != first;
+        apply_quietly(command_enter(ALICE, number, SIDE_BUY, slice, PRICE));
+    }
+    cr_assert_gt(others, 20);
+    cr_assert_eq(resting(BOB, 1).random_reserve, 20);
+}
+
+Test(book_special, a_random_reserve_that_could_leave_nothing_to_display_is_rejected)
+{
+    struct command command = command_enter(ALICE, 1, SIDE_BUY, 500, PRICE);
+    command.order.random_reserve = 1;
+    expect_rejected(command, REJECT_INVALID_MAX_FLOOR);
+    command.order.user_ref_num = 2;
+    command.order.max_floor = 100;
+    command.order.random_reserve = 100;
+    expect_rejected(command, REJECT_INVALID_MAX_FLOOR);
+    command.order.user_ref_num = 3;
+    command.order.max_floor = UINT32_MAX;
+    apply_quietly(command);
+    cr_assert_eq(resting(ALICE, 3).displayed, 500);
+}
+
+static struct command command_enter_peg(uint16_t session, uint32_t user_ref_num, enum side side,
+                                        uint32_t limit, enum peg peg, int16_t offset)
+{
+    struct command command = command_enter(session, user_ref_num, side, 100, limit);
+    command.order.attributes.display = DISPLAY_HIDDEN;
+    command.order.attributes.peg = peg & 3;
+    command.order.peg_offset = offset;
+    return command;
+}
+
+Test(book_special, a_primary_peg_follows_its_side_within_its_limit)
+{
+    enter(BOB, 1, SIDE_BUY, 100, PRICE);
+    enter(CAROL, 1, SIDE_SELL, 100, PRICE + 4 * CENT);
+    apply(command_enter_peg(ALICE, 1, SIDE_BUY, PRICE + 3 * CENT, PEG_PRIMARY, CENT));
+    EXPECT(.type = EVENT_OPTIONS, .session = ALICE, .user_ref_num = 1, .options.peg_offset = CENT);
+    EXPECT(.type = EVENT_ACCEPTED, .session = ALICE, .user_ref_num = 1, .quantity = 100,
+           .price = PRICE + 3 * CENT,
+           .order.attributes = {.peg = PEG_PRIMARY, .display = DISPLAY_HIDDEN});
+    cr_assert_eq(resting(ALICE, 1).price, PRICE + CENT);
+    enter(BOB, 2, SIDE_BUY, 100, PRICE + CENT);
+    cr_assert_eq(resting(ALICE, 1).price, PRICE + 2 * CENT);
+    enter(BOB, 3, SIDE_BUY, 100, PRICE + 3 * CENT);
+    cr_assert_eq(resting(ALICE, 1).price, PRICE + 3 * CENT, "its limit");
+    apply_quietly(command_cancel(BOB, 3, 0));
+    apply_quietly(command_cancel(BOB, 2, 0));
+    cr_assert_eq(resting(ALICE, 1).price, PRICE + CENT);
+    apply_quietly(command_cancel(BOB, 1, 0));
+    cr_assert_eq(resting(ALICE, 1).price, PRICE + CENT, "nothing to follow: it stays");
+}
+
+Test(book_special, a_market_peg_follows_the_other_side_and_takes_what_comes_to_it)
+{
+    uint64_t ask = enter(BOB, 1, SIDE_SELL, 100, PRICE + 4 * CENT);
+    apply_quietly(command_enter_peg(ALICE, 1, SIDE_BUY, PRICE + 3 * CENT, PEG_MARKET, -100));
+    cr_assert_eq(resting(ALICE, 1).price, PRICE + 3 * CENT);
+    apply_quietly(command_enter_peg(CAROL, 1, SIDE_BUY, PRICE + 4 * CENT, PEG_MARKET, 0));
+    cr_assert_eq(events[1].type, EVENT_EXECUTED);
+    cr_assert_eq(events[1].trade.order_ref, ask);
+    enter(BOB, 2, SIDE_SELL, 100, PRICE + 2 * CENT);
+    cr_assert_eq(events[1].type, EVENT_EXECUTED, "the peg stood at its limit");
+    cr_assert_not(rests(ALICE, 1));
+    cr_assert_not(rests(BOB, 2));
+}
+
+Test(book_special, a_peg_that_moves_takes_what_has_become_acceptable)
+{
+    enter(BOB, 1, SIDE_BUY, 100, PRICE);
+    uint64_t hidden = enter_hidden(CAROL, 1, SIDE_SELL, 100, PRICE + 2 * CENT);
+    apply_quietly(command_enter_peg(ALICE, 1, SIDE_BUY, PRICE + 9 * CENT, PEG_PRIMARY, CENT));
+    cr_assert(rests(ALICE, 1));
+    apply_quietly(command_enter(BOB, 2, SIDE_BUY, 50, PRICE + CENT));
+    cr_assert_eq(events[2].type, EVENT_EXECUTED);
+    cr_assert_eq(events[2].trade.order_ref, hidden);
+    cr_assert_eq(events[2].code, 'J');
+    cr_assert_not(rests(ALICE, 1));
+    cr_assert_not(rests(CAROL, 1));
+}
+
+Test(book_special, a_peg_that_breaks_a_condition_is_rejected)
+{
+    expect_rejected(command_enter_peg(ALICE, 1, SIDE_BUY, PRICE, PEG_PRIMARY, 0),
+                    REJECT_QUOTE_UNAVAILABLE);
+    enter(BOB, 1, SIDE_BUY, 100, PRICE);
+    expect_rejected(command_enter_peg(ALICE, 2, SIDE_BUY, PRICE, PEG_MARKET, 0),
+                    REJECT_QUOTE_UNAVAILABLE);
+    expect_rejected(command_enter_peg(ALICE, 3, SIDE_BUY, PRICE_MARKET, PEG_PRIMARY, 0),
+                    REJECT_INVALID_PRICE);
+    expect_rejected(command_enter_peg(ALICE, 4, SIDE_BUY, PRICE, PEG_MIDPOINT, 1),
+                    REJECT_PEGGING_NOT_ALLOWED);
+    expect_rejected(command_enter_peg(ALICE, 5, SIDE_BUY, PRICE, PEG_NONE, -1),
+                    REJECT_PEGGING_NOT_ALLOWED);
+    struct command command = command_enter_peg(ALICE, 6, SIDE_BUY, PRICE, PEG_PRIMARY, 0);
+    command.order.attributes.display = DISPLAY_VISIBLE;
+    expect_rejected(command, REJECT_INVALID_DISPLAY);
+    command.order.user_ref_num = 7;
+    command.order.attributes.display = DISPLAY_HIDDEN;
+    command.order.max_floor = 10;
+    expect_rejected(command, REJECT_INVALID_MAX_FLOOR);
+    command.order.user_ref_num = 8;
+    command.order.max_floor = 0;
+    command.order.attributes.post_only = 1;
+    expect_rejected(command, REJECT_OTHER);
+}
+
+Test(book_special, a_replacement_that_has_nothing_to_follow_leaves_the_old_order)
+{
+    enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    struct command command = command_replace(ALICE, 1, 2, 100, PRICE);
+    command.order.attributes.display = DISPLAY_HIDDEN;
+    command.order.attributes.peg = PEG_MARKET;
+    apply(command);
+    EXPECT(.type = EVENT_REJECTED, .session = ALICE, .user_ref_num = 2,
+           .code = REJECT_QUOTE_UNAVAILABLE);
+    cr_assert(rests(ALICE, 1));
+    command.order.user_ref_num = 3;
+    command.order.attributes.peg = PEG_PRIMARY;
+    apply_quietly(command);
+    cr_assert_eq(resting(ALICE, 3).price, PRICE, "of the old order itself");
 }
 
 Test(book_special, an_order_that_wants_more_than_the_slices_takes_from_the_reserve)
@@ -419,6 +554,7 @@ Test(book_special, a_reserve_order_is_replaced_on_the_feed_by_its_new_slice)
 {
     uint64_t old = enter_reserve(BOB, 1, SIDE_BUY, 500, PRICE, 100);
     uint64_t ref = apply(with_floor(command_replace(BOB, 1, 2, 400, PRICE - CENT), 70));
+    EXPECT(.type = EVENT_OPTIONS, .session = BOB, .user_ref_num = 2, .options.max_floor = 70);
     EXPECT(.type = EVENT_REPLACED, .session = BOB, .user_ref_num = 2, .orig_user_ref_num = 1,
            .quantity = 400, .price = PRICE - CENT);
     EXPECT_FEED(.type = EVENT_FEED_REPLACE, .quantity = 70, .price = PRICE - CENT,

@@ -31,7 +31,7 @@ static void set_up(void)
     entry_init(&entry, take(entry_memory_size(1)), 1);
     entry_add_session(&entry, &who, take(entry_stream_size(HISTORY)), HISTORY);
     feed = (struct feed){.symbols = &symbols};
-    stream_init(&feed.stream, take(sizeof(struct event) * HISTORY), HISTORY);
+    stream_init(&feed.stream, take(stream_memory_size(HISTORY)), HISTORY);
     gate = (struct gate){.events = events, .progress = &progress, .entry = &entry, .feed = &feed};
     session_next = feed_next = 1;
     atomic_store(&progress.durable_seq, 0);

@@ -353,8 +353,8 @@ Test(ouch, the_first_flaw_in_the_order_of_the_message_decides)
     expect_verdict("4F 00000007 42 00000064 41434D4520202020 000000000007A120 30 59 41 4E 4F"
                    "4142434445464748494A4B4C4D4E 0006 05 03 00000064",
                    REJECT_INVALID_CROSS);
-    expect_verdict(ENTER_FIXED "0009 05 0D 00000064 02 06 50", REJECT_INVALID_MAX_FLOOR);
-    expect_verdict(ENTER_FIXED "0009 02 06 50 05 0D 00000064", REJECT_INVALID_PEG);
+    expect_verdict(ENTER_FIXED "0009 05 0D 00010000 02 06 51", REJECT_INVALID_MAX_FLOOR);
+    expect_verdict(ENTER_FIXED "0009 02 06 51 05 0D 00010000", REJECT_INVALID_PEG);
 }
 
 // An appendage of one element, and what it means on ENTER and REPLACE.
@@ -365,19 +365,24 @@ static const struct option {
     {"0006 05 03 00000000", REJECT_NONE},
     {"0003 02 04 4E", REJECT_NONE},
     {"0003 02 04 20", REJECT_NONE},
-    {"0003 02 04 52", REJECT_OTHER},
+    {"0003 02 04 52", REJECT_RETAIL_NOT_ALLOWED},
+    {"0003 02 04 59", REJECT_OTHER},
     {"0006 05 05 00000000", REJECT_NONE},
     {"0006 05 05 00000064", REJECT_NONE},
     {"0003 02 06 4C", REJECT_NONE},
     {"0003 02 06 4D", REJECT_NONE},
     {"0003 02 06 6D", REJECT_NONE},
-    {"0003 02 06 50", REJECT_INVALID_PEG},
+    {"0003 02 06 50", REJECT_NONE},
     {"0003 02 06 51", REJECT_INVALID_PEG},
-    {"0003 02 06 52", REJECT_INVALID_PEG},
+    {"0003 02 06 52", REJECT_NONE},
     {"0003 02 06 6C", REJECT_INVALID_PEG},
     {"0003 02 06 20", REJECT_INVALID_PEG},
     {"0006 05 07 00000000", REJECT_NONE},
-    {"0006 05 07 FFFFFF9C", REJECT_PEGGING_NOT_ALLOWED},
+    {"0006 05 07 FFFFFF9C", REJECT_NONE},
+    {"0006 05 07 00007FFF", REJECT_NONE},
+    {"0006 05 07 00008000", REJECT_PEGGING_NOT_ALLOWED},
+    {"0006 05 07 FFFF8000", REJECT_NONE},
+    {"0006 05 07 FFFF7FFF", REJECT_PEGGING_NOT_ALLOWED},
     {"000A 09 09 0000000000000000", REJECT_NONE},
     {"000A 09 09 0000000000000001", REJECT_PEGGING_NOT_ALLOWED},
     {"0003 02 0A 4C", REJECT_NONE},
@@ -395,18 +400,30 @@ static const struct option {
     {"0004 03 1E 2A2A", REJECT_NONE},
     {"0004 03 1E 4142", REJECT_INVALID_SELF_MATCH},
     {"0006 05 0D 00000000", REJECT_NONE},
-    {"0006 05 0D 00000001", REJECT_INVALID_MAX_FLOOR},
+    {"0006 05 0D 0000FFFF", REJECT_NONE}, // whether the floor is larger is the book's to ask
+    {"0006 05 0D 00010000", REJECT_INVALID_MAX_FLOOR},
     {"0006 05 0E 20202020", REJECT_NONE},
-    {"0006 05 0E 53434E20", REJECT_OTHER},
+    {"0006 05 0E 53434E20", REJECT_ROUTING_NOT_ALLOWED},
     {"0006 05 0F 00000000", REJECT_NONE},
     {"0006 05 0F 0000003C", REJECT_NONE},
     {"0003 02 10 4E", REJECT_NONE},
     {"0003 02 10 20", REJECT_NONE},
-    {"0003 02 10 59", REJECT_OTHER},
+    {"0003 02 10 59", REJECT_NONE},
+    {"0003 02 10 58", REJECT_OTHER},
     {"0003 02 11 20", REJECT_NONE},
     {"0003 02 11 49", REJECT_OTHER},
-    {"0004 03 18 0001", REJECT_NONE},
+    {"0003 02 11 42", REJECT_OTHER},
+    {"0003 02 11 44", REJECT_OTHER},
+    {"0003 02 11 4F", REJECT_RETAIL_NOT_ALLOWED},
+    {"0003 02 11 54", REJECT_RETAIL_NOT_ALLOWED},
+    {"0003 02 11 51", REJECT_RETAIL_NOT_ALLOWED},
+    {"0003 02 11 52", REJECT_RETAIL_NOT_ALLOWED},
+    {"0003 02 11 58", REJECT_OTHER},
+    {"0004 03 18 0000", REJECT_NONE},
+    {"0004 03 18 0001", REJECT_OTHER},
     {"0003 02 19 59", REJECT_NONE},
+    {"0003 02 19 4E", REJECT_NONE},
+    {"0003 02 19 20", REJECT_OTHER},
     {"0006 05 1A 4C494D45", REJECT_NONE},
     {"0006 05 02 20202020", REJECT_NONE},
     {"0006 05 02 4C494D45", REJECT_NONE},
@@ -504,12 +521,25 @@ Test(ouch, a_maximum_floor_reaches_the_order)
     expect_option("0006 05 05 00000000", &(struct command){0});
 }
 
+Test(ouch, a_random_reserve_reaches_the_order)
+{
+    expect_option("0006 05 0D 00000014", &(struct command){.order.random_reserve = 20});
+    expect_option("0003 02 10 59", &(struct command){.order.attributes.trade_now = 1});
+}
+
 Test(ouch, a_midpoint_peg_has_two_letters)
 {
-    struct command midpoint = {.order.attributes.midpoint = 1};
+    struct command midpoint = {.order.attributes.peg = PEG_MIDPOINT};
     expect_option("0003 02 06 4D", &midpoint);
     expect_option("0003 02 06 6D", &midpoint);
     expect_option("0003 02 06 4C", &(struct command){0});
+}
+
+Test(ouch, primary_and_market_pegs_reach_the_order)
+{
+    expect_option("0003 02 06 52", &(struct command){.order.attributes.peg = PEG_PRIMARY});
+    expect_option("0009 02 06 50 05 07 FFFFFF9C",
+                  &(struct command){.order = {.attributes.peg = PEG_MARKET, .peg_offset = -100}});
 }
 
 Test(ouch, seconds_to_live_reach_the_order_and_are_left_to_the_book)
@@ -568,17 +598,19 @@ Test(ouch, an_accepted_order_echoes_its_options_in_an_appendage)
 {
     struct symbols symbols = listed();
     uint8_t out[OUCH_OUT_SIZE_MAX], wanted[64];
-    struct event event = {
-        .type = EVENT_ACCEPTED,
-        .firm = "LIME",
-        .user_ref_index = 9,
-        .order.attributes = {.midpoint = 1, .post_only = 1, .self_match = SELF_MATCH_DECREMENT}};
+    struct event event = {.type = EVENT_ACCEPTED,
+                          .firm = "LIME",
+                          .user_ref_index = 9,
+                          .order.attributes = {.peg = PEG_MIDPOINT,
+                                               .post_only = 1,
+                                               .trade_now = 1,
+                                               .self_match = SELF_MATCH_DECREMENT}};
     cr_assert_eq(ouch_encode(&event, &symbols, out), OUCH_OUT_SIZE_MAX);
-    size_t size =
-        from_hex("0012 05 02 4C494D45 02 06 4D 02 0C 50 02 1D 44 02 1C 09", wanted, sizeof(wanted));
+    size_t size = from_hex("0015 05 02 4C494D45 02 06 4D 02 0C 50 02 10 59 02 1D 44 02 1C 09",
+                           wanted, sizeof(wanted));
     cr_assert_arr_eq(out + 62, wanted, size);
     event.type = EVENT_REPLACED;
-    event.order.attributes = (struct order_attributes){.midpoint = 1};
+    event.order.attributes = (struct order_attributes){.peg = PEG_MIDPOINT};
     event.user_ref_index = 0;
     size = from_hex("0003 02 06 4D", wanted, sizeof(wanted));
     cr_assert_eq(ouch_encode(&event, &symbols, out), 66 + size);
@@ -690,7 +722,7 @@ static void expect_sound(const struct command *command)
         cr_assert(command->instrument < 4 || command->instrument == NO_INSTRUMENT);
         return;
     }
-    cr_assert(command->order.reserved == 0 && command->order.attributes.reserved == 0);
+    cr_assert(command->order.attributes.reserved == 0);
     if (command->verdict != REJECT_NONE)
         return;
     bool enters = command->type == COMMAND_ENTER || command->type == COMMAND_REPLACE;
@@ -870,6 +902,50 @@ Test(ouch, replaced_names_both_orders)
     expect_encoded_always(event, "55 0000289B4D64AF87 00753A8C 00753A8D 53 00000028"
                                  "4144424520202020 000000000048E748 30 4E 000000000F56B4F5"
                                  "50 59 4E 4C 3736383237303120202020202020");
+}
+
+// Adds options to the shortest Accepted and the shortest Replaced.
+static void expect_options(const struct order_options *added, const char *of_accepted,
+                           const char *of_replaced)
+{
+    struct symbols symbols = listed();
+    for (int replaced = 0; replaced < 2; replaced++) {
+        struct event event = session_event(replaced ? EVENT_REPLACED : EVENT_ACCEPTED);
+        uint8_t out[OUCH_OUT_SIZE_MAX + OUCH_OPTIONS_SIZE_MAX], wanted[64];
+        size_t fixed = replaced ? 66 : 62;
+        size_t size = ouch_encode(&event, &symbols, out);
+        cr_assert_eq(size, fixed + 2);
+        size = ouch_add_options(&event, added, out, size);
+        cr_assert_eq(size - fixed,
+                     from_hex(replaced ? of_replaced : of_accepted, wanted, sizeof(wanted)));
+        cr_assert_arr_eq(out + fixed, wanted, size - fixed);
+    }
+}
+
+Test(ouch, options_are_echoed_behind_what_was_written)
+{
+    expect_options(&(struct order_options){0}, "0000", "0000");
+    expect_options(&(struct order_options){.min_quantity = 100}, "0006 05 03 00000064",
+                   "0006 05 03 00000064");
+    expect_options(
+        &(struct order_options){.max_floor = 100, .expire_seconds = 60, .random_reserve = 20},
+        "0012 05 05 00000064 05 0F 0000003C 05 0D 00000014", "000C 05 05 00000064 05 0F 0000003C");
+    expect_options(&(struct order_options){.peg_offset = -100}, "0006 05 07 FFFFFF9C", "0000");
+    struct event event = session_event(EVENT_CANCELED);
+    uint8_t out[64];
+    cr_assert_eq(ouch_add_options(&event, &(struct order_options){.max_floor = 1}, out, 18), 18);
+}
+
+Test(ouch, options_stand_behind_the_channel)
+{
+    struct symbols symbols = listed();
+    struct event event = session_event(EVENT_ACCEPTED);
+    event.user_ref_index = 9;
+    uint8_t out[OUCH_OUT_SIZE_MAX + OUCH_OPTIONS_SIZE_MAX], wanted[64];
+    size_t size = ouch_encode(&event, &symbols, out);
+    size = ouch_add_options(&event, &(struct order_options){.max_floor = 100}, out, size);
+    cr_assert_eq(size - 62, from_hex("0009 02 1C 09 05 05 00000064", wanted, sizeof(wanted)));
+    cr_assert_arr_eq(out + 62, wanted, size - 62);
 }
 
 Test(ouch, canceled_says_how_many_shares_and_why)
