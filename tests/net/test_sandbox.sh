@@ -80,7 +80,7 @@ fi
 rm -rf "$work/journal"
 export FORBIDDEN_JOURNAL=$work/journal/shard-0
 LD_PRELOAD=$shim FORBIDDEN=all gateway_start || { fail "the gateway starts with forbidden.so"; exit 1; }
-for _ in $(seq 100); do [ "$(grep -c 'all tried' "$work/gateway.err")" = 7 ] && break; sleep 0.05; done
+for _ in $(seq 100); do [ "$(grep -c 'all tried' "$work/gateway.err")" = "$(echo $threads | wc -w)" ] && break; sleep 0.05; done
 # outcome THREAD CALL: what came of it.
 outcome() { sed -n "s/^forbidden: $1 $2: //p" "$work/gateway.err"; }
 # outcomes CALL EXPECTED…: in each thread, in order.
