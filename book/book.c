@@ -90,7 +90,7 @@ static size_t lay_out(struct book *book, unsigned char *memory, const struct boo
     book->far_levels =
         carve(memory, &used, (book->far_levels_max + 1ull) * sizeof(struct far_level));
     book->wheel = carve(memory, &used, WHEEL_SECONDS * sizeof(uint32_t));
-    book->members = carve(memory, &used, limits->sessions_max * sizeof(struct member));
+    book->members = carve(memory, &used, members_max(limits) * sizeof(struct member));
     book->positions = carve(memory, &used, (book->position_mask + 1ull) * sizeof(struct position));
     return used;
 }
@@ -180,12 +180,13 @@ static void apply_session(struct book *book, const struct command *command, stru
     uint16_t index = book->session_count;
     if (command->session != index || index == book->limits.sessions_max)
         return;
-    book->session_count++;
     struct session *session = &book->sessions[index];
-    session->stream_next = 1;
+    *session = (struct session){.stream_next = 1};
     memcpy(session->user_name, command->member.user_name, sizeof(session->user_name));
     memcpy(session->firm, command->member.firm, sizeof(session->firm));
-    member_join(book, session);
+    if (!member_join(book, session))
+        return;
+    book->session_count++;
     bars_spread(book);
     if (book->state == BOOK_TRADING)
         emit_rare(book, sink, EVENT_SYSTEM, index)->code = 'S';

@@ -73,7 +73,8 @@ extern "C" {
 #define BOOK_INSTRUMENTS_MAX 65000u
 #define BOOK_SESSIONS_MAX    4096u
 #define BOOK_BARS_MAX        1024u  // ENTRY: sessions and firms that may enter nothing
-#define BOOK_POSITIONS_MAX   65536u // LIMIT: members' positions in instruments that are kept
+#define BOOK_MEMBERS_MAX     1024u  // firms of sessions
+#define BOOK_POSITIONS_MAX   16384u // LIMIT: members' positions in instruments that are kept
 #define BOOK_PEGS_MAX        256u   // primary and market pegs that rest in an instrument
 
 enum side {

@@ -38,7 +38,7 @@ static struct position *position_of(const struct book *book, const struct order 
 
 uint32_t positions_max(const struct book_limits *limits)
 {
-    uint64_t pairs = (uint64_t)limits->sessions_max * limits->instruments_max;
+    uint64_t pairs = (uint64_t)members_max(limits) * limits->instruments_max;
     return pairs < BOOK_POSITIONS_MAX ? (uint32_t)pairs : BOOK_POSITIONS_MAX;
 }
 
@@ -147,18 +147,26 @@ void watch(struct book *book, uint16_t index)
     }
 }
 
-void member_join(struct book *book, struct session *session)
+uint32_t members_max(const struct book_limits *limits)
+{
+    return limits->sessions_max < BOOK_MEMBERS_MAX ? limits->sessions_max : BOOK_MEMBERS_MAX;
+}
+
+bool member_join(struct book *book, struct session *session)
 {
     uint16_t index = 0;
     while (index < book->member_count &&
            memcmp(book->members[index].firm, session->firm, sizeof(session->firm)) != 0)
         index++;
     if (index == book->member_count) {
+        if (index == members_max(&book->limits))
+            return false;
         book->member_count++;
         memcpy(book->members[index].firm, session->firm, sizeof(session->firm));
     }
     session->member = index;
     session->watched = book->members[index].watched;
+    return true;
 }
 
 // --- Limits

@@ -379,8 +379,7 @@ static const char *load_session(struct book *book, const struct record *record)
     session->stream_next = record->member.stream_next;
     memcpy(session->user_name, record->member.user_name, sizeof(session->user_name));
     memcpy(session->firm, record->member.firm, sizeof(session->firm));
-    member_join(book, session);
-    return NULL;
+    return member_join(book, session) ? NULL : "a member too many";
 }
 
 static const char *load_numbers(struct book *book, const struct record *record)

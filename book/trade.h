@@ -102,8 +102,9 @@ void apply_limit(struct book *book, const struct command *command);
 enum reject_reason risk_check(struct book *book, const struct command *command,
                               const struct order *old);
 bool cancel_allowed(struct book *book, uint16_t session);
-// A session that is admitted finds its member.
-void member_join(struct book *book, struct session *session);
+// A session that is to be admitted finds its member; false when that is one too many.
+bool member_join(struct book *book, struct session *session);
+uint32_t members_max(const struct book_limits *limits);
 // The limits of a member or an instrument; false when there is no such one, or kind.
 bool limit_member(struct book *book, uint16_t index, uint8_t kind, uint64_t value);
 bool limit_instrument(struct book *book, uint16_t index, uint8_t kind, uint64_t value);

@@ -616,6 +616,22 @@ static int read_list(const struct reader *reader, const config_setting_t *root, 
     return 0;
 }
 
+static int check_firms(const struct reader *reader, const config_setting_t *root,
+                       const struct config *config)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < config->session_count; i++) {
+        uint32_t first = 0;
+        while (memcmp(config->sessions[first].firm, config->sessions[i].firm, 4) != 0)
+            first++;
+        count += first == i;
+    }
+    return count > BOOK_MEMBERS_MAX
+               ? complain(reader, root, "the sessions are of %u firms; at most %u are served",
+                          count, BOOK_MEMBERS_MAX)
+               : 0;
+}
+
 static bool has_firm(const struct config *config, const char firm[4])
 {
     for (uint32_t i = 0; i < config->session_count; i++)
@@ -696,7 +712,7 @@ static int read_all(const struct reader *reader, const config_setting_t *root,
                    read_list(reader, root, "instruments", BOOK_INSTRUMENTS_MAX, read_instrument,
                              config) ||
                    read_list(reader, root, "sessions", CONFIG_SESSIONS_MAX, read_session, config) ||
-                   read_members(reader, root, config)
+                   check_firms(reader, root, config) || read_members(reader, root, config)
                ? -1
                : 0;
 }

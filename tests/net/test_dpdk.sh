@@ -31,6 +31,19 @@ gateway_start || { fail "the gateway starts"; exit 1; }
 $in_cl "$sluice" load --to 10.77.0.1:26400 --user LOAD0:SECRET --user LOAD1:SECRET --rate 10000 --count 20000 >"$work/load.log" 2>&1
 gateway_end
 tshark_end
+# Played as fast as it can be read: the logins so many times that they are verified before the orders come.
+tshark -r "$work/orders.pcap" -F nsecpcap -w "$work/once.pcap" 2>/dev/null
+python3 - "$work/once.pcap" "$work/orders.pcap" <<'PYTHON'
+import struct, sys
+data = open(sys.argv[1], "rb").read()
+packets, at = [], 24
+while at < len(data):
+    size = 16 + struct.unpack_from("<I", data, at + 8)[0]
+    packets.append(data[at : at + size])
+    at += size
+logins = [packet for packet in packets if packet[16 + 44 : 16 + 45] == b"L"]
+open(sys.argv[2], "wb").write(data[:24] + b"".join(logins * (60_000 // len(logins))) + b"".join(packets))
+PYTHON
 "$sluice" replay --json --config "$work/lab.conf" "$work/orders.pcap" >"$work/capture.json"
 "$sluice" replay --events --config "$work/lab.conf" "$work/orders.pcap" >"$work/capture.events"
 

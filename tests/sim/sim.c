@@ -13,6 +13,7 @@
 #include "dataplane/ouch.h"
 #include "journal/block.h"
 #include "journal/snapshot.h"
+#include "numa/fault.h"
 #include "numa/invariant.h"
 #include "tests/password.h"
 #include "tests/sim/client.h"
@@ -22,7 +23,7 @@
 #define START_NS      1767609000000000000ull // a Monday morning
 #define TICK_NS       50000000ull
 #define ORDERS_MAX    512u
-#define HISTORY_LONG  32768u
+#define HISTORY_LONG  8192u
 #define HISTORY_SHORT 8u // what clients ask for comes from the journal
 #define SEGMENT_BYTES (1ull << 20)
 #define QUIET_ROUNDS  60000u
@@ -685,10 +686,15 @@ static void stop_and_start(void)
 static void set_up(void)
 {
     struct config *config = &sim.config;
-    bool brief = random_percent(&sim.random, 30); // then the journal is kept whole
+    bool brief = random_percent(&sim.random, 15); // then the journal is kept whole
+    uint64_t keep = 1 + random_below(&sim.random, 3);
+    if (FAULT(RECYCLED_EARLY)) { // in a house in which it can be seen
+        brief = false;
+        keep = 1;
+    }
     *config = (struct config){.segment_bytes = SEGMENT_BYTES,
                               .spare_count = 1,
-                              .keep_segments = brief ? 0 : 1 + random_below(&sim.random, 3),
+                              .keep_segments = brief || sim.plan.save ? 0 : keep,
                               .orders_max = ORDERS_MAX,
                               .history_count = brief ? HISTORY_SHORT : HISTORY_LONG,
                               .in_flight_count = 1024,
