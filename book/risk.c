@@ -28,24 +28,21 @@ static struct position *position_slot(const struct book *book, uint64_t key)
     return &book->positions[slot];
 }
 
-// NULL when there is none.
-static struct position *position_of(const struct book *book, const struct order *order)
-{
-    struct position *position =
-        position_slot(book, position_key(book->sessions[order->session].member, order->instrument));
-    return position->key != 0 ? position : NULL;
-}
-
 uint32_t positions_max(const struct book_limits *limits)
 {
     uint64_t pairs = (uint64_t)members_max(limits) * limits->instruments_max;
     return pairs < BOOK_POSITIONS_MAX ? (uint32_t)pairs : BOOK_POSITIONS_MAX;
 }
 
-const struct position *position_find(const struct book *book, uint16_t member, uint16_t instrument)
+struct position *position_find(const struct book *book, uint16_t member, uint16_t instrument)
 {
-    const struct position *position = position_slot(book, position_key(member, instrument));
+    struct position *position = position_slot(book, position_key(member, instrument));
     return position->key != 0 ? position : NULL;
+}
+
+static struct position *position_of(const struct book *book, const struct order *order)
+{
+    return position_find(book, book->sessions[order->session].member, order->instrument);
 }
 
 struct position *position_claim(struct book *book, uint16_t member, uint16_t instrument)

@@ -109,10 +109,10 @@ uint32_t members_max(const struct book_limits *limits);
 bool limit_member(struct book *book, uint16_t index, uint8_t kind, uint64_t value);
 bool limit_instrument(struct book *book, uint16_t index, uint8_t kind, uint64_t value);
 // How many positions are kept; one of them, made when there is none, NULL when that is one too
-// many.
+// many; or NULL when there is none.
 uint32_t positions_max(const struct book_limits *limits);
 struct position *position_claim(struct book *book, uint16_t member, uint16_t instrument);
-const struct position *position_find(const struct book *book, uint16_t member, uint16_t instrument);
+struct position *position_find(const struct book *book, uint16_t member, uint16_t instrument);
 // From now on the member's account is kept: what is open is counted.
 void watch(struct book *book, uint16_t index);
 

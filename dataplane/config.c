@@ -580,16 +580,13 @@ static int read_session(const struct reader *reader, const config_setting_t *gro
 {
     static const char *const known[] = {"user", "password_hash",        "public_key",
                                         "firm", "cancel_on_disconnect", NULL};
-    static const char *const switches[] = {"off", "on"};
-    uint32_t cancel_on_disconnect = 0;
     struct config_session *session = &config->sessions[config->session_count];
     if ((config_setting_is_group(group) && read_credential(reader, group, session)) ||
         check_keys(reader, group, known) ||
         read_text(reader, group, "user", session->user, sizeof(session->user), ' ') ||
         read_text(reader, group, "firm", session->firm, sizeof(session->firm), ' ') ||
-        read_word(reader, group, "cancel_on_disconnect", switches, 2, &cancel_on_disconnect))
+        read_switch(reader, group, "cancel_on_disconnect", &session->cancel_on_disconnect))
         return -1;
-    session->cancel_on_disconnect = cancel_on_disconnect;
     ufo_upper(session->user, sizeof(session->user)); // UFO compares without case
     for (uint32_t i = 0; i < config->session_count; i++)
         if (memcmp(config->sessions[i].user, session->user, sizeof(session->user)) == 0)
@@ -632,7 +629,7 @@ static int check_firms(const struct reader *reader, const config_setting_t *root
                : 0;
 }
 
-static bool has_firm(const struct config *config, const char firm[4])
+bool config_has_firm(const struct config *config, const char firm[4])
 {
     for (uint32_t i = 0; i < config->session_count; i++)
         if (memcmp(config->sessions[i].firm, firm, 4) == 0)
@@ -652,7 +649,7 @@ static int read_member(const struct reader *reader, const config_setting_t *grou
     if (check_keys(reader, group, known) ||
         read_text(reader, group, "firm", whose.firm, sizeof(whose.firm), ' '))
         return -1;
-    if (!has_firm(config, whose.firm))
+    if (!config_has_firm(config, whose.firm))
         return complain(reader, group, "no session is of the firm \"%.4s\"", whose.firm);
     for (uint32_t i = 0; i < config->limit_count; i++)
         if (memcmp(config->limits[i].firm, whose.firm, sizeof(whose.firm)) == 0)

@@ -121,6 +121,9 @@ struct config {
 struct config *config_load(const char *path, struct error *error);
 void config_free(struct config *config);
 
+// config_has_firm: whether a session is of this firm, which is padded with spaces.
+bool config_has_firm(const struct config *config, const char firm[4]);
+
 // config_check_host: what the file asks for and this host has not: interfaces, cores, queues. 0, or
 // -1 with `error` at the first.
 int config_check_host(const struct config *config, struct error *error);

@@ -208,16 +208,6 @@ static uint32_t make_limit(void *context, const struct lane *lane, struct comman
     return wish->symbol && command->instrument == NO_INSTRUMENT ? 0 : 1;
 }
 
-static bool firm_there(const struct config *config, const char *firm)
-{
-    char name[4];
-    copy_padded(name, sizeof(name), firm);
-    for (uint32_t i = 0; i < config->session_count; i++)
-        if (memcmp(config->sessions[i].firm, name, sizeof(name)) == 0)
-            return true;
-    return false;
-}
-
 // Whether there is what the wish names, on any shard: a mistyped name must not look like success.
 static int check_names(const struct gateway *gateway, const struct wish *wish, struct error *error)
 {
@@ -231,7 +221,10 @@ static int check_names(const struct gateway *gateway, const struct wish *wish, s
         return error_set(error, "there is no symbol \"%s\" here", wish->symbol);
     if (!session)
         return error_set(error, "there is no session \"%s\" here", wish->session);
-    if (wish->limit && wish->firm && !firm_there(gateway->config, wish->firm))
+    char firm[4];
+    if (wish->firm)
+        copy_padded(firm, sizeof(firm), wish->firm);
+    if (wish->limit && wish->firm && !config_has_firm(gateway->config, firm))
         return error_set(error, "no session is of the firm \"%s\"", wish->firm);
     return 0;
 }

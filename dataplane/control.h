@@ -9,6 +9,8 @@
 //     {"do": "close_day"}                               operator
 //     {"do": "kill"} and "allow", with one of           risk
 //         "session": "ALICE", "firm": "ALFA", "symbol": "ACME" (kill alone), "all": true
+//     {"do": "limit", "limit": "gross",                 risk
+//         "value": "1500.25"} with "firm" or "symbol"   names and units: limits.h, docs/rules.md
 //
 // A kill bars whom it names from entering orders and cancels theirs; of a symbol it halts it and
 // cancels what rests in it. "allow" lifts the bar. When it is answered it is durable, and no order

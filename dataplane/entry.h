@@ -151,7 +151,8 @@ uint32_t entry_take_logins(struct entry *entry, uint64_t now_ns, uint64_t time_n
 // anybody sending anything. True when it did.
 bool entry_clock(struct entry *entry, uint64_t time_ns);
 
-// entry_limit: a limit of a session's member has this value from the next datagram on.
+// entry_limit: a limit (enum limit_kind, in the units that book.h names) of a session's member has
+// this value from the next datagram on; kinds that are the book's are ignored.
 void entry_limit(struct entry *entry, uint32_t session, uint8_t kind, uint64_t value);
 
 // entry_sweep: sessions with cancel on disconnect that were not heard of for ten seconds, since the

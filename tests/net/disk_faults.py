@@ -247,7 +247,7 @@ def test_what_finds_no_room_is_counted_and_no_datagram_is_taken_in_part(stall):
     if said["ports"][0]["mode"].startswith("dpdk"):  # the device keeps what the port has no room for
         checks.equal((dropped, lost), (0, 0), "datagrams dropped, and lost before")
     else:
-        checks.true(dropped + verdicts["ring_full"] > 0, "the flood found room")
+        checks.true(dropped + verdicts["ring_full"] > FLOOD_DATAGRAMS // 10, "the flood found room")
     answered = {}
     for channel, urn in stall.flood.orders:
         checks.equal(channel, 0, "channel")
