@@ -11,6 +11,7 @@ All but the last as fast as they can be sent.
 Prints how many were sent, as one JSON object.
 """
 
+import errno
 import json
 import random
 import socket
@@ -25,6 +26,7 @@ import ufo
 
 PREPARED = 4000  # packets that are sent over and over
 BURST = 8
+IP_RECVERR = 11  # linux/in.h
 
 
 def own_mac(interface):
@@ -49,13 +51,18 @@ def open_raw(interface):
 
 
 def pour(options, send, prepared):
-    """The same packets again and again until the time is over; how many."""
-    sent, until = 0, time.monotonic() + options.seconds
+    """The same packets again and again until the time is over; how many left: the rest found the veth's queue full."""
+    tried, full, until = 0, 0, time.monotonic() + options.seconds
     while time.monotonic() < until:
-        for packet in prepared[sent % PREPARED : sent % PREPARED + BURST]:
-            send(packet)
-        sent += BURST
-    return sent
+        for packet in prepared[tried % PREPARED : tried % PREPARED + BURST]:
+            try:
+                send(packet)
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                full += 1
+        tried += BURST
+    return tried - full
 
 
 def flood(options):
@@ -73,6 +80,7 @@ def flood_session(options):
     orders = [session.order("B", 100, 500_000)[1] for _ in range(PREPARED)]
     prepared = [ufo.block(ufo.unsequenced(order)) for order in orders]
     session.client.socket.setblocking(True)
+    session.client.socket.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)  # else ENOBUFS is kept from us
     return pour(options, lambda order: session.client.socket.sendto(order, options.server), prepared)
 
 

@@ -18,7 +18,7 @@ p99() { python3 -c 'import json,sys; print(round(json.load(open(sys.argv[1]))["l
 behaves() {
     load LOAD0 "$2" 1000 4000 & local good=$!
     sleep 2 # it has logged in
-    stranger "$3" --user LOAD3:SECRET --seconds 2 >"$work/$3.log" 2>&1
+    stranger "$3" --user LOAD3:SECRET --seconds 2 >"$work/$3.log" 2>&1 || { fail "stranger.py $3"; tail -n 5 "$work/$3.log"; }
     wait $good
     check "$1" test $? = 0
     echo "note its p99 is $(p99 "$2") us, and $(p99 QUIET) us when it is quiet"
