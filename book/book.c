@@ -201,7 +201,8 @@ static void apply_start(struct book *book, struct event_sink *sink)
     emit_sessions(book, sink, 'S');
 }
 
-// The order of a side that is closed first: displayed before hidden at a price, midpoints last.
+// The order of a side that is closed first: displayed before hidden at a price, then midpoints,
+// then what waits for a cross.
 static uint32_t first_to_close(const struct book *book, const struct instrument *listing,
                                enum side side)
 {
@@ -210,8 +211,12 @@ static uint32_t first_to_close(const struct book *book, const struct instrument 
         return book->far_levels[hidden].level.head;
     if (displayed != RANK_NONE)
         return level_at(book, listing, side, rank_of(side, displayed))->head;
-    uint32_t midpoint = listing->midpoint[side].best;
-    return midpoint == NONE ? NONE : book->far_levels[midpoint].level.head;
+    uint32_t last = listing->midpoint[side].best;
+    if (last == NONE)
+        last = listing->auction[side].best;
+    if (last == NONE)
+        last = listing->closing[side].best;
+    return last == NONE ? NONE : book->far_levels[last].level.head;
 }
 
 static void cancel_side(struct book *book, struct event_sink *sink, uint16_t instrument,
@@ -223,13 +228,17 @@ static void cancel_side(struct book *book, struct event_sink *sink, uint16_t ins
         cancel_resting(book, sink, index, 'E');
 }
 
+void cancel_instrument(struct book *book, struct event_sink *sink, uint16_t instrument)
+{
+    cancel_side(book, sink, instrument, SIDE_BUY);
+    cancel_side(book, sink, instrument, SIDE_SELL);
+}
+
 static void apply_close(struct book *book, struct event_sink *sink)
 {
     book->state = BOOK_CLOSED;
-    for (uint16_t index = 0; index < book->instrument_count; index++) {
-        cancel_side(book, sink, index, SIDE_BUY);
-        cancel_side(book, sink, index, SIDE_SELL);
-    }
+    for (uint16_t index = 0; index < book->instrument_count; index++)
+        cancel_instrument(book, sink, index);
     emit_sessions(book, sink, 'E');
     emit_system(book, sink, "MEC");
 }

@@ -72,6 +72,7 @@ extern "C" {
 #define BOOK_ORDERS_MAX      (1u << 26)
 #define BOOK_INSTRUMENTS_MAX 65000u
 #define BOOK_SESSIONS_MAX    4096u
+#define BAND_MAX             10000u // TRADING
 #define BOOK_BARS_MAX        1024u  // ENTRY: sessions and firms that may enter nothing
 #define BOOK_MEMBERS_MAX     1024u  // firms of sessions
 #define BOOK_POSITIONS_MAX   16384u // LIMIT: members' positions in instruments that are kept
@@ -132,9 +133,16 @@ struct order_attributes {
     uint16_t self_match : 3; // enum self_match
     uint16_t peg : 2;        // enum peg
     uint16_t trade_now : 1;  // OUCH TradeNow; without effect, as nothing here is ever locked
-    uint16_t reserved : 1;
+    uint16_t auction : 1;    // set by the book: waits for a cross, undisplayed
 };
 static_assert(sizeof(struct order_attributes) == 2, "two bytes");
+
+// The cross that an order is for, and the cross that an event tells of: OUCH 5.0 and ITCH 5.0
+// CrossType.
+#define CROSS_NONE    0
+#define CROSS_OPENING 'O'
+#define CROSS_CLOSING 'C'
+#define CROSS_HALT    'H' // after a halt or a pause
 
 enum command_type {
     COMMAND_OPEN = 1,       // first of every journal: the trading day, its session id, the limits
@@ -149,7 +157,7 @@ enum command_type {
     COMMAND_QUERY = 10, // OUCH Account Query
     COMMAND_MASS_CANCEL = 11,
     COMMAND_CLOCK = 12,   // time has passed; nothing else
-    COMMAND_TRADING = 13, // an instrument is halted, or trades again
+    COMMAND_TRADING = 13, // an instrument's phase
     COMMAND_ENTRY = 14,   // OUCH Disable and Enable Order Entry, or an operator's
     COMMAND_LIMIT = 15,   // what a member, or an order for an instrument, may do
 };
@@ -181,6 +189,7 @@ enum reject_reason {
     REJECT_MAX_NOTIONAL = 0x1F,
     REJECT_RISK_EXPOSURE = 0x20,
     REJECT_RISK_MARKET_IMPACT = 0x21, // a market order that nothing can be compared with
+    REJECT_SHORT_SELL_RESTRICTED = 0x23,
     REJECT_RISK_SWEEP = 0x24,
     REJECT_RISK_FAT_FINGER = 0x26, // away from the reference price
     REJECT_RISK_RATE = 0x29,
@@ -254,8 +263,9 @@ struct command {
                                      // chance; 0: exactly
             uint32_t min_quantity;   // ENTER with TIF_IOC: trade so many at once, or none; 0: any
             uint32_t max_floor;      // ENTER, REPLACE: display so many at a time; 0: all
-            uint32_t expire_seconds; // ENTER, REPLACE with TIF_GTT: to live; else 0
-            char client_order_id[14]; // ENTER, REPLACE: echoed, not looked at
+            uint32_t expire_seconds : 24; // ENTER, REPLACE with TIF_GTT: to live; else 0
+            uint32_t cross : 8;           // ENTER: CROSS_NONE, or the only cross it is for
+            char client_order_id[14];     // ENTER, REPLACE: echoed, not looked at
             int16_t peg_offset; // ENTER, REPLACE with PEG_PRIMARY or PEG_MARKET: added to the price
                                 // that is followed, 0.0001; else 0
         } order;
@@ -293,14 +303,20 @@ struct command {
         } entry; // command.session: who asks, is told and has used the number; ANY_SESSION for an
                  // operator, who is not told. What an operator disables a client cannot enable.
         struct { // TRADING
-            uint8_t state; // 'H' halted: no order is entered, replaced or executed; 'T' trades
-            uint8_t reserved[11];
-            char actor[32]; // the operator, in words; not looked at
-        } trading;          // command.instrument: or NO_INSTRUMENT for all
-        struct {            // LIMIT
-            uint64_t value; // as the kind has it; 0: none
-            char firm[4];   // the member, where the kind is a member's
-            char actor[32]; // the operator, in words; not looked at
+            // 'T' trades; 'H' halted: no order is entered, replaced or executed; orders wait for a
+            // cross: 'O' the opening, 'Q' in a halt, 'P' in a pause; 'C' closed, after a cross.
+            uint8_t state; // 0: stays as it is, as with the others
+            uint8_t
+                short_sale; // ITCH Reg SHO action: '0' sales short as others; '1', '2' restricted
+            uint8_t reserved[2];
+            uint32_t reference; // the price that crosses are nearest to, and the middle of the band
+            uint32_t band;      // to either side, hundredths of a percent; above BAND_MAX: no band
+            char actor[32];     // the operator, in words; not looked at
+        } trading;              // command.instrument: or NO_INSTRUMENT for all
+        struct {                // LIMIT
+            uint64_t value;     // as the kind has it; 0: none
+            char firm[4];       // the member, where the kind is a member's
+            char actor[32];     // the operator, in words; not looked at
         } limit; // command.side: enum limit_kind; command.instrument where the kind is an
                  // instrument's
         uint8_t bytes[48];
@@ -319,10 +335,11 @@ static_assert(offsetof(struct command, order.client_order_id) == 48, "journal fo
 enum event_type {
     // To one session, as OUCH 5.0.
     EVENT_SYSTEM = 1,   // code: 'S' start of day, 'E' end of day
-    EVENT_ACCEPTED = 2, // order reference: seq
-    EVENT_REPLACED = 3, // order reference: seq; quantity: shares now open
+    EVENT_ACCEPTED = 2, // order reference: seq; code: the only cross it is for
+    EVENT_REPLACED = 3, // order reference: seq; quantity: shares now open; code: as ACCEPTED
     EVENT_CANCELED = 4, // quantity: shares removed; code: reason, OUCH 5.0 section 7
-    EVENT_EXECUTED = 5, // code: liquidity flag, OUCH 5.0 section 9: A J u k added, R m removed
+    EVENT_EXECUTED = 5, // code: liquidity flag, OUCH 5.0 section 9: A J u k added, R m removed,
+                        // O C H in a cross, of which all have one match number
     EVENT_REJECTED = 6, // code: enum reject_reason
     EVENT_CANCEL_REJECTED = 7,
     EVENT_MODIFIED = 8,       // quantity: shares now open
@@ -339,7 +356,7 @@ enum event_type {
     // To the feed, as ITCH 5.0.
     EVENT_FEED_SYSTEM = 32,         // code: 'O' 'S' 'Q' 'M' 'E' 'C'
     EVENT_FEED_DIRECTORY = 33,      // listing.symbol; quantity: round lot
-    EVENT_FEED_ACTION = 34,         // listing.symbol; code: trading state, 'T' or 'H'
+    EVENT_FEED_ACTION = 34,         // listing.symbol; code: trading state, 'T', 'H', 'Q' or 'P'
     EVENT_FEED_ADD = 35,            // firm: zeros unless attributable
     EVENT_FEED_EXECUTED = 36,       // at the order's own price
     EVENT_FEED_EXECUTED_PRICE = 37, // at `price`; code: printable, 'Y' or 'N'
@@ -347,6 +364,12 @@ enum event_type {
     EVENT_FEED_DELETE = 39,         // all that was left is removed
     EVENT_FEED_REPLACE = 40,        // new reference: seq
     EVENT_FEED_TRADE = 41,          // against a hidden order
+    EVENT_FEED_CROSS = 42,          // one for all shares of a cross; code: which
+    EVENT_FEED_IMBALANCE = 43,      // of the cross `code`, were it now: at `price`; quantity: the
+                                    // reference; side: of what is left over
+    EVENT_FEED_SHORT_SALE = 44,     // listing.symbol; code: '0', '1' or '2'
+    EVENT_FEED_COLLAR = 45, // listing.symbol; price: the reference; quantity: the band's upper
+                            // price; low_price: its lower one
 };
 
 // What few orders are entered with, as it was said.
@@ -375,6 +398,8 @@ struct event {
         char firm[4];               // ACCEPTED: as the client named it; FEED_ADD
         uint32_t orig_user_ref_num; // REPLACED
         uint32_t prevented;         // PREVENTED
+        uint32_t low_price;         // FEED_COLLAR
+        uint32_t far_price;         // FEED_IMBALANCE: of only those orders that wait for a cross
     };
     union {
         struct { // ACCEPTED, REPLACED, REJECTED
@@ -385,6 +410,14 @@ struct event {
             uint64_t order_ref;    // the resting order's; REPLACE: the original order's
             uint64_t match_number; // executions
         } trade;
+        struct { // FEED_CROSS
+            uint64_t shares;
+            uint64_t match_number; // 0: there were none
+        } cross;
+        struct {             // FEED_IMBALANCE: shares
+            uint64_t paired; // 0: nothing would trade
+            uint64_t left;
+        } imbalance;
         struct {
             char symbol[8];
         } listing;
@@ -418,9 +451,9 @@ struct book *book_open(void *memory, const struct book_limits *limits);
 // counts, also one that has no effect: book_seq goes up by one. The command's fields come from the
 // journal or from a port and need not make sense: what is out of range is answered or ignored as
 // the protocol says. Events per command are bounded by four for each trade and for
-// each order that it touches, and by the number of sessions and instruments for START and CLOSE.
-// Orders whose time is over by the command's time are cancelled before it is applied. One thread at
-// a time.
+// each order that it touches, and by the number of sessions and instruments for START, CLOSE and
+// TRADING, and of instruments for the first command of a second. Orders whose time is over by the
+// command's time are cancelled before it is applied. One thread at a time.
 void book_apply(struct book *book, const struct command *command, struct event_sink *sink);
 
 // book_prefetch: these `count` commands (16 or so) will be applied next: ask for the memory that
@@ -512,7 +545,8 @@ struct book_summary {
     uint16_t instrument_count;
     uint16_t session_count;
     uint32_t order_count; // resting now
-    uint32_t timed_count; // of these, to expire: the book wants a COMMAND_CLOCK every second
+    uint32_t timed_count; // of these, to expire
+    bool wants_clock;     // a COMMAND_CLOCK every second: orders expire, or a cross builds
     uint64_t seq;
     uint64_t midnight_ns;
     uint64_t feed_next;    // next stream_seq of the feed

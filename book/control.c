@@ -1,37 +1,132 @@
 // SPDX-License-Identifier: MIT
 //
-// Who may not trade: instruments that are halted, and sessions and firms that may enter no orders.
+// When an instrument trades, and which sessions and firms may enter no orders.
 #include "book/events.h"
 #include "book/trade.h"
 
 static const char any_firm[4];
 
-// --- Halts
+// --- Phases
 
-static void set_trading(struct book *book, struct event_sink *sink, uint16_t index, bool halted)
+// Of each phase: the letter of its command, and ITCH's trading state.
+static const struct {
+    char state, told;
+} phases[] = {
+    [PHASE_TRADING] = {'T', 'T'},   [PHASE_HALTED] = {'H', 'H'}, [PHASE_PREOPEN] = {'O', 'Q'},
+    [PHASE_QUOTATION] = {'Q', 'Q'}, [PHASE_PAUSED] = {'P', 'P'}, [PHASE_CLOSED] = {'C', 'H'}};
+
+static int find_phase(uint8_t state)
+{
+    for (int phase = PHASE_TRADING; phase <= PHASE_CLOSED; phase++)
+        if (phases[phase].state == state)
+            return phase;
+    return -1;
+}
+
+// With a phase or a band a plain order takes the way of special ones, so that the usual way has
+// nothing to look at.
+void mind(struct instrument *listing)
+{
+    bool trades = listing->phase != PHASE_TRADING || listing->band != 0;
+    bool entry = listing->short_sale != 0 || listing->guarded;
+    listing->special_count += (uint32_t)trades - (listing->minded & MIND_TRADES);
+    listing->minded = (trades ? MIND_TRADES : 0) | (entry ? MIND_ENTRY : 0);
+}
+
+// The cross that a change of phase brings, or CROSS_NONE.
+static uint8_t cross_before(const struct instrument *listing, enum phase phase)
+{
+    bool waiting = (listing->auction[SIDE_BUY].best | listing->auction[SIDE_SELL].best) != NONE;
+    if (phase == PHASE_CLOSED)
+        return listing->phase == PHASE_HALTED ? CROSS_NONE : CROSS_CLOSING;
+    if (phase != PHASE_TRADING || !(collects(listing) || waiting))
+        return CROSS_NONE;
+    return listing->phase == PHASE_PREOPEN ? CROSS_OPENING : CROSS_HALT;
+}
+
+static void set_phase(struct book *book, struct event_sink *sink, uint16_t index, enum phase phase)
 {
     struct instrument *listing = &book->instruments[index];
-    if (listing->halted == halted)
+    if (listing->phase == phase || listing->phase == PHASE_CLOSED)
         return;
-    listing->halted = halted;
+    uint8_t cross = cross_before(listing, phase);
+    if (cross != CROSS_NONE)
+        cross_trade(book, sink, listing, cross);
+    listing->phase = (uint8_t)phase;
+    mind(listing);
     struct event *event = emit_rare(book, sink, EVENT_FEED_ACTION, FEED_SESSION);
     event->instrument = index;
-    event->code = halted ? 'H' : 'T';
+    event->code = (uint8_t)phases[phase].told;
     memcpy(event->listing.symbol, listing->symbol, sizeof(event->listing.symbol));
-    if (!halted)
-        settle(book, sink, listing); // what midpoints would have done meanwhile
+    if (cross != CROSS_NONE)
+        cross_release(book, sink, listing);
+    if (phase == PHASE_CLOSED)
+        cancel_instrument(book, sink, index);
+}
+
+static void set_short_sale(struct book *book, struct event_sink *sink, uint16_t index, uint8_t code)
+{
+    struct instrument *listing = &book->instruments[index];
+    uint8_t restricted = code == '0' ? 0 : code;
+    if (listing->short_sale == restricted)
+        return;
+    listing->short_sale = restricted;
+    mind(listing);
+    struct event *event = emit_rare(book, sink, EVENT_FEED_SHORT_SALE, FEED_SESSION);
+    event->instrument = index;
+    event->code = code;
+    memcpy(event->listing.symbol, listing->symbol, sizeof(event->listing.symbol));
+}
+
+uint32_t band_edge(const struct instrument *listing, enum side side)
+{
+    uint64_t width = (uint64_t)listing->reference * listing->band / BAND_MAX;
+    if (listing->band == 0 || listing->reference == 0)
+        return 0;
+    uint64_t edge = side == SIDE_BUY ? listing->reference + width : listing->reference - width;
+    return edge == 0 ? 1 : edge > PRICE_MAX ? PRICE_MAX : (uint32_t)edge;
+}
+
+void pause_instrument(struct book *book, struct event_sink *sink, struct instrument *listing)
+{
+    struct event *event = emit_rare(book, sink, EVENT_FEED_COLLAR, FEED_SESSION);
+    uint16_t index = (uint16_t)(listing - book->instruments);
+    event->instrument = index;
+    event->price = listing->reference;
+    event->quantity = band_edge(listing, SIDE_BUY);
+    event->low_price = band_edge(listing, SIDE_SELL);
+    memcpy(event->listing.symbol, listing->symbol, sizeof(event->listing.symbol));
+    set_phase(book, sink, index, PHASE_PAUSED);
+}
+
+static void control_instrument(struct book *book, const struct command *command,
+                               struct event_sink *sink, uint16_t index)
+{
+    struct instrument *listing = &book->instruments[index];
+    int phase = find_phase(command->trading.state);
+    uint32_t reference = command->trading.reference;
+    if (reference != 0 && reference <= PRICE_MAX)
+        listing->reference = reference;
+    if (command->trading.band != 0) {
+        listing->band = command->trading.band <= BAND_MAX ? command->trading.band : 0;
+        mind(listing);
+    }
+    if (command->trading.short_sale >= '0' && command->trading.short_sale <= '2')
+        set_short_sale(book, sink, index, command->trading.short_sale);
+    if (phase >= 0)
+        set_phase(book, sink, index, (enum phase)phase);
+    settle(book, sink, listing); // what midpoints would have done meanwhile, and pegs in this band
 }
 
 void apply_trading(struct book *book, const struct command *command, struct event_sink *sink)
 {
-    bool halted = command->trading.state == 'H';
-    if (book->state == BOOK_CLOSED || (!halted && command->trading.state != 'T'))
+    if (book->state == BOOK_CLOSED)
         return;
     if (command->instrument < book->instrument_count)
-        set_trading(book, sink, command->instrument, halted);
+        control_instrument(book, command, sink, command->instrument);
     else if (command->instrument == NO_INSTRUMENT)
         for (uint16_t index = 0; index < book->instrument_count; index++)
-            set_trading(book, sink, index, halted);
+            control_instrument(book, command, sink, index);
 }
 
 // --- Bars

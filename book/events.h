@@ -80,9 +80,10 @@ static inline void emit_changed(struct book *book, struct event_sink *sink, uint
 }
 
 // ACCEPTED and REPLACED: echoes what the client called the order.
-static inline void emit_entered(struct book *book, struct event_sink *sink, uint8_t type,
-                                const struct command *command, uint16_t instrument, uint8_t side,
-                                uint32_t open, struct order_attributes attributes)
+static inline struct event *emit_entered(struct book *book, struct event_sink *sink, uint8_t type,
+                                         const struct command *command, uint16_t instrument,
+                                         uint8_t side, uint32_t open,
+                                         struct order_attributes attributes)
 {
     struct event *event = emit_next(book, sink, &book->sessions[command->session].stream_next,
                                     command->session, type);
@@ -96,6 +97,7 @@ static inline void emit_entered(struct book *book, struct event_sink *sink, uint
     event->orig_user_ref_num = command->order.orig_user_ref_num; // or the firm
     memcpy(&event->order, &command->order.client_order_id, sizeof(event->order));
     event->order.attributes = attributes;
+    return event;
 }
 
 // An event of a displayed order for the feed.

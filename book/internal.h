@@ -46,7 +46,7 @@ struct order {
 };
 static_assert(sizeof(struct order) == 48, "with 4 + 4 bytes of tables: 56 a resting order");
 
-// What few orders have: a reserve, an end, a firm that is not their session's, a peg.
+// What few orders have: a reserve, an end, a firm that is not their session's, a peg, a cross.
 struct extra {
     uint32_t max_floor; // 0: everything is displayed
     uint32_t reserve;   // open shares beyond the slice
@@ -59,6 +59,7 @@ struct extra {
     int16_t peg_offset;
     uint32_t limit;    // of a primary or market peg; 0: another order
     uint32_t peg_next; // in the order in which they came
+    uint8_t cross;     // the only one it is for, or CROSS_NONE
 };
 
 // A price level: a queue in time order.
@@ -93,13 +94,20 @@ struct instrument {
     uint32_t step;          // price distance of the window's levels
     uint32_t base;          // step number of the window's first level, a multiple of 64
     uint32_t best[2];       // rank of the best displayed level
-    uint32_t special_count; // orders here that are hidden or have an extra
-    bool halted;
-    bool guarded;                                       // has a limit
+    uint32_t special_count; // orders here that are not displayed or have an extra, and 1 if minded
+                            // before trades
+    uint8_t phase;          // enum phase
+    uint8_t minded;         // what has to be looked at: MIND_TRADES, MIND_ENTRY
+    uint8_t short_sale;     // '1' or '2': sales short are restricted; or 0
+    bool guarded;           // has a limit
     alignas(64) uint64_t summary[2][WINDOW_MAX / 4096]; // which words of `occupied` have a bit
     alignas(64) struct tree far[2];
     struct tree hidden[2];
     struct tree midpoint[2]; // by limit
+    struct tree auction[2];  // wait for the next cross
+    struct tree closing[2];  // for the closing cross only
+    uint32_t reference;      // price of the last cross, or an operator's; 0: none
+    uint32_t band;           // nothing trades further from it, hundredths of a percent; 0: none
     uint32_t pegs;           // the first primary or market peg that rests here
     uint32_t peg_count;
     char symbol[8];
@@ -107,6 +115,24 @@ struct instrument {
     uint32_t last_price; // of the last execution, while there is a band
     uint64_t limits[LIMIT_INSTRUMENT_END - LIMIT_TICK];
 };
+
+#define MIND_TRADES 1u // a phase or a band, before an order trades
+#define MIND_ENTRY  2u // a restriction or a limit, before an order is entered
+
+// Of an instrument. In those that collect, orders wait for a cross, and nothing trades before it.
+enum phase {
+    PHASE_TRADING = 0,
+    PHASE_HALTED = 1,
+    PHASE_PREOPEN = 2,
+    PHASE_QUOTATION = 3,
+    PHASE_PAUSED = 4,
+    PHASE_CLOSED = 5,
+};
+
+static inline bool collects(const struct instrument *listing)
+{
+    return listing->phase >= PHASE_PREOPEN && listing->phase <= PHASE_PAUSED;
+}
 
 struct session {
     alignas(64) uint64_t stream_next; // stream_seq of its next event
@@ -236,14 +262,25 @@ static inline bool follows(struct order_attributes attributes)
     return attributes.peg >= PEG_PRIMARY;
 }
 
+// DISPLAY_HIDDEN is the one with the lower bit set.
 static inline bool order_displayed(const struct order *order)
 {
-    return order->attributes.display != DISPLAY_HIDDEN;
+    static const struct order_attributes hides = {.display = DISPLAY_HIDDEN, .auction = 1};
+    uint16_t its, mask;
+    memcpy(&its, &order->attributes, sizeof(its));
+    memcpy(&mask, &hides, sizeof(mask));
+    return (its & mask) == 0;
 }
 
 static inline bool order_special(const struct order *order)
 {
     return !order_displayed(order) || order->extra != NONE;
+}
+
+// The only cross an order is for, or CROSS_NONE.
+static inline uint8_t order_cross(const struct book *book, const struct order *order)
+{
+    return order->extra == NONE ? CROSS_NONE : book->extras[order->extra].cross;
 }
 
 // Open shares that are not in the queue.

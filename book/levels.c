@@ -190,8 +190,7 @@ uint32_t tree_claim(struct book *book, struct tree *tree, uint32_t rank)
     return index != NONE ? index : tree_insert(book, tree, rank);
 }
 
-// The node of the best rank that is `rank` or worse.
-static uint32_t tree_from(const struct book *book, const struct tree *tree, uint32_t rank)
+uint32_t tree_from(const struct book *book, const struct tree *tree, uint32_t rank)
 {
     uint32_t found = NONE;
     for (uint32_t index = tree->root; index != NONE;) {

@@ -28,6 +28,8 @@ uint32_t tree_find(const struct book *book, const struct tree *tree, uint32_t ra
 uint32_t tree_claim(struct book *book, struct tree *tree, uint32_t rank); // NONE: one too many
 void tree_remove(struct book *book, struct tree *tree, uint32_t index);
 uint32_t tree_after(const struct book *book, uint32_t index);
+// The best level that is of `rank` or a worse one.
+uint32_t tree_from(const struct book *book, const struct tree *tree, uint32_t rank);
 
 // The window
 

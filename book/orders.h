@@ -14,7 +14,9 @@ struct level *dark_at(const struct book *book, const struct instrument *listing,
                       const struct order *order);
 struct level *dark_claim(struct book *book, struct instrument *listing, const struct order *order);
 void dark_drop(struct book *book, struct instrument *listing, const struct order *order);
+// An order comes to rest; an order that has rested unsliced is displayed: of a reserve, a slice.
 void extra_rest(struct book *book, uint32_t index);
+void extra_display(struct book *book, uint32_t index);
 void extra_leave(struct book *book, uint32_t index);
 
 // Multiplicative hashing by a secret odd number (Dietzfelbinger et al. 1997): nobody who does not

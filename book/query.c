@@ -81,6 +81,7 @@ void book_summarise(const struct book *book, struct book_summary *summary)
         .session_count = book->session_count,
         .order_count = book->order_count,
         .timed_count = book->timed_count,
+        .wants_clock = book->timed_count > 0 || cross_builds(book),
         .seq = book->seq,
         .midnight_ns = book->midnight_ns,
         .feed_next = book->feed_next,
@@ -130,6 +131,13 @@ static void hash_value(uint64_t *hash, value_t value)
     hash_word(hash, (uint64_t)(value >> 64));
 }
 
+// What is usually 0 counts only where it is not, so that a book that never had it keeps its hash.
+static void hash_if_any(uint64_t *hash, char name, uint32_t value)
+{
+    if (value != 0)
+        hash_word(hash, (uint64_t)(value - 1) << 8 | (unsigned char)name);
+}
+
 static void hash_order(uint64_t *hash, const struct book *book, const struct order *order)
 {
     uint16_t attributes;
@@ -149,6 +157,7 @@ static void hash_order(uint64_t *hash, const struct book *book, const struct ord
         hash_word(hash, extra->random_reserve);
     if (extra->limit != 0)
         hash_word(hash, (uint64_t)extra->limit << 16 | (uint16_t)extra->peg_offset);
+    hash_if_any(hash, 'X', extra->cross);
 }
 
 static void hash_queue(uint64_t *hash, const struct book *book, const struct level *level)
@@ -171,6 +180,8 @@ static void hash_side(uint64_t *hash, const struct book *book, const struct inst
         hash_queue(hash, book, level_at(book, listing, side, rank_of(side, rank)));
     hash_tree(hash, book, &listing->hidden[side]);
     hash_tree(hash, book, &listing->midpoint[side]);
+    hash_tree(hash, book, &listing->auction[side]);
+    hash_tree(hash, book, &listing->closing[side]);
 }
 
 static bool hash_timer(void *hash, const struct order *order, uint32_t seconds)
@@ -273,8 +284,10 @@ uint64_t book_hash(const struct book *book)
         hash_word(&hash, instrument->round_lot);
         hash_side(&hash, book, instrument, SIDE_BUY);
         hash_side(&hash, book, instrument, SIDE_SELL);
-        if (instrument->halted)
-            hash_word(&hash, 'H');
+        hash_if_any(&hash, 'H', instrument->phase);
+        hash_if_any(&hash, 'R', instrument->reference);
+        hash_if_any(&hash, 'Y', instrument->short_sale);
+        hash_if_any(&hash, 'J', instrument->band);
     }
     for (uint32_t i = 0; i < book->bar_count; i++)
         hash_text(&hash, (const char *)&book->bars[i], sizeof(book->bars[i]));

@@ -62,7 +62,7 @@ struct position *position_claim(struct book *book, uint16_t member, uint16_t ins
 
 static value_t value_of(uint32_t price, uint32_t shares)
 {
-    return price == PRICE_MARKET ? 0 : (value_t)price * shares; // a market order never rests
+    return price == PRICE_MARKET ? 0 : (value_t)price * shares; // which rests only for a cross
 }
 
 static struct member *member_of(const struct book *book, const struct order *order)
@@ -199,6 +199,7 @@ bool limit_instrument(struct book *book, uint16_t index, uint8_t kind, uint64_t 
     listing->guarded = false;
     for (uint32_t i = 0; i < LIMIT_INSTRUMENT_END - LIMIT_TICK; i++)
         listing->guarded |= listing->limits[i] != 0;
+    mind(listing);
     if (kind == LIMIT_BAND || !listing->guarded)
         listing->last_price = 0;
     return true;

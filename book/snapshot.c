@@ -20,7 +20,8 @@ enum {
     RECORD_POSITION = 22,
 };
 
-// And 2, which had no limits, random reserves and pegs; and 1, which had no halts and no bars.
+// And 2, which had no limits, random reserves, pegs and crosses; and 1, which had no halts and no
+// bars.
 #define VERSION 3
 #define NUMBERS 12u // channels in a record
 #define BARS    6u  // bars in a record
@@ -57,8 +58,10 @@ struct record {
         struct {
             char symbol[8];
             uint32_t round_lot, step, base;
-            uint8_t halted;
+            uint8_t phase;      // of version 2: 0, or 1 for halted
+            uint8_t short_sale; // this and what follows: of version 3
             uint32_t last_price;
+            uint32_t reference, band;
         } listing;
         struct {
             uint64_t value;
@@ -92,6 +95,7 @@ struct record {
             uint16_t random_reserve; // this and what follows: of version 3
             uint32_t limit;
             int16_t peg_offset;
+            uint8_t cross;
         } order;
         struct {
             uint32_t user_ref_num;
@@ -178,6 +182,7 @@ static bool save_order(const struct book *book, const struct writer *writer,
         record.order.limit = extra->limit;
         record.order.peg_offset = extra->peg_offset;
         memcpy(record.order.firm, extra->firm, sizeof(extra->firm));
+        record.order.cross = extra->cross;
     }
     return put(writer, &record);
 }
@@ -207,7 +212,9 @@ static bool save_side(const struct book *book, const struct writer *writer,
         if (!save_queue(book, writer, level_at(book, listing, side, rank_of(side, rank))))
             return false;
     return save_tree(book, writer, &listing->hidden[side]) &&
-           save_tree(book, writer, &listing->midpoint[side]);
+           save_tree(book, writer, &listing->midpoint[side]) &&
+           save_tree(book, writer, &listing->auction[side]) &&
+           save_tree(book, writer, &listing->closing[side]);
 }
 
 static bool save_instrument(const struct writer *writer, const struct instrument *listing)
@@ -217,8 +224,11 @@ static bool save_instrument(const struct writer *writer, const struct instrument
     record.listing.round_lot = listing->round_lot;
     record.listing.step = listing->step;
     record.listing.base = listing->base;
-    record.listing.halted = listing->halted;
+    record.listing.phase = listing->phase;
     record.listing.last_price = listing->last_price;
+    record.listing.reference = listing->reference;
+    record.listing.band = listing->band;
+    record.listing.short_sale = listing->short_sale;
     return put(writer, &record);
 }
 
@@ -399,11 +409,22 @@ static const char *load_instrument(struct book *book, const struct record *recor
         record->listing.base % 64 != 0 ||
         record->listing.base > PRICE_MARKET / record->listing.step)
         return "no such price step";
+    if (record->listing.phase > PHASE_CLOSED || record->listing.reference > PRICE_MAX)
+        return "a phase that cannot be";
+    uint8_t short_sale = record->listing.short_sale;
+    if (short_sale != 0 && short_sale != '1' && short_sale != '2')
+        return "a restriction that cannot be";
+    if (record->listing.band > BAND_MAX)
+        return "a band that cannot be";
     uint16_t index = book->instrument_count++;
     memcpy(book->instruments[index].symbol, record->listing.symbol, 8);
     book->instruments[index].round_lot = record->listing.round_lot;
-    book->instruments[index].halted = record->listing.halted;
+    book->instruments[index].phase = record->listing.phase;
     book->instruments[index].last_price = record->listing.last_price;
+    book->instruments[index].reference = record->listing.reference;
+    book->instruments[index].short_sale = short_sale;
+    book->instruments[index].band = record->listing.band;
+    mind(&book->instruments[index]);
     levels_open(book, index, record->listing.step, record->listing.base);
     return NULL;
 }
@@ -489,6 +510,14 @@ static const char *load_bars(struct book *book, const struct record *record)
     return NULL;
 }
 
+static bool cross_known(const struct record *record)
+{
+    uint8_t cross = record->order.cross;
+    return cross == CROSS_NONE ||
+           ((cross == CROSS_OPENING || cross == CROSS_CLOSING || cross == CROSS_HALT) &&
+            record->order.has_extra && record->order.attributes.auction);
+}
+
 static const char *order_problem(const struct book *book, const struct record *record)
 {
     struct order_attributes attributes = record->order.attributes;
@@ -497,12 +526,17 @@ static const char *order_problem(const struct book *book, const struct record *r
         record->order.side > SIDE_SELL_SHORT_EXEMPT)
         return "an order of nobody, or of nothing";
     uint64_t total = (uint64_t)record->order.open + record->order.reserve + record->order.executed;
-    if (record->order.open == 0 || total > QUANTITY_MAX || record->order.price - 1 >= PRICE_MAX ||
+    bool market = record->order.price == PRICE_MARKET && attributes.auction;
+    if (record->order.open == 0 || total > QUANTITY_MAX ||
+        (record->order.price - 1 >= PRICE_MAX && !market) ||
         attributes.display > DISPLAY_ATTRIBUTABLE ||
-        (attributes.peg != PEG_NONE && attributes.display != DISPLAY_HIDDEN))
+        (attributes.peg != PEG_NONE &&
+         (attributes.display != DISPLAY_HIDDEN || attributes.auction)))
         return "an order that cannot be";
-    if (record->order.reserve > 0 &&
-        (record->order.max_floor == 0 || attributes.display == DISPLAY_HIDDEN))
+    if (!cross_known(record))
+        return "a cross that cannot be";
+    if (record->order.reserve > 0 && (record->order.max_floor == 0 ||
+                                      attributes.display == DISPLAY_HIDDEN || attributes.auction))
         return "a reserve that cannot be";
     if (record->order.random_reserve > 0 && record->order.random_reserve >= record->order.max_floor)
         return "a random reserve that cannot be";
@@ -515,7 +549,7 @@ static const char *order_problem(const struct book *book, const struct record *r
     if (follows(attributes) && listing->peg_count == BOOK_PEGS_MAX)
         return "a peg too many";
     enum side side = book_side(record->order.side), other = opposite_of(side);
-    if (attributes.peg != PEG_MIDPOINT &&
+    if (attributes.peg != PEG_MIDPOINT && !attributes.auction &&
         listing->best[other] <= rank_of(other, record->order.price))
         return "orders that cross";
     if (book->order_count == book->limits.orders_max ||
@@ -552,6 +586,7 @@ static const char *load_order(struct book *book, const struct record *record)
             .random_reserve = record->order.random_reserve,
             .peg_offset = record->order.peg_offset,
             .limit = record->order.limit,
+            .cross = record->order.cross,
         };
         memcpy(extra->firm, record->order.firm, sizeof(extra->firm));
     }

@@ -9,34 +9,40 @@
 
 // --- Queues that nobody sees
 
-static struct tree *dark_tree(struct instrument *listing, const struct order *order)
+static struct tree *dark_tree(const struct book *book, struct instrument *listing,
+                              const struct order *order)
 {
     enum side side = book_side(order->side);
+    if (order->attributes.auction)
+        return order_cross(book, order) == CROSS_CLOSING ? &listing->closing[side]
+                                                         : &listing->auction[side];
     return order->attributes.peg == PEG_MIDPOINT ? &listing->midpoint[side]
                                                  : &listing->hidden[side];
 }
 
+// A market order, which can only wait for a cross, is before all others on either side.
 static uint32_t order_rank(const struct order *order)
 {
-    return rank_of(book_side(order->side), order->price);
+    enum side side = book_side(order->side);
+    return side == SIDE_SELL && order->price == PRICE_MARKET ? 0 : rank_of(side, order->price);
 }
 
 struct level *dark_at(const struct book *book, const struct instrument *listing,
                       const struct order *order)
 {
-    const struct tree *tree = dark_tree((struct instrument *)listing, order);
+    const struct tree *tree = dark_tree(book, (struct instrument *)listing, order);
     return &book->far_levels[tree_find(book, tree, order_rank(order))].level;
 }
 
 struct level *dark_claim(struct book *book, struct instrument *listing, const struct order *order)
 {
-    uint32_t index = tree_claim(book, dark_tree(listing, order), order_rank(order));
+    uint32_t index = tree_claim(book, dark_tree(book, listing, order), order_rank(order));
     return index == NONE ? NULL : &book->far_levels[index].level;
 }
 
 void dark_drop(struct book *book, struct instrument *listing, const struct order *order)
 {
-    struct tree *tree = dark_tree(listing, order);
+    struct tree *tree = dark_tree(book, listing, order);
     tree_remove(book, tree, tree_find(book, tree, order_rank(order)));
 }
 
@@ -69,6 +75,7 @@ void extra_take(struct book *book, struct order *order, const struct command *co
         .random_reserve = command->order.random_reserve,
         .peg_offset = command->order.peg_offset,
         .limit = follows(command->order.attributes) ? command->order.price : 0,
+        .cross = command->type == COMMAND_ENTER ? (uint8_t)command->order.cross : CROSS_NONE,
     };
     if (memcmp(firm, book->sessions[order->session].firm, sizeof(extra->firm)) != 0)
         memcpy(extra->firm, firm, sizeof(extra->firm));
@@ -190,7 +197,7 @@ static uint64_t slice_size(const struct book *book, const struct extra *extra)
     return (uint64_t)extra->max_floor - extra->random_reserve + ((draw >> 32) * sizes >> 32);
 }
 
-void extra_rest(struct book *book, uint32_t index)
+void extra_display(struct book *book, uint32_t index)
 {
     struct order *order = &book->orders[index];
     struct extra *extra = extra_of(book, index);
@@ -199,6 +206,13 @@ void extra_rest(struct book *book, uint32_t index)
         extra->reserve = order->open - (uint32_t)slice;
         order->open = (uint32_t)slice;
     }
+}
+
+void extra_rest(struct book *book, uint32_t index)
+{
+    const struct extra *extra = extra_of(book, index);
+    if (!book->orders[index].attributes.auction)
+        extra_display(book, index);
     if (extra->expire_seconds != 0)
         timer_add(book, index, extra->expire_seconds + 1);
     if (extra->limit != 0)
@@ -330,6 +344,14 @@ static uint32_t used_up_first(struct book *book)
     return index;
 }
 
+void used_up_add(struct book *book, uint32_t index)
+{
+    book->orders[index].next = NONE;
+    book->orders[book->used_up_tail].next = index;
+    book->used_up_head = book->used_up_head == NONE ? index : book->used_up_head;
+    book->used_up_tail = index;
+}
+
 void used_up_first_done(struct book *book)
 {
     uint32_t index = used_up_first(book);
@@ -370,9 +392,13 @@ uint32_t peg_price(const struct book *book, uint16_t instrument, enum side side,
                    int16_t offset, uint32_t limit)
 {
     enum side followed = peg == PEG_PRIMARY ? side : opposite_of(side);
+    const struct instrument *listing = &book->instruments[instrument];
     uint32_t reference = reference_price(book, instrument, followed);
-    if (reference == 0)
+    if (reference == 0 || collects(listing))
         return 0;
+    uint32_t edge = band_edge(listing, side);
+    if (edge != 0 && (side == SIDE_BUY ? limit > edge : limit < edge))
+        limit = edge;
     int64_t price = (int64_t)reference + offset;
     int64_t lowest = side == SIDE_BUY ? 1 : limit, highest = side == SIDE_BUY ? limit : PRICE_MAX;
     price = price < lowest ? lowest : price;
@@ -468,7 +494,7 @@ void settle(struct book *book, struct event_sink *sink, struct instrument *listi
 {
     struct taker taker = {.listing = listing, .special = true};
     struct maker maker;
-    if (listing->halted)
+    if (listing->phase != PHASE_TRADING)
         return;
     while (listing->pegs != NONE && pegs_follow(book, sink, listing))
         ;

@@ -108,6 +108,15 @@ static bool peg_offset_valid(const struct command *command)
     return command->order.peg_offset == 0 || follows(command->order.attributes);
 }
 
+// An order for a cross only has nothing but a price.
+static bool cross_terms_valid(const struct command *command, uint8_t cross)
+{
+    struct order_attributes attributes = command->order.attributes;
+    return cross == CROSS_NONE || ((command->order.min_quantity | command->order.max_floor) == 0 &&
+                                   attributes.peg == PEG_NONE && !attributes.post_only &&
+                                   attributes.time_in_force != TIF_GTT);
+}
+
 // What is wrong with a price, a quantity and what belongs to them.
 static enum reject_reason terms_check(const struct command *command)
 {
@@ -140,7 +149,7 @@ static inline bool extra_needed(const struct book *book, const struct command *c
     uint32_t named, own;
     memcpy(&named, firm, sizeof(named));
     memcpy(&own, book->sessions[command->session].firm, sizeof(own));
-    return (command->order.max_floor | command->order.expire_seconds) != 0 ||
+    return (command->order.max_floor | command->order.expire_seconds | command->order.cross) != 0 ||
            follows(command->order.attributes) || (named != 0 && named != own);
 }
 
@@ -159,7 +168,7 @@ static inline bool plain_day(struct order_attributes attributes)
                                                       .capacity = 3,
                                                       .sweep = 1,
                                                       .trade_now = 1,
-                                                      .reserved = 1});
+                                                      .auction = 1});
 }
 
 static inline bool plain(const struct command *command)
@@ -170,7 +179,7 @@ static inline bool plain(const struct command *command)
                                           .capacity = 3,
                                           .sweep = 1,
                                           .trade_now = 1,
-                                          .reserved = 1}) &&
+                                          .auction = 1}) &&
            (command->order.min_quantity | command->order.max_floor | command->order.expire_seconds |
             command->order.random_reserve | (uint16_t)command->order.peg_offset) == 0;
 }
@@ -203,24 +212,68 @@ static enum reject_reason special_check(const struct book *book, const struct co
     return peg_room(book, command, command->instrument) ? REJECT_NONE : REJECT_PROCESSING_ERROR;
 }
 
-// Something may stand against an order, and what it is.
+// Something may stand against an order.
 static inline bool restricted(const struct book *book, uint16_t session, uint16_t instrument)
 {
-    const struct instrument *listing = &book->instruments[instrument];
     const struct session *entering = &book->sessions[session];
-    return listing->halted | listing->guarded | entering->restricted | entering->watched;
+    return book->instruments[instrument].minded | entering->restricted | entering->watched;
 }
 
-// What it is. `old`: the order to be replaced, or NULL.
-static enum reject_reason restriction(struct book *book, const struct command *command,
-                                      const struct order *old, const char firm[4])
+// A sale short at or below the displayed bid, where these are restricted. At the midpoint it is
+// above; what follows another price counts with its limit.
+static bool short_sale_refused(const struct instrument *listing, const struct command *command,
+                               uint8_t side)
 {
-    uint16_t instrument = old ? old->instrument : command->instrument;
+    return side == SIDE_SELL_SHORT && listing->short_sale != 0 &&
+           listing->best[SIDE_BUY] != RANK_NONE && command->order.attributes.peg != PEG_MIDPOINT &&
+           (command->order.price == PRICE_MARKET ||
+            command->order.price <= rank_of(SIDE_BUY, listing->best[SIDE_BUY]));
+}
+
+// Whether an order for that cross only can be entered now.
+static bool cross_open(const struct instrument *listing, uint8_t cross)
+{
+    switch (cross) {
+    case CROSS_NONE:
+    case CROSS_CLOSING:
+        return true;
+    case CROSS_OPENING:
+        return listing->phase == PHASE_PREOPEN;
+    case CROSS_HALT:
+        return collects(listing) && listing->phase != PHASE_PREOPEN;
+    default:
+        return false;
+    }
+}
+
+// What it is, out of the way of the others. `old`: the order to be replaced, or NULL.
+static __attribute__((noinline)) enum reject_reason restriction(struct book *book,
+                                                                const struct command *command,
+                                                                const struct order *old,
+                                                                const char firm[4])
+{
+    const struct instrument *listing =
+        &book->instruments[old ? old->instrument : command->instrument];
     if (entry_barred(book, command->session, firm))
         return REJECT_FIRM_NOT_AUTHORIZED;
-    if (book->instruments[instrument].halted)
+    if (listing->phase == PHASE_HALTED)
         return REJECT_HALTED;
+    if (listing->phase == PHASE_CLOSED)
+        return REJECT_DESTINATION_CLOSED;
+    if (short_sale_refused(listing, command, old ? old->side : command->side))
+        return REJECT_SHORT_SELL_RESTRICTED;
     return risk_check(book, command, old);
+}
+
+// What stands against an order that needs an extra, out of the way of the others.
+static __attribute__((noinline)) enum reject_reason extra_check(const struct book *book,
+                                                                const struct command *command)
+{
+    uint8_t cross = command->order.cross;
+    if (!cross_terms_valid(command, cross) ||
+        !cross_open(&book->instruments[command->instrument], cross))
+        return REJECT_INVALID_CROSS;
+    return extra_available(book) ? REJECT_NONE : REJECT_PROCESSING_ERROR;
 }
 
 // The firm that an ENTER's order will have.
@@ -231,7 +284,8 @@ static const char *named_firm(const struct book *book, const struct command *com
                                                      : book->sessions[command->session].firm;
 }
 
-static inline enum reject_reason enter_check(struct book *book, const struct command *command)
+static inline enum reject_reason enter_check(struct book *book, const struct command *command,
+                                             bool has_extra)
 {
     if (command->verdict != REJECT_NONE)
         return command->verdict;
@@ -254,8 +308,8 @@ static inline enum reject_reason enter_check(struct book *book, const struct com
     }
     if (book->order_count == book->limits.orders_max)
         return REJECT_PROCESSING_ERROR;
-    if (unlikely(extra_needed(book, command, command->order.firm)) && !extra_available(book))
-        return REJECT_PROCESSING_ERROR;
+    if (unlikely(has_extra))
+        return extra_check(book, command);
     return REJECT_NONE;
 }
 
@@ -349,10 +403,7 @@ static inline void take(struct book *book, struct instrument *listing, const str
         return;
     order_unlink(book, listing, maker->level, maker->index);
     if (unlikely(order_reserve(book, order) > 0)) {
-        order->next = NONE;
-        book->orders[book->used_up_tail].next = maker->index;
-        book->used_up_head = book->used_up_head == NONE ? maker->index : book->used_up_head;
-        book->used_up_tail = maker->index;
+        used_up_add(book, maker->index);
         return;
     }
     table_remove(book, maker->index);
@@ -543,16 +594,62 @@ static inline void rest_or_drop(struct book *book, struct event_sink *sink,
         emit_add(book, sink, order);
 }
 
+// An order that waits for a cross, or for trading to begin: false when it is none.
+static bool hold(struct book *book, struct event_sink *sink, struct instrument *listing,
+                 uint32_t *head, uint32_t index)
+{
+    struct order *order = &book->orders[index];
+    bool any = order_cross(book, order) == CROSS_NONE;
+    if (any && !collects(listing))
+        return false;
+    order->attributes.auction = order->attributes.peg == PEG_NONE;
+    if (any && order->attributes.time_in_force == TIF_IOC)
+        drop_incoming(book, sink, index, 'I');
+    else if (!rest(book, listing, head, index))
+        drop_incoming(book, sink, index, 'Z'); // too many price levels
+    return true;
+}
+
+// A taker may not trade beyond the band: true when its limit is beyond.
+static bool keep_to_band(struct taker *taker)
+{
+    uint32_t edge = band_edge(taker->listing, book_side(taker->order->side));
+    if (edge == 0 || taker->order->attributes.peg == PEG_MIDPOINT ||
+        taker->limit <= rank_of(taker->opposite, edge))
+        return false;
+    taker->limit = rank_of(taker->opposite, edge);
+    return true;
+}
+
+// What is left of an order whose limit is beyond the band: false when it is as any other order.
+static bool stop_at_band(struct book *book, struct event_sink *sink, struct taker *taker,
+                         uint32_t limit, uint32_t index)
+{
+    taker->limit = limit;
+    bool more = next_maker(book, taker).index != NONE;
+    if (!more && !may_rest(taker->order))
+        return false;
+    drop_incoming(book, sink, index, 'K');
+    if (more)
+        pause_instrument(book, sink, taker->listing);
+    return true;
+}
+
 // Trades what can trade, rests or cancels what is left. `min_quantity` 0: any.
 static __attribute__((noinline)) void match_and_rest(struct book *book, struct event_sink *sink,
                                                      struct taker *taker, uint32_t *head,
                                                      uint32_t index, uint32_t min_quantity)
 {
     struct order *order = taker->order;
+    if (unlikely((taker->listing->minded & MIND_TRADES) || order->extra != NONE) &&
+        hold(book, sink, taker->listing, head, index))
+        return;
     if (unlikely(order->attributes.post_only) && next_maker(book, taker).index != NONE) {
         drop_incoming(book, sink, index, 'G');
         return;
     }
+    uint32_t limit = taker->limit;
+    bool beyond = unlikely(taker->listing->minded & MIND_TRADES) && keep_to_band(taker);
     if (unlikely(min_quantity > 0) && !available(book, taker, min_quantity)) {
         drop_incoming(book, sink, index, 'I');
         return;
@@ -562,6 +659,8 @@ static __attribute__((noinline)) void match_and_rest(struct book *book, struct e
         used_up_refresh(book, sink, taker->listing);
     if (order->open == 0)
         order_give(book, index);
+    else if (unlikely(beyond) && stop_at_band(book, sink, taker, limit, index))
+        return;
     else if (may_rest(order))
         rest_or_drop(book, sink, taker->listing, head, index);
     else
@@ -571,7 +670,7 @@ static __attribute__((noinline)) void match_and_rest(struct book *book, struct e
 static inline struct order_attributes attributes_of(const struct command *command)
 {
     struct order_attributes attributes = command->order.attributes;
-    attributes.reserved = 0;
+    attributes.auction = 0;
     return attributes;
 }
 
@@ -619,7 +718,8 @@ static inline void apply_enter(struct book *book, const struct command *command,
 {
     if (unlikely(!consume_user_ref(book, command)))
         return;
-    enum reject_reason reason = enter_check(book, command);
+    bool has_extra = extra_needed(book, command, command->order.firm);
+    enum reject_reason reason = enter_check(book, command, has_extra);
     if (unlikely(reason != REJECT_NONE)) {
         reject(book, command, sink, reason);
         return;
@@ -630,7 +730,6 @@ static inline void apply_enter(struct book *book, const struct command *command,
     uint32_t index = order_take(book);
     struct order *order = &book->orders[index];
     order_fill(book, order, command, attributes);
-    bool has_extra = extra_needed(book, command, command->order.firm);
     if (unlikely(has_extra)) {
         order->price = price_of(book, command, command->instrument, command->side);
         extra_take(book, order, command, command->order.firm);
@@ -639,8 +738,10 @@ static inline void apply_enter(struct book *book, const struct command *command,
         account_open(book, order);
     if (unlikely(has_extra || command->order.min_quantity != 0))
         emit_options(book, sink, command);
-    emit_entered(book, sink, EVENT_ACCEPTED, command, command->instrument, command->side,
-                 command->order.quantity, attributes);
+    struct event *accepted = emit_entered(book, sink, EVENT_ACCEPTED, command, command->instrument,
+                                          command->side, command->order.quantity, attributes);
+    if (unlikely(has_extra))
+        accepted->code = command->order.cross;
 
     bool meets = listing->best[opposite] <= rank_of(opposite, command->order.price) ||
                  command->order.price == PRICE_MARKET || listing->special_count != 0;
@@ -677,6 +778,7 @@ static bool replace_valid(const struct book *book, const struct command *command
 {
     return (command->verdict == REJECT_NONE || of_risk(command->verdict)) &&
            terms_check(command) == REJECT_NONE && command->order.quantity > old->executed &&
+           cross_terms_valid(command, order_cross(book, old)) &&
            (follows(old->attributes) || peg_room(book, command, old->instrument)) &&
            (old->extra != NONE || !extra_needed(book, command, firm_of(book, old)) ||
             extra_available(book));
@@ -689,6 +791,7 @@ static void become(struct book *book, struct order *order, const struct command 
     char firm[4];
     memcpy(firm, firm_of(book, order), sizeof(firm));
     uint32_t executed = order->executed;
+    uint8_t cross = order_cross(book, order);
     order->ref = book->seq;
     order->user_ref_num = command->order.user_ref_num;
     order->price = price;
@@ -697,8 +800,10 @@ static void become(struct book *book, struct order *order, const struct command 
     if (unlikely(order->extra != NONE))
         extra_leave(book, (uint32_t)(order - book->orders));
     order->extra = NONE;
-    if (unlikely(extra_needed(book, command, firm)))
-        extra_take(book, order, command, firm);
+    if (likely(!extra_needed(book, command, firm) && cross == CROSS_NONE))
+        return;
+    extra_take(book, order, command, firm);
+    book->extras[order->extra].cross = cross;
 }
 
 // OUCH 5.0 section 6: outcome 1 is silence, 2 cancels the old order, 4 replaces it.
@@ -741,14 +846,16 @@ static void apply_replace(struct book *book, const struct command *command, stru
     if (unlikely(order->extra != NONE))
         emit_options(book, sink, command);
     emit_entered(book, sink, EVENT_REPLACED, command, order->instrument, order->side, order->open,
-                 order->attributes);
+                 order->attributes)
+        ->code = order_cross(book, order);
     uint32_t *head =
         user_ref_head(book, command->session, command->user_ref_index, command->order.user_ref_num);
 
     struct taker taker = taker_of(book, order, opposite_of(book_side(order->side)));
     bool displayed = order_displayed(&old);
     if (displayed && old.attributes.display == order->attributes.display && may_rest(order) &&
-        next_maker(book, &taker).index == NONE && likely(rest(book, listing, head, index))) {
+        !collects(listing) && listing->band == 0 && next_maker(book, &taker).index == NONE &&
+        likely(rest(book, listing, head, index))) {
         emit_feed(book, sink, EVENT_FEED_REPLACE, order->instrument, book_side(order->side),
                   order->open, order->price, old.ref, 0);
     } else {
@@ -904,8 +1011,10 @@ static inline __attribute__((always_inline)) void apply(struct book *book,
     book->last_time_ns = command->time_ns;
     book->event_time_ns =
         command->time_ns > book->midnight_ns ? command->time_ns - book->midnight_ns : 0;
-    if (unlikely(book->event_time_ns >= book->next_second_ns) && book->state != BOOK_NEW)
+    if (unlikely(book->event_time_ns >= book->next_second_ns) && book->state != BOOK_NEW) {
         expire(book, sink);
+        cross_tell(book, sink);
+    }
     if (likely(command->type >= COMMAND_ENTER)) {
         if (command->type == COMMAND_TRADING)
             apply_trading(book, command, sink);

@@ -60,14 +60,17 @@ uint32_t midpoint_of(const struct instrument *listing);
 struct maker special_maker(const struct book *book, const struct taker *taker);
 // Shares of reserves, hidden and midpoint orders acceptable to the taker, counted up to `wanted`.
 uint64_t special_available(const struct book *book, const struct taker *taker, uint64_t wanted);
-// The first of the orders whose slices are used up has no reserve left, or gets a new slice.
+// An order that stands in no queue joins those whose slices are used up. The first of them has no
+// reserve left; all of them get new slices.
 void used_up_first_done(struct book *book);
+void used_up_add(struct book *book, uint32_t index);
 void used_up_refresh(struct book *book, struct event_sink *sink, struct instrument *listing);
 // What pegs of an instrument follow: the best displayed price of a side, or 0 while there is none.
 // The book asks nowhere else, so that a venue that follows a national best answers here. What it
 // answers from has to be journaled.
 uint32_t reference_price(const struct book *book, uint16_t instrument, enum side side);
-// The price of a primary or market peg within its limit, or 0 while there is nothing to follow.
+// The price of a primary or market peg within its limit and the band, or 0 while there is nothing
+// to follow, or orders wait for a cross.
 uint32_t peg_price(const struct book *book, uint16_t instrument, enum side side, enum peg peg,
                    int16_t offset, uint32_t limit);
 // Puts a peg that rests into the list of its instrument.
@@ -91,8 +94,31 @@ bool timers_each(const struct book *book,
 
 bool self_matched(const struct book *book, const struct order *taker, const struct order *maker);
 
-// Halts and bars (control.c).
+// cross.c
+
+// The cross of that type: its trades, and its print on the feed.
+void cross_trade(struct book *book, struct event_sink *sink, struct instrument *listing,
+                 uint8_t type);
+// Tells the feed what the crosses that build would be now.
+void cross_tell(struct book *book, struct event_sink *sink);
+bool cross_builds(const struct book *book);
+// When the phase after it has begun: what has waited joins the continuous book, if that trades, or
+// is canceled.
+void cross_release(struct book *book, struct event_sink *sink, struct instrument *listing);
+
+// book.c
+
+// Cancels all orders of an instrument, as at the day's end.
+void cancel_instrument(struct book *book, struct event_sink *sink, uint16_t instrument);
+
+// Phases and bars (control.c).
 void apply_trading(struct book *book, const struct command *command, struct event_sink *sink);
+// The highest price at which a purchase may trade, or the lowest for a sale; 0: any.
+uint32_t band_edge(const struct instrument *listing, enum side side);
+// An order would have traded beyond the band.
+void pause_instrument(struct book *book, struct event_sink *sink, struct instrument *listing);
+// An instrument's `minded` has to be what its fields say.
+void mind(struct instrument *listing);
 void apply_entry(struct book *book, const struct command *command, struct event_sink *sink);
 
 // Limits (risk.c).

@@ -134,7 +134,7 @@ static int read_address(const struct reader *reader, const config_setting_t *gro
 static int read_word(const struct reader *reader, const config_setting_t *group, const char *key,
                      const char *const *words, size_t count, uint32_t *value)
 {
-    char text[16], list[64] = "";
+    char text[16], list[96] = "";
     if (!config_setting_get_member(group, key))
         return 0;
     if (read_text(reader, group, key, text, sizeof(text), 0))
@@ -490,6 +490,14 @@ static int read_limits_of(const struct reader *reader, const config_setting_t *g
     return 0;
 }
 
+static bool is_listed(const struct config *config, const char symbol[8])
+{
+    for (uint32_t i = 0; i < config->instrument_count; i++)
+        if (memcmp(config->instruments[i].symbol, symbol, 8) == 0)
+            return true;
+    return false;
+}
+
 static int read_instrument(const struct reader *reader, const config_setting_t *group,
                            struct config *config)
 {
@@ -502,9 +510,8 @@ static int read_instrument(const struct reader *reader, const config_setting_t *
         read_number(reader, group, "shard", true, 0, config->shard_count - 1ll, &shard) ||
         read_number(reader, group, "round_lot", false, 1, QUANTITY_MAX, &round_lot))
         return -1;
-    for (uint32_t i = 0; i < config->instrument_count; i++)
-        if (memcmp(config->instruments[i].symbol, instrument->symbol, 8) == 0)
-            return complain(reader, group, "symbol \"%.8s\" is listed twice", instrument->symbol);
+    if (is_listed(config, instrument->symbol))
+        return complain(reader, group, "symbol \"%.8s\" is listed twice", instrument->symbol);
     instrument->shard = (uint32_t)shard;
     instrument->round_lot = (uint32_t)round_lot;
     config->instrument_count++;
@@ -665,6 +672,54 @@ static int read_members(const struct reader *reader, const config_setting_t *roo
     return read_list(reader, root, "members", CONFIG_SESSIONS_MAX, read_member, config);
 }
 
+static int read_time(const struct reader *reader, const config_setting_t *group, uint32_t *second)
+{
+    char text[16];
+    unsigned hours, minutes, seconds;
+    int length = 0;
+    if (read_text(reader, group, "at", text, sizeof(text), 0))
+        return -1;
+    if (sscanf(text, "%2u:%2u:%2u%n", &hours, &minutes, &seconds, &length) != 3 || text[length] ||
+        hours > 23 || minutes > 59 || seconds > 59)
+        return complain(reader, config_setting_get_member(group, "at"),
+                        "\"at\" is \"%s\"; it must be a time of the day: \"09:30:00\"", text);
+    *second = hours * 3600 + minutes * 60 + seconds;
+    return 0;
+}
+
+static int read_entry(const struct reader *reader, const config_setting_t *group,
+                      struct config *config)
+{
+    static const char *const known[] = {"at", "phase", "symbol", NULL};
+    static const char *const phases[] = {"preopen",   "trading", "halted",
+                                         "quotation", "paused",  "closed"};
+    struct config_entry *entry = &config->calendar[config->calendar_count];
+    uint32_t phase = UINT32_MAX;
+    if (check_keys(reader, group, known) || read_time(reader, group, &entry->second) ||
+        read_word(reader, group, "phase", phases, 6, &phase))
+        return -1;
+    if (phase == UINT32_MAX)
+        return complain(reader, group, "\"phase\" is missing");
+    if (config_setting_get_member(group, "symbol") &&
+        read_text(reader, group, "symbol", entry->symbol, sizeof(entry->symbol), ' '))
+        return -1;
+    if (entry->symbol[0] && !is_listed(config, entry->symbol))
+        return complain(reader, group, "symbol \"%.8s\" is not listed", entry->symbol);
+    if (config->calendar_count > 0 && entry[-1].second > entry->second)
+        return complain(reader, group, "the calendar must be in order of time");
+    entry->state = (uint8_t) "OTHQPC"[phase];
+    config->calendar_count++;
+    return 0;
+}
+
+static int read_calendar(const struct reader *reader, const config_setting_t *root,
+                         struct config *config)
+{
+    return config_setting_get_member(root, "calendar")
+               ? read_list(reader, root, "calendar", CONFIG_CALENDAR_MAX, read_entry, config)
+               : 0;
+}
+
 static int read_sandbox(const struct reader *reader, const config_setting_t *root,
                         struct config *config)
 {
@@ -692,8 +747,8 @@ static int read_all(const struct reader *reader, const config_setting_t *root,
                     struct config *config)
 {
     static const char *const known[] = {
-        "name",  "sandbox", "signing_key", "control",  "journal", "limits", "dpdk",
-        "ports", "shards",  "instruments", "sessions", "members", NULL};
+        "name",  "sandbox", "signing_key", "control",  "journal", "limits",   "dpdk",
+        "ports", "shards",  "instruments", "sessions", "members", "calendar", NULL};
     config->instruments = calloc(BOOK_INSTRUMENTS_MAX, sizeof(*config->instruments));
     config->sessions = calloc(CONFIG_SESSIONS_MAX, sizeof(*config->sessions));
     config->limits = calloc(CONFIG_LIMITS_MAX, sizeof(*config->limits));
@@ -709,7 +764,8 @@ static int read_all(const struct reader *reader, const config_setting_t *root,
                    read_list(reader, root, "instruments", BOOK_INSTRUMENTS_MAX, read_instrument,
                              config) ||
                    read_list(reader, root, "sessions", CONFIG_SESSIONS_MAX, read_session, config) ||
-                   check_firms(reader, root, config) || read_members(reader, root, config)
+                   check_firms(reader, root, config) || read_members(reader, root, config) ||
+                   read_calendar(reader, root, config)
                ? -1
                : 0;
 }

@@ -80,6 +80,14 @@ struct config_limit {
     uint64_t value;          // of all shards together
 };
 
+// A phase that begins at a time of the trading day.
+struct config_entry {
+    uint32_t second; // of the day
+    uint8_t state;   // of COMMAND_TRADING
+    char symbol[8];  // padded with spaces; zeros: all
+};
+#define CONFIG_CALENDAR_MAX 256u
+
 struct config_control {
     char socket[108];                          // of a unix socket; empty: there is none
     char viewers[32], operators[32], risk[32]; // groups; empty: only root
@@ -112,6 +120,8 @@ struct config {
     struct config_session *sessions;
     struct config_limit *limits;
     uint32_t limit_count;
+    uint32_t calendar_count;
+    struct config_entry calendar[CONFIG_CALENDAR_MAX]; // in order of time
     uint32_t eal_count;
     char eal[CONFIG_EAL_MAX][256]; // arguments
 };

@@ -43,6 +43,7 @@ struct wish {
     const struct limit_name *limit;
     uint64_t value; // of all shards together
     uint32_t shard_count;
+    struct command trading; // COMMAND_TRADING: what it says of the symbol, or of all
 };
 
 // --- Who
@@ -124,11 +125,11 @@ static uint16_t find_session(const struct lane *lane, const char *user)
 }
 
 static uint32_t order_trading(const struct wish *wish, const struct lane *lane,
-                              struct command *command, char state)
+                              struct command *command)
 {
+    *command = wish->trading;
     command->type = COMMAND_TRADING;
     command->instrument = NO_INSTRUMENT;
-    command->trading.state = (uint8_t)state;
     memcpy(command->trading.actor, wish->actor, sizeof(command->trading.actor));
     if (wish->symbol)
         command->instrument = find_instrument(lane, wish->symbol);
@@ -166,20 +167,15 @@ static void order_cancel(const struct wish *wish, const struct command *stop,
     memcpy(command->mass.actor, wish->actor, sizeof(command->mass.actor));
 }
 
-static uint32_t make_halt(void *context, const struct lane *lane, struct command *commands)
+static uint32_t make_trading(void *context, const struct lane *lane, struct command *commands)
 {
-    return order_trading(context, lane, &commands[0], 'H');
-}
-
-static uint32_t make_resume(void *context, const struct lane *lane, struct command *commands)
-{
-    return order_trading(context, lane, &commands[0], 'T');
+    return order_trading(context, lane, &commands[0]);
 }
 
 static uint32_t make_kill(void *context, const struct lane *lane, struct command *commands)
 {
     const struct wish *wish = context;
-    uint32_t count = wish->symbol ? order_trading(wish, lane, &commands[0], 'H')
+    uint32_t count = wish->symbol ? order_trading(wish, lane, &commands[0])
                                   : order_entry(wish, lane, &commands[0], false);
     if (count == 0)
         return 0;
@@ -229,6 +225,85 @@ static int check_names(const struct gateway *gateway, const struct wish *wish, s
     return 0;
 }
 
+// --- What is said of an instrument, or a member
+
+static int read_halt(struct wish *wish, const char *value, struct error *error)
+{
+    (void)value;
+    (void)error;
+    wish->trading.trading.state = 'H';
+    return 0;
+}
+
+static int read_resume(struct wish *wish, const char *value, struct error *error)
+{
+    (void)value;
+    (void)error;
+    wish->trading.trading.state = 'T';
+    return 0;
+}
+
+static int read_phase(struct wish *wish, const char *value, struct error *error)
+{
+    static const struct {
+        const char *name;
+        char state;
+    } phases[] = {{"preopen", 'O'},   {"trading", 'T'}, {"halted", 'H'},
+                  {"quotation", 'Q'}, {"paused", 'P'},  {"closed", 'C'}};
+    for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++)
+        if (strcmp(value, phases[i].name) == 0)
+            wish->trading.trading.state = (uint8_t)phases[i].state;
+    if (wish->trading.trading.state == 0)
+        return error_set(error, "the phase must be preopen, trading, halted, quotation, paused or "
+                                "closed");
+    return 0;
+}
+
+static int read_reference(struct wish *wish, const char *value, struct error *error)
+{
+    char *end;
+    double price = strtod(value, &end);
+    if (*end || !(price >= 0.0001 && price <= PRICE_MAX / 1e4))
+        return error_set(error, "the price must be 0.0001 to 199999.99");
+    wish->trading.trading.reference = (uint32_t)(price * 1e4 + 0.5);
+    return 0;
+}
+
+static int read_collar(struct wish *wish, const char *value, struct error *error)
+{
+    char *end;
+    double percent = strtod(value, &end);
+    if (strcmp(value, "off") == 0) {
+        wish->trading.trading.band = UINT32_MAX;
+        return 0;
+    }
+    if (*end || !(percent >= 0.01 && percent <= 100))
+        return error_set(error, "the collar must be 0.01 to 100 percent, or off");
+    wish->trading.trading.band = (uint32_t)(percent * 100 + 0.5);
+    return 0;
+}
+
+static int read_short_sale(struct wish *wish, const char *value, struct error *error)
+{
+    if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
+        return error_set(error, "the restriction of sales short must be on or off");
+    wish->trading.trading.short_sale = strcmp(value, "on") == 0 ? '1' : '0';
+    return 0;
+}
+
+// What a limit has besides its scope.
+static int read_limit(struct wish *wish, const char *value, struct error *error)
+{
+    const char *name = json_string_value(json_object_get(wish->request, "limit"));
+    wish->limit = name ? limit_by_name(name) : NULL;
+    if (!wish->limit || limit_of_member(wish->limit) != !!wish->firm ||
+        !limit_of_member(wish->limit) != !!wish->symbol)
+        return error_set(error, "\"%s\" is no limit of a %s", name ? name : "",
+                         wish->symbol ? "symbol" : "firm");
+    const char *problem = limit_parse(wish->limit, value, wish->shard_count, &wish->value);
+    return problem ? error_set(error, "%s %s", name, problem) : 0;
+}
+
 // --- Requests
 
 static const struct action {
@@ -237,14 +312,20 @@ static const struct action {
     gateway_order_fn *make; // NULL: another way
     uint32_t scopes_min, scopes_max;
     bool by_session_or_firm, by_symbol;
+    bool valued; // has to have a "value"
+    int (*read)(struct wish *wish, const char *value, struct error *error);
 } actions[] = {
-    {"stats", ROLE_VIEWER, NULL, 0, 0, false, false},
-    {"halt", ROLE_OPERATOR, make_halt, 0, 1, false, true},
-    {"resume", ROLE_OPERATOR, make_resume, 0, 1, false, true},
-    {"close_day", ROLE_OPERATOR, NULL, 0, 0, false, false},
-    {"kill", ROLE_RISK, make_kill, 1, 1, true, true},
-    {"allow", ROLE_RISK, make_allow, 1, 1, true, false},
-    {"limit", ROLE_RISK, make_limit, 1, 1, true, true},
+    {"stats", ROLE_VIEWER, NULL, 0, 0, false, false, false, NULL},
+    {"halt", ROLE_OPERATOR, make_trading, 0, 1, false, true, false, read_halt},
+    {"resume", ROLE_OPERATOR, make_trading, 0, 1, false, true, false, read_resume},
+    {"phase", ROLE_OPERATOR, make_trading, 0, 1, false, true, true, read_phase},
+    {"reference", ROLE_OPERATOR, make_trading, 0, 1, false, true, true, read_reference},
+    {"ssr", ROLE_OPERATOR, make_trading, 0, 1, false, true, true, read_short_sale},
+    {"collar", ROLE_OPERATOR, make_trading, 0, 1, false, true, true, read_collar},
+    {"close_day", ROLE_OPERATOR, NULL, 0, 0, false, false, false, NULL},
+    {"kill", ROLE_RISK, make_kill, 1, 1, true, true, false, read_halt},
+    {"allow", ROLE_RISK, make_allow, 1, 1, true, false, false, NULL},
+    {"limit", ROLE_RISK, make_limit, 1, 1, true, true, true, read_limit},
 };
 
 static const struct action *find_action(const char *name)
@@ -266,21 +347,6 @@ static const char *text_of(const json_t *request, const char *key, size_t length
     return text;
 }
 
-// What a limit has besides its scope.
-static int read_limit(struct wish *wish, struct error *error)
-{
-    const char *name = json_string_value(json_object_get(wish->request, "limit"));
-    const char *value = json_string_value(json_object_get(wish->request, "value"));
-    wish->limit = name ? limit_by_name(name) : NULL;
-    if (!wish->limit || limit_of_member(wish->limit) != !!wish->firm ||
-        !limit_of_member(wish->limit) != !!wish->symbol)
-        return error_set(error, "\"%s\" is no limit of a %s", name ? name : "",
-                         wish->symbol ? "symbol" : "firm");
-    const char *problem =
-        limit_parse(wish->limit, value ? value : "", wish->shard_count, &wish->value);
-    return problem ? error_set(error, "%s %s", name, problem) : 0;
-}
-
 static int read_scope(const struct action *action, struct wish *wish, struct error *error)
 {
     const char *key;
@@ -290,14 +356,17 @@ static int read_scope(const struct action *action, struct wish *wish, struct err
     wish->session = text_of(wish->request, "session", 6, error);
     wish->firm = text_of(wish->request, "firm", 4, error);
     wish->all = json_is_true(json_object_get(wish->request, "all"));
+    const char *said = text_of(wish->request, "value", 32, error);
     if (error->text[0])
         return -1;
+    if (action->valued && !said)
+        return error_set(error, "\"%s\" wants a \"value\"", action->name);
     json_object_foreach((json_t *)(uintptr_t)wish->request, key, value)
     {
         bool known =
             strcmp(key, "do") == 0 || (strcmp(key, "symbol") == 0 && action->by_symbol) ||
-            (action->make == make_limit &&
-             (strcmp(key, "limit") == 0 || strcmp(key, "value") == 0)) ||
+            (strcmp(key, "value") == 0 && action->valued) ||
+            (strcmp(key, "limit") == 0 && action->make == make_limit) ||
             (action->by_session_or_firm &&
              (strcmp(key, "session") == 0 || strcmp(key, "firm") == 0 || strcmp(key, "all") == 0));
         if (!known)
@@ -307,7 +376,7 @@ static int read_scope(const struct action *action, struct wish *wish, struct err
     if (scopes < action->scopes_min || scopes > action->scopes_max)
         return error_set(error, "say what to %s: one of session, firm%s, all", action->name,
                          action->by_symbol ? ", symbol" : "");
-    return action->make == make_limit ? read_limit(wish, error) : 0;
+    return action->read ? action->read(wish, said, error) : 0;
 }
 
 static json_t *refusal(const char *why)
@@ -322,7 +391,9 @@ static json_t *carry_out(struct control *control, struct wish *wish)
     wish->shard_count = control->gateway->config->shard_count;
     const struct action *action = name ? find_action(name) : NULL;
     if (!action)
-        return refusal("\"do\" must be stats, halt, resume, close_day, kill, allow or limit");
+        return refusal(
+            "\"do\" must be stats, halt, resume, phase, reference, ssr, collar, close_day, "
+            "kill, allow or limit");
     if (!(wish->roles & action->role))
         return refusal(action->role == ROLE_VIEWER ? "you are not one of the viewers"
                        : action->role == ROLE_OPERATOR

@@ -254,19 +254,27 @@ static uint8_t login_refusal(const struct entry *entry, uint32_t index, const ch
     return session_fits && !over ? 0 : UFO_REJECT_INVALID_SESSION;
 }
 
+void entry_want_clock(struct entry *entry, uint64_t from_ns, uint32_t seconds)
+{
+    uint64_t until_ns = (from_ns / SECOND_NS + seconds + 1) * SECOND_NS;
+    if (until_ns > entry->timed_until_ns)
+        entry->timed_until_ns = until_ns;
+}
+
 // Remembers how long the book wants to be told the time for the sake of this command. What is
 // refused elsewhere, or dropped with its datagram, costs some clock commands and nothing else.
 static void mind_expiry(struct entry *entry, const struct command *command)
 {
     bool enters = command->type == COMMAND_ENTER || command->type == COMMAND_REPLACE;
-    if (!enters || command->order.attributes.time_in_force != TIF_GTT ||
-        command->order.expire_seconds > EXPIRE_SECONDS_MAX)
+    if (!enters)
         return;
     uint64_t from_ns =
         command->time_ns > entry->commanded_ns ? command->time_ns : entry->commanded_ns;
-    uint64_t until_ns = (from_ns / SECOND_NS + command->order.expire_seconds + 1) * SECOND_NS;
-    if (until_ns > entry->timed_until_ns)
-        entry->timed_until_ns = until_ns;
+    if (command->type == COMMAND_ENTER && command->order.cross != CROSS_NONE)
+        entry_want_clock(entry, from_ns, EXPIRE_SECONDS_MAX);
+    if (command->order.attributes.time_in_force == TIF_GTT &&
+        command->order.expire_seconds <= EXPIRE_SECONDS_MAX)
+        entry_want_clock(entry, from_ns, command->order.expire_seconds);
 }
 
 // Decodes each U block into the ring's next slots, uncommitted, up to a logoff. The number of

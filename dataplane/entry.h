@@ -112,7 +112,8 @@ struct entry {
     char session_id[10];
     const _Atomic bool *cancel_only; // the disk is full: orders that add risk are refused
     uint64_t commanded_ns;           // latest time of any command so far, ns since 1970
-    uint64_t timed_until_ns; // a command of this time or later ends the last good-till-time order
+    uint64_t timed_until_ns; // a command of this time or later ends the last good-till-time order,
+                             // or is of the day after the last that a cross builds for
     uint32_t session_count, session_max;
     struct entry_session *sessions;
     bool has_signed; // there are signed sessions: what begins with two zero bytes is theirs
@@ -146,9 +147,13 @@ uint32_t entry_receive(struct entry *entry, const struct packet *packet, uint64_
 // logins_answered.
 uint32_t entry_take_logins(struct entry *entry, uint64_t now_ns, uint64_t time_ns);
 
-// entry_clock: it is `time_ns` (since 1970). While good-till-time orders may rest, puts a clock
-// command into the ring when no other has come in this second of the day, so that they end without
-// anybody sending anything. True when it did.
+// entry_want_clock: the book has to be told the time for so many seconds from `from_ns` (since
+// 1970) on.
+void entry_want_clock(struct entry *entry, uint64_t from_ns, uint32_t seconds);
+
+// entry_clock: it is `time_ns` (since 1970). While good-till-time orders may rest, or a cross may
+// build, puts a clock command into the ring when no other has come in this second of the day, so
+// that it goes on without anybody sending anything. True when it did.
 bool entry_clock(struct entry *entry, uint64_t time_ns);
 
 // entry_limit: a limit (enum limit_kind, in the units that book.h names) of a session's member has

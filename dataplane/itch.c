@@ -150,6 +150,71 @@ static size_t encode_trade(const struct event *event, const struct symbols *symb
     return sizeof(*trade);
 }
 
+static size_t encode_cross(const struct event *event, const struct symbols *symbols, uint8_t *out)
+{
+    struct itch_cross *cross = (struct itch_cross *)out;
+    put_head(&cross->head, ITCH_CROSS, event);
+    cross->shares = be64_of(event->cross.shares);
+    memcpy(cross->stock, symbols_name(symbols, event->instrument), 8);
+    cross->price = be32_of(event->price);
+    cross->match_number = be64_of(event->cross.match_number);
+    cross->cross_type = event->code;
+    return sizeof(*cross);
+}
+
+// How far the price would be from the reference: below 1 %, of each percent to 10, of ten to 30.
+static uint8_t price_variation(uint32_t price, uint32_t reference)
+{
+    static const char letters[] = "L123456789";
+    if (price == 0 || reference == 0)
+        return ' ';
+    uint32_t away = price > reference ? price - reference : reference - price;
+    uint64_t percent = away * 100ull / reference;
+    if (percent < 10)
+        return (uint8_t)letters[percent];
+    return percent < 20 ? 'A' : percent < 30 ? 'B' : 'C';
+}
+
+static size_t encode_imbalance(const struct event *event, const struct symbols *symbols,
+                               uint8_t *out)
+{
+    struct itch_imbalance *imbalance = (struct itch_imbalance *)out;
+    put_head(&imbalance->head, ITCH_IMBALANCE, event);
+    imbalance->paired = be64_of(event->imbalance.paired);
+    imbalance->imbalance = be64_of(event->imbalance.left);
+    imbalance->direction = event->imbalance.paired == 0 ? 'O'
+                           : event->imbalance.left == 0 ? 'N'
+                                                        : side_letter(event->side);
+    memcpy(imbalance->stock, symbols_name(symbols, event->instrument), 8);
+    imbalance->far_price = be32_of(event->far_price);
+    imbalance->near_price = be32_of(event->price);
+    imbalance->reference = be32_of(event->quantity);
+    imbalance->cross_type = event->code;
+    imbalance->variation = price_variation(event->price, event->quantity);
+    return sizeof(*imbalance);
+}
+
+static size_t encode_short_sale(const struct event *event, uint8_t *out)
+{
+    struct itch_short_sale *restricted = (struct itch_short_sale *)out;
+    put_head(&restricted->head, ITCH_SHORT_SALE, event);
+    memcpy(restricted->stock, event->listing.symbol, 8);
+    restricted->action = event->code;
+    return sizeof(*restricted);
+}
+
+static size_t encode_collar(const struct event *event, uint8_t *out)
+{
+    struct itch_collar *collar = (struct itch_collar *)out;
+    put_head(&collar->head, ITCH_COLLAR, event);
+    memcpy(collar->stock, event->listing.symbol, 8);
+    collar->reference = be32_of(event->price);
+    collar->upper = be32_of(event->quantity);
+    collar->lower = be32_of(event->low_price);
+    collar->extension = be32_of(0);
+    return sizeof(*collar);
+}
+
 static bool is_attributed(const struct event *event)
 {
     static const char none[4];
@@ -180,6 +245,14 @@ size_t itch_encode(const struct event *event, const struct symbols *symbols, uin
         return encode_replace(event, out);
     case EVENT_FEED_TRADE:
         return encode_trade(event, symbols, out);
+    case EVENT_FEED_CROSS:
+        return encode_cross(event, symbols, out);
+    case EVENT_FEED_IMBALANCE:
+        return encode_imbalance(event, symbols, out);
+    case EVENT_FEED_SHORT_SALE:
+        return encode_short_sale(event, out);
+    case EVENT_FEED_COLLAR:
+        return encode_collar(event, out);
     default:
         INVARIANT(!"an event of the feed");
         return 0;

@@ -19,6 +19,10 @@
 #define ITCH_DELETE         'D'
 #define ITCH_REPLACE        'U'
 #define ITCH_TRADE          'P'
+#define ITCH_CROSS          'Q'
+#define ITCH_IMBALANCE      'I'
+#define ITCH_SHORT_SALE     'Y'
+#define ITCH_COLLAR         'J'
 
 // Every message begins with these.
 struct itch_head {
@@ -123,6 +127,43 @@ struct itch_trade {
     be64 match_number;
 };
 
+struct itch_cross {
+    struct itch_head head;
+    be64 shares;
+    char stock[8];
+    be32 price;
+    be64 match_number;
+    uint8_t cross_type;
+};
+
+struct itch_imbalance {
+    struct itch_head head;
+    be64 paired;
+    be64 imbalance;
+    uint8_t direction;
+    char stock[8];
+    be32 far_price;
+    be32 near_price;
+    be32 reference;
+    uint8_t cross_type;
+    uint8_t variation;
+};
+
+struct itch_short_sale {
+    struct itch_head head;
+    char stock[8];
+    uint8_t action;
+};
+
+struct itch_collar {
+    struct itch_head head;
+    char stock[8];
+    be32 reference;
+    be32 upper;
+    be32 lower;
+    be32 extension;
+};
+
 WIRE_FIELD(struct itch_head, type, 0, 1);
 WIRE_FIELD(struct itch_head, stock_locate, 1, 2);
 WIRE_FIELD(struct itch_head, tracking_number, 3, 2);
@@ -213,13 +254,46 @@ WIRE_FIELD(struct itch_trade, price, 32, 4);
 WIRE_FIELD(struct itch_trade, match_number, 36, 8);
 WIRE_SIZE(struct itch_trade, 44);
 
+WIRE_FIELD(struct itch_cross, head, 0, 11);
+WIRE_FIELD(struct itch_cross, shares, 11, 8);
+WIRE_FIELD(struct itch_cross, stock, 19, 8);
+WIRE_FIELD(struct itch_cross, price, 27, 4);
+WIRE_FIELD(struct itch_cross, match_number, 31, 8);
+WIRE_FIELD(struct itch_cross, cross_type, 39, 1);
+WIRE_SIZE(struct itch_cross, 40);
+
+WIRE_FIELD(struct itch_imbalance, head, 0, 11);
+WIRE_FIELD(struct itch_imbalance, paired, 11, 8);
+WIRE_FIELD(struct itch_imbalance, imbalance, 19, 8);
+WIRE_FIELD(struct itch_imbalance, direction, 27, 1);
+WIRE_FIELD(struct itch_imbalance, stock, 28, 8);
+WIRE_FIELD(struct itch_imbalance, far_price, 36, 4);
+WIRE_FIELD(struct itch_imbalance, near_price, 40, 4);
+WIRE_FIELD(struct itch_imbalance, reference, 44, 4);
+WIRE_FIELD(struct itch_imbalance, cross_type, 48, 1);
+WIRE_FIELD(struct itch_imbalance, variation, 49, 1);
+WIRE_SIZE(struct itch_imbalance, 50);
+
+WIRE_FIELD(struct itch_short_sale, head, 0, 11);
+WIRE_FIELD(struct itch_short_sale, stock, 11, 8);
+WIRE_FIELD(struct itch_short_sale, action, 19, 1);
+WIRE_SIZE(struct itch_short_sale, 20);
+
+WIRE_FIELD(struct itch_collar, head, 0, 11);
+WIRE_FIELD(struct itch_collar, stock, 11, 8);
+WIRE_FIELD(struct itch_collar, reference, 19, 4);
+WIRE_FIELD(struct itch_collar, upper, 23, 4);
+WIRE_FIELD(struct itch_collar, lower, 27, 4);
+WIRE_FIELD(struct itch_collar, extension, 31, 4);
+WIRE_SIZE(struct itch_collar, 35);
+
 // The longest that itch_encode writes.
-#define ITCH_OUT_SIZE_MAX 44u
-static_assert(sizeof(struct itch_trade) == ITCH_OUT_SIZE_MAX, "longest message");
+#define ITCH_OUT_SIZE_MAX 50u
+static_assert(sizeof(struct itch_imbalance) == ITCH_OUT_SIZE_MAX, "longest message");
 
 // itch_encode: write the ITCH message that tells the feed of `event`, one of EVENT_FEED_SYSTEM to
-// EVENT_FEED_TRADE, to `out`, which has room for ITCH_OUT_SIZE_MAX bytes. Returns its size. Any
-// thread.
+// EVENT_FEED_COLLAR, to `out`, which has room for ITCH_OUT_SIZE_MAX bytes. Returns its size.
+// Any thread.
 size_t itch_encode(const struct event *event, const struct symbols *symbols, uint8_t *out);
 
 // itch_message_size: bytes of a message of `type`, for every type of ITCH 5.0, also those not sent

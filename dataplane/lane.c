@@ -606,6 +606,8 @@ uint32_t lane_take_orders(struct lane *lane, uint64_t time_ns)
         command->time_ns = time_ns;
         if (command->type == COMMAND_CLOSE)
             lane->entry.timed_until_ns = 0; // no order is left
+        if (command->type == COMMAND_TRADING)
+            entry_want_clock(&lane->entry, time_ns, EXPIRE_SECONDS_MAX); // a cross may build
         if (command->type == COMMAND_LIMIT)
             take_limit(lane, command);
     }

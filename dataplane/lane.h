@@ -90,6 +90,7 @@ struct lane {
     struct recover_past *past; // the replay that history is taken from, or NULL; history's thread
 
     uint64_t recovered_count; // commands of the snapshot and of the journal behind it
+    uint64_t recovered_ns;    // time of the last of these, ns since 1970; 0: there is none
     uint64_t recovered_from;  // of them, in the snapshot
     uint64_t recovered_hash;  // book_hash after them
 };

@@ -135,6 +135,14 @@ static void take_sweep(struct command *command, uint8_t letter)
         refuse(command, REJECT_OTHER);
 }
 
+static void take_cross(struct command *command, uint8_t letter)
+{
+    if (letter == CROSS_OPENING || letter == CROSS_CLOSING || letter == CROSS_HALT)
+        command->order.cross = letter;
+    else if (letter != 'N')
+        refuse(command, REJECT_INVALID_CROSS);
+}
+
 // A firm is the session's or nobody's. A replacement inherits the order's, so it takes none.
 static void take_firm(struct command *command, const void *firm, const char session_firm[4])
 {
@@ -246,6 +254,13 @@ static void take_random_reserve(struct command *command, uint32_t shares)
         command->order.random_reserve = (uint16_t)shares;
 }
 
+// One second too many stands for all that are.
+static void take_expire_time(struct command *command, uint32_t seconds)
+{
+    command->order.expire_seconds =
+        seconds <= EXPIRE_SECONDS_MAX ? seconds & 0x1FFFF : EXPIRE_SECONDS_MAX + 1;
+}
+
 static void take_trade_now(struct command *command, uint8_t letter)
 {
     if (letter == 'Y')
@@ -305,7 +320,7 @@ static void take_order_option(struct command *command, enum ouch_tag tag, const 
         take_trade_now(command, value[0]);
         break;
     case OUCH_TAG_EXPIRE_TIME:
-        command->order.expire_seconds = number_of(value);
+        take_expire_time(command, number_of(value));
         break;
     case OUCH_TAG_SIDE:
         if (command->type == COMMAND_REPLACE)
@@ -409,8 +424,7 @@ static enum ouch_fault decode_enter(const uint8_t *message, size_t size,
     take_display(command, enter->display);
     take_capacity(command, enter->capacity);
     take_sweep(command, enter->sweep);
-    if (enter->cross_type != 'N')
-        refuse(command, REJECT_INVALID_CROSS);
+    take_cross(command, enter->cross_type);
     size_t fixed = offsetof(struct ouch_enter, appendage_size);
     return take_appendage(command, message + fixed, size - fixed, session_firm);
 }
@@ -570,7 +584,7 @@ static size_t encode_accepted(const struct event *event, const struct symbols *s
     accepted->order_ref = be64_of(event->seq);
     accepted->capacity = capacity_letters[attributes.capacity];
     accepted->sweep = attributes.sweep ? 'Y' : 'N';
-    accepted->cross_type = 'N';
+    accepted->cross_type = event->code == CROSS_NONE ? 'N' : event->code;
     accepted->order_state = 'L';
     memcpy(accepted->symbol, symbols_name(symbols, event->instrument), 8);
     memcpy(accepted->client_order_id, event->order.client_order_id, 14);
@@ -594,7 +608,7 @@ static size_t encode_replaced(const struct event *event, const struct symbols *s
     replaced->order_ref = be64_of(event->seq);
     replaced->capacity = capacity_letters[attributes.capacity];
     replaced->sweep = attributes.sweep ? 'Y' : 'N';
-    replaced->cross_type = 'N';
+    replaced->cross_type = event->code == CROSS_NONE ? 'N' : event->code;
     replaced->order_state = 'L';
     memcpy(replaced->symbol, symbols_name(symbols, event->instrument), 8);
     memcpy(replaced->client_order_id, event->order.client_order_id, 14);

@@ -166,8 +166,8 @@ static void resume_day(struct lane *lane)
     if (summary.limits.orders_max != lane->config->orders_max)
         warn("shard %u: the day was begun with limits.orders = %u; that holds until it ends",
              lane->index, summary.limits.orders_max);
-    lane->entry.commanded_ns = summary.last_time_ns;
-    if (summary.timed_count > 0)
+    lane->entry.commanded_ns = lane->recovered_ns = summary.last_time_ns;
+    if (summary.wants_clock)
         lane->entry.timed_until_ns =
             summary.last_time_ns + (EXPIRE_SECONDS_MAX + 1ull) * 1000000000ull;
 }

@@ -84,7 +84,17 @@ static json_t *entry_json(const struct command *command)
 
 static json_t *trading_json(const struct command *command)
 {
-    json_t *object = json_pack("{s:s%}", "state", (const char *)&command->trading.state, (size_t)1);
+    json_t *object = json_object();
+    if (command->trading.state)
+        json_object_set_new(object, "state",
+                            json_stringn((const char *)&command->trading.state, 1));
+    if (command->trading.short_sale)
+        json_object_set_new(object, "short_sale",
+                            json_stringn((const char *)&command->trading.short_sale, 1));
+    if (command->trading.reference)
+        json_object_set_new(object, "reference", json_integer(command->trading.reference));
+    if (command->trading.band)
+        json_object_set_new(object, "band", json_integer(command->trading.band));
     if (command->instrument != NO_INSTRUMENT)
         json_object_set_new(object, "instrument", json_integer(command->instrument));
     return object;
@@ -154,6 +164,8 @@ static void print_order(const struct command *command)
            command->session, command->instrument, command->order.user_ref_num,
            command->order.orig_user_ref_num, command->side, command->order.quantity,
            command->order.price, command->verdict);
+    if (command->order.cross)
+        printf(" cross %c", command->order.cross);
     printf(" tif %u display %u%s offset %d min %u floor %u random %u seconds %u",
            attributes.time_in_force, attributes.display, peg_names[attributes.peg],
            command->order.peg_offset, command->order.min_quantity, command->order.max_floor,
@@ -184,6 +196,19 @@ static void print_limit(const struct command *command)
     printf(" %s %" PRIu64, limit ? limit->name : "unknown", command->limit.value);
 }
 
+static void print_trading(const struct command *command)
+{
+    printf(" instrument %u", command->instrument);
+    if (command->trading.state)
+        printf(" state %c", command->trading.state);
+    if (command->trading.short_sale)
+        printf(" short_sale %c", command->trading.short_sale);
+    if (command->trading.reference)
+        printf(" reference %u", command->trading.reference);
+    if (command->trading.band)
+        printf(" band %u", command->trading.band);
+}
+
 static void dump_text(uint64_t seq, const struct command *command)
 {
     const char *name = command->type < COMMAND_NAME_COUNT ? command_names[command->type] : NULL;
@@ -196,7 +221,7 @@ static void dump_text(uint64_t seq, const struct command *command)
     else if (command->type == COMMAND_ENTRY)
         print_entry(command);
     else if (command->type == COMMAND_TRADING)
-        printf(" instrument %u state %c", command->instrument, command->trading.state);
+        print_trading(command);
     else if (command->type == COMMAND_LIMIT)
         print_limit(command);
     else if (command->type == COMMAND_OPEN)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "dataplane/calendar.h"
 #include "dataplane/control.h"
 #include "dataplane/gateway.h"
 #include "dataplane/report.h"
@@ -89,8 +90,11 @@ static int serve(struct gateway *gateway, struct control *control, const sigset_
 {
     const struct timespec second = {.tv_sec = 1};
     bool all_there = true;
+    struct calendar calendar;
+    calendar_open(&calendar, gateway);
     while (all_there) {
         int signal_number = sigtimedwait(signals, NULL, &second);
+        calendar_tick(&calendar, clock_wall_ns(&gateway->clock));
         if (signal_number < 0)
             all_there = gateway_watch(gateway);
         else if (signal_number == SIGUSR1)

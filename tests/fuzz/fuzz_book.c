@@ -184,10 +184,10 @@ static uint64_t pass_time(uint64_t time_ns, uint8_t byte)
 static struct command make_command(const uint8_t *bytes, uint64_t time_ns, uint32_t tick)
 {
     static const uint8_t types[] = {
-        COMMAND_ENTER,   COMMAND_ENTER,  COMMAND_ENTER,  COMMAND_ENTER,
-        COMMAND_ENTER,   COMMAND_ENTER,  COMMAND_ENTER,  COMMAND_REPLACE,
-        COMMAND_REPLACE, COMMAND_CANCEL, COMMAND_CANCEL, COMMAND_MODIFY,
-        COMMAND_QUERY,   COMMAND_CLOCK,  COMMAND_CLOCK,  COMMAND_MASS_CANCEL,
+        COMMAND_ENTER,   COMMAND_ENTER,  COMMAND_ENTER,   COMMAND_ENTER,
+        COMMAND_ENTER,   COMMAND_ENTER,  COMMAND_ENTER,   COMMAND_REPLACE,
+        COMMAND_REPLACE, COMMAND_CANCEL, COMMAND_CANCEL,  COMMAND_MODIFY,
+        COMMAND_QUERY,   COMMAND_CLOCK,  COMMAND_TRADING, COMMAND_MASS_CANCEL,
     };
     struct command c = {
         .time_ns = time_ns,
@@ -202,6 +202,8 @@ static struct command make_command(const uint8_t *bytes, uint64_t time_ns, uint3
         if (bytes[2] & 128)
             memcpy(c.order.firm, "ECHO", 4);
         fill_terms(&c, bytes, tick);
+        if (bytes[2] & 64)
+            c.order.cross = (uint8_t) "OCHX"[bytes[9] % 4];
     } else if (c.type == COMMAND_REPLACE) {
         c.order.orig_user_ref_num = pick_order(&c, bytes[7]);
         c.order.user_ref_num = pick_new_number(&c, bytes[2]);
@@ -211,6 +213,12 @@ static struct command make_command(const uint8_t *bytes, uint64_t time_ns, uint3
         c.order.quantity = pick_number(bytes[3], bytes[3]);
         if (bytes[2] & 128)
             c.side = bytes[2] % 5;
+    } else if (c.type == COMMAND_TRADING) {
+        c.trading.state = (uint8_t) "TTTOQPHC"[bytes[3] % 8];
+        c.trading.band = bytes[6] & 128 ? 1 + bytes[5] % 32 : bytes[6] & 64 ? UINT32_MAX : 0;
+        c.trading.short_sale = bytes[6] & 1 ? (uint8_t) "0123"[bytes[6] / 2 % 4] : 0;
+        c.trading.reference =
+            bytes[4] & 1 ? pick_number(bytes[5], PRICE_MIDDLE + bytes[5] * tick) : 0;
     } else if (c.type == COMMAND_MASS_CANCEL) {
         fill_mass(&c, bytes);
     }

@@ -245,6 +245,8 @@ class Book:
         self.sides = {}  # (locate, 'B' or 'S'): Side
         self.symbols = {}  # locate: stock
         self.states = {}  # stock: trading state
+        self.short_sales = {}  # stock: Reg SHO action
+        self.imbalances = {}  # stock: the last one told
         self.trades = {}  # match number: (stock, shares, price)
         self.counts = {}  # message type: how many
         self.events = ""  # system event codes, in order
@@ -253,7 +255,8 @@ class Book:
         self._handlers = {
             "S": self._system, "R": self._directory, "H": self._action, "A": self._add,
             "F": self._add, "E": self._executed, "C": self._executed_price, "X": self._cancel,
-            "D": self._delete, "U": self._replace, "P": self._trade,
+            "D": self._delete, "U": self._replace, "P": self._trade, "Q": self._cross,
+            "Y": self._short_sale, "I": self._imbalance,
         }  # fmt: skip
 
     def apply(self, message):
@@ -352,6 +355,19 @@ class Book:
         locate, side, price, shares, mpid = self.orders.pop(message.orig_ref)
         self.side(locate, side).change(price, -shares, -1)
         self._insert(message.ref, locate, side, message.price, message.shares, mpid)
+
+    def _cross(self, message):
+        self._name(message.locate, message.stock)
+        if message.shares:
+            self._print(message.match, message.stock, message.shares, message.price)
+
+    def _short_sale(self, message):
+        self._name(message.locate, message.stock)
+        self.short_sales[message.stock] = message.action
+
+    def _imbalance(self, message):
+        self._name(message.locate, message.stock)
+        self.imbalances[message.stock] = message
 
     def _trade(self, message):
         if message.ref != 0:

@@ -37,6 +37,12 @@ refused "a burst that the clock's steps have no room for" '"session_burst" is 10
 refused "a switch that is neither on nor off" '"pin_mac" is "yes"; it must be "off" or "on"' \
     $run "$(edited 's/orders = 1000000;/& pin_mac = "yes";/')"
 refused "a symbol listed twice" 'symbol "ACME    " is listed twice' $run "$(edited 's/"AMZN"/"ACME"/')"
+refused "a time of the calendar that is none" '"at" is "9:60:00"; it must be a time of the day' \
+    $run "$(edited '$a calendar = ( { at = "9:60:00"; phase = "trading"; } );')"
+refused "a phase of the calendar that there is not" 'it must be "preopen", "trading", ' \
+    $run "$(edited '$a calendar = ( { at = "09:00:00"; phase = "lunch"; } );')"
+refused "a calendar for a symbol that is not listed" 'symbol "NONE    " is not listed' \
+    $run "$(edited '$a calendar = ( { at = "09:00:00"; phase = "trading"; symbol = "NONE"; } );')"
 refused "a user there twice" 'user "LOAD0 " is there twice' $run "$(edited 's/"LOAD1"/"load0"/')"
 refused "a password in clear" 'passwords do not stand here in clear.*hash-password' \
     $run "$(edited 's/password_hash = "[^"]*"/password = "SECRET"/')"

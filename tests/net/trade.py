@@ -607,7 +607,7 @@ def test_a_bad_display_is_rejected_0x03(scene):
 
 
 def test_a_bad_cross_is_rejected_0x14(scene):
-    for cross in ("O", "C", "Z", "n"):
+    for cross in ("O", "H", "Z", "n"):
         expect_reject(scene, 0x14, f"cross {cross!r}", cross=cross)
 
 

@@ -299,14 +299,17 @@ class Market:
         sides = {}
         for trader in self.traders:
             for match, side, symbol, quantity, price in trader.executions:
-                sides.setdefault(match, []).append((side, (symbol, quantity, price)))
+                both = sides.setdefault(match, {})  # of a cross, all its orders
+                both[side, symbol, price] = both.get((side, symbol, price), 0) + quantity
         first = min(self.feed.book.trades, default=None)
         for match, both in sides.items():
             if first is None or match < first:
                 continue  # before we listened
             what = self.feed.book.trades.get(match)
-            if sorted(both) != [("B", what), ("S", what)]:
-                return {"match": match, "answers": both, "feed": what}
+            told = sorted((side, (symbol, both[side, symbol, price], price))
+                          for side, symbol, price in both)
+            if told != [("B", what), ("S", what)]:
+                return {"match": match, "answers": told, "feed": what}
         silent = self.feed.book.trades.keys() - sides.keys()
         return {"on the feed alone": silent} if silent else None
 

@@ -30,6 +30,7 @@ struct flow {
     uint32_t ioc_percent, market_percent;
     uint32_t post_only_percent, self_match_percent, minimum_percent;
     uint32_t reserve_percent, midpoint_percent, peg_percent, timed_percent;
+    uint32_t cross_percent;     // orders for one cross only; instruments also collect for crosses
     uint32_t expire_seconds;    // the longest that timed orders live
     uint32_t leap_percent;      // commands before which time leaps
     uint32_t leap_seconds;      // by up to so many
@@ -216,6 +217,28 @@ static inline void fill_terms(struct generator *g, struct command *c, bool buy)
         c->order.client_order_id[i] = (char)('a' + (c->time_ns >> i) % 26);
 }
 
+// An order for a cross only: mostly one that may be entered now.
+static inline void fill_cross(struct generator *g, struct command *c)
+{
+    struct random *random = &g->random;
+    const struct reference *r = &g->reference;
+    if (!random_percent(random, g->flow->cross_percent))
+        return;
+    char phase = c->instrument < r->instrument_count ? r->instruments[c->instrument].phase : 'T';
+    c->order.cross = phase == 'O' ? CROSS_OPENING : phase == 'T' ? CROSS_CLOSING : CROSS_HALT;
+    if (random_percent(random, 20))
+        c->order.cross = (uint8_t) "OCHX"[random_below(random, 4)];
+    if (random_percent(random, 3))
+        return;
+    c->order.min_quantity = c->order.max_floor = c->order.expire_seconds = 0;
+    c->order.random_reserve = 0;
+    c->order.peg_offset = 0;
+    c->order.attributes.peg = PEG_NONE;
+    c->order.attributes.post_only = 0;
+    if (c->order.attributes.time_in_force == TIF_GTT)
+        c->order.attributes.time_in_force = TIF_DAY;
+}
+
 static inline void fill_enter(struct generator *g, struct command *c)
 {
     static const uint8_t sells[] = {SIDE_SELL, SIDE_SELL, SIDE_SELL_SHORT, SIDE_SELL_SHORT_EXEMPT};
@@ -225,6 +248,7 @@ static inline void fill_enter(struct generator *g, struct command *c)
     if (random_percent(&g->random, 50))
         memcpy(c->order.firm, random_percent(&g->random, 50) ? "ECHO" : "FOXT", 4);
     fill_terms(g, c, buy);
+    fill_cross(g, c);
 }
 
 static inline void fill_replace(struct generator *g, struct command *c)
@@ -368,11 +392,19 @@ static const char control_firms[8][5] = {"\0\0\0", "\0\0\0", "\0\0\0", "ALFA",
 static inline void fill_control(struct generator *g, struct command *c)
 {
     struct random *random = &g->random;
-    c->type = random_percent(random, 50) ? COMMAND_TRADING : COMMAND_ENTRY;
+    c->type = random_percent(random, g->flow->cross_percent > 0 ? 90 : 50) ? COMMAND_TRADING
+                                                                           : COMMAND_ENTRY;
     if (c->type == COMMAND_TRADING) {
+        if (random_percent(random, 15))
+            c->trading.band = random_below(random, 3) ? 1 + random_below(random, 30) : UINT32_MAX;
+        if (random_percent(random, 15))
+            c->trading.short_sale = (uint8_t) "0123"[random_below(random, 4)];
         c->trading.state = random_percent(random, 65) ? 'T' : 'H';
-        if (random_percent(random, 3))
-            c->trading.state = 'Q';
+        if (random_percent(random, g->flow->cross_percent > 0 ? 35 : 3))
+            c->trading.state =
+                (uint8_t) "OQPCX"[random_below(random, random_percent(random, 5) ? 5 : 3)];
+        if (random_percent(random, 30))
+            c->trading.reference = random_percent(random, 90) ? g->price_middle : hostile_number(g);
         if (random_percent(random, 30))
             c->instrument = NO_INSTRUMENT;
         return;

@@ -79,13 +79,14 @@ static inline void print_order(const struct command *c)
     print_number("order.attributes.self_match", c->order.attributes.self_match);
     print_number("order.attributes.peg", c->order.attributes.peg);
     print_number("order.attributes.trade_now", c->order.attributes.trade_now);
-    print_number("order.attributes.reserved", c->order.attributes.reserved);
+    print_number("order.attributes.auction", c->order.attributes.auction);
     print_number("order.min_quantity", c->order.min_quantity);
     print_number("order.max_floor", c->order.max_floor);
     print_number("order.random_reserve", c->order.random_reserve);
     print_number("order.expire_seconds", c->order.expire_seconds);
     print_number("order.peg_offset", (uint16_t)c->order.peg_offset);
     print_text("order.client_order_id", c->order.client_order_id, 14);
+    print_number("order.cross", c->order.cross);
 }
 
 static inline void print_mass(const struct command *c)
@@ -132,6 +133,9 @@ static inline void print_command(const struct command *c)
         print_entry(c);
     } else if (c->type == COMMAND_TRADING) {
         print_number("trading.state", c->trading.state);
+        print_number("trading.short_sale", c->trading.short_sale);
+        print_number("trading.reference", c->trading.reference);
+        print_number("trading.band", c->trading.band);
     } else if (c->type == COMMAND_LIMIT) {
         print_number("limit.value", c->limit.value);
         print_text("limit.firm", c->limit.firm, sizeof(c->limit.firm));
@@ -463,6 +467,10 @@ static inline void compare_summary(struct comparison *c)
     uint32_t timed_count = reference_timed_count(r);
     AGREE(s.timed_count == timed_count, "summary: %u to expire, not %u", s.timed_count,
           timed_count);
+    bool wants_clock = timed_count > 0;
+    for (uint16_t i = 0; i < r->instrument_count; i++)
+        wants_clock |= reference_building(r, i) != CROSS_NONE;
+    AGREE(s.wants_clock == wants_clock, "summary: wants clock %d", s.wants_clock);
     AGREE(s.seq == r->seq && book_seq(c->book) == r->seq, "summary: seq %" PRIu64, s.seq);
     AGREE(s.midnight_ns == r->midnight_ns, "summary: midnight %" PRIu64, s.midnight_ns);
     AGREE(s.feed_next == r->feed_message_count + 1, "summary: feed next %" PRIu64, s.feed_next);

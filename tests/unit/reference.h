@@ -41,14 +41,19 @@ static inline struct reference_order *reference_first_expired(const struct refer
 
 static inline void reference_expire(struct reference *r)
 {
-    if (reference_second(r) > r->second)
+    bool later = reference_second(r) > r->second;
+    if (later)
         r->second = reference_second(r);
     bool any = false;
     for (struct reference_order *order; (order = reference_first_expired(r)); any = true)
         reference_cancel_all(r, order, 'T');
     if (any)
         reference_trade_all_resting(r);
+    if (later)
+        reference_tell_imbalances(r);
 }
+
+#include "tests/unit/reference_cross.h"
 
 // The day
 
@@ -66,6 +71,8 @@ static inline void reference_apply_instrument(struct reference *r, const struct 
     if (r->state == BOOK_CLOSED || c->instrument != r->instrument_count ||
         c->instrument >= r->limits.instruments_max)
         return;
+    r->instruments[r->instrument_count].phase = 'T';
+    r->instruments[r->instrument_count].short_sale = '0';
     memcpy(r->instruments[r->instrument_count++].symbol, c->listing.symbol, 8);
 
     struct event *event = reference_emit(r, FEED_SESSION, EVENT_FEED_DIRECTORY);
@@ -102,8 +109,16 @@ static inline void reference_apply_start(struct reference *r)
         reference_emit_system(r, session, 'S');
 }
 
-// The order that is closed first on one side of one instrument: the best price, there displayed
-// before hidden, there the first in time; midpoint orders last, by limit and time.
+// In which order they are closed: midpoint orders and what waits for a cross come last.
+static inline uint32_t reference_kind(const struct reference_order *order)
+{
+    if (order->attributes.auction)
+        return order->cross == CROSS_CLOSING ? 3 : 2;
+    return reference_at_midpoint(order);
+}
+
+// The order that is closed first on one side of one instrument: by kind, then the best price, there
+// displayed before hidden, there the first in time.
 static inline struct reference_order *reference_first_to_close(const struct reference *r,
                                                                uint16_t instrument,
                                                                uint8_t feed_side)
@@ -113,12 +128,20 @@ static inline struct reference_order *reference_first_to_close(const struct refe
         struct reference_order *order = &r->orders[i];
         if (order->instrument != instrument || reference_feed_side(order->side) != feed_side)
             continue;
-        bool other_kind = first && reference_at_midpoint(order) != reference_at_midpoint(first);
-        if (!first ||
-            (other_kind ? reference_at_midpoint(first) : !reference_ahead(first, order, 0)))
+        uint32_t kind = reference_kind(order), best = first ? reference_kind(first) : 0;
+        if (!first || (kind != best ? kind < best : !reference_ahead(first, order, 0)))
             first = order;
     }
     return first;
+}
+
+static inline void reference_cancel_instrument(struct reference *r, uint16_t instrument)
+{
+    for (uint8_t side = SIDE_BUY; side <= SIDE_SELL; side++) {
+        struct reference_order *order;
+        while ((order = reference_first_to_close(r, instrument, side)))
+            reference_cancel_all(r, order, 'E');
+    }
 }
 
 static inline void reference_apply_close(struct reference *r)
@@ -126,13 +149,8 @@ static inline void reference_apply_close(struct reference *r)
     if (r->state == BOOK_CLOSED)
         return;
     r->state = BOOK_CLOSED;
-    for (uint16_t instrument = 0; instrument < r->instrument_count; instrument++) {
-        for (uint8_t side = SIDE_BUY; side <= SIDE_SELL; side++) {
-            struct reference_order *order;
-            while ((order = reference_first_to_close(r, instrument, side)))
-                reference_cancel_all(r, order, 'E');
-        }
-    }
+    for (uint16_t instrument = 0; instrument < r->instrument_count; instrument++)
+        reference_cancel_instrument(r, instrument);
     for (uint16_t session = 0; session < r->session_count; session++)
         reference_emit_system(r, session, 'E');
     reference_emit_system(r, FEED_SESSION, 'M');
@@ -221,7 +239,12 @@ static inline uint8_t reference_restriction(struct reference *r, const struct co
         if (bar->in_force && session_fits && firm_fits)
             return REJECT_FIRM_NOT_AUTHORIZED;
     }
-    return r->instruments[instrument].halted ? REJECT_HALTED : reference_risk_verdict(r, c, old);
+    char phase = r->instruments[instrument].phase;
+    if (phase == 'H' || phase == 'C')
+        return phase == 'H' ? REJECT_HALTED : REJECT_DESTINATION_CLOSED;
+    if (reference_short_sale_refused(r, c, instrument, old ? old->side : c->side))
+        return REJECT_SHORT_SELL_RESTRICTED;
+    return reference_risk_verdict(r, c, old);
 }
 
 static inline uint8_t reference_enter_verdict(struct reference *r, const struct command *c)
@@ -266,6 +289,8 @@ static inline uint8_t reference_enter_verdict(struct reference *r, const struct 
         return restriction;
     if (r->order_count == r->limits.orders_max)
         return REJECT_PROCESSING_ERROR;
+    if (reference_cross_refused(r, c))
+        return REJECT_INVALID_CROSS;
     return REJECT_NONE;
 }
 
@@ -285,7 +310,7 @@ static inline void reference_take_terms(const struct reference *r, struct refere
     if (c->order.attributes.time_in_force == TIF_GTT)
         order->expiry_second = r->second + c->order.expire_seconds + 1;
     order->attributes = c->order.attributes;
-    order->attributes.reserved = 0;
+    order->attributes.auction = 0;
 }
 
 // Before the answer to a command that asks for any of these; it has no number of its own.
@@ -325,6 +350,7 @@ static inline void reference_apply_enter(struct reference *r, const struct comma
         .instrument = c->instrument,
         .side = c->side,
         .user_ref_index = c->user_ref_index,
+        .cross = c->order.cross,
     };
     memcpy(order.firm, c->order.firm, 4);
     order.price = reference_entry_price(r, c, c->instrument, c->side);
@@ -333,6 +359,7 @@ static inline void reference_apply_enter(struct reference *r, const struct comma
     reference_emit_options(r, c);
     struct event *event = reference_emit_owner(r, EVENT_ACCEPTED, &order, order.quantity);
     event->price = c->order.price;
+    event->code = order.cross;
     memcpy(event->firm, order.firm, 4);
     memcpy(event->order.client_order_id, c->order.client_order_id, 14);
     event->order.attributes = order.attributes;
@@ -353,7 +380,7 @@ static inline bool reference_replacement_valid(const struct reference *r, const 
            reference_valid_display(c->order.attributes) && reference_valid_time_in_force(c) &&
            c->order.attributes.self_match <= SELF_MATCH_DECREMENT && reference_valid_max_floor(c) &&
            reference_valid_random_reserve(c) && reference_valid_post_only(c) &&
-           c->order.quantity > old->executed;
+           reference_replacement_of_cross_valid(c, old) && c->order.quantity > old->executed;
 }
 
 static inline void reference_apply_replace(struct reference *r, const struct command *c)
@@ -390,6 +417,7 @@ static inline void reference_apply_replace(struct reference *r, const struct com
     reference_emit_options(r, c);
     struct event *event = reference_emit_owner(r, EVENT_REPLACED, &order, order.quantity);
     event->price = c->order.price;
+    event->code = order.cross;
     event->orig_user_ref_num = old.user_ref_num;
     memcpy(event->order.client_order_id, c->order.client_order_id, 14);
     event->order.attributes = order.attributes;
@@ -397,6 +425,7 @@ static inline void reference_apply_replace(struct reference *r, const struct com
     bool stays_in_place =
         reference_displayed(&old) && order.attributes.display == old.attributes.display &&
         order.attributes.time_in_force != TIF_IOC && order.price != PRICE_MARKET &&
+        !reference_collects(r, order.instrument) && r->instruments[order.instrument].band == 0 &&
         !reference_maker(r, &order, reference_midpoint(r, order.instrument));
     if (stays_in_place) {
         reference_rest(r, &order);
@@ -529,19 +558,19 @@ static inline void reference_apply_mass_cancel(struct reference *r, const struct
 
 static inline void reference_apply_trading(struct reference *r, const struct command *c)
 {
-    bool halted = c->trading.state == 'H';
-    if (r->state == BOOK_CLOSED || (!halted && c->trading.state != 'T'))
+    if (r->state == BOOK_CLOSED)
         return;
     for (uint16_t i = 0; i < r->instrument_count; i++) {
-        struct reference_instrument *instrument = &r->instruments[i];
-        bool meant = c->instrument == i || c->instrument == NO_INSTRUMENT;
-        if (!meant || instrument->halted == halted)
+        if (c->instrument != i && c->instrument != NO_INSTRUMENT)
             continue;
-        instrument->halted = halted;
-        struct event *event = reference_emit(r, FEED_SESSION, EVENT_FEED_ACTION);
-        event->instrument = i;
-        event->code = c->trading.state;
-        memcpy(event->listing.symbol, instrument->symbol, 8);
+        if (c->trading.reference > 0 && c->trading.reference <= PRICE_MAX)
+            r->instruments[i].reference = c->trading.reference;
+        if (c->trading.band != 0)
+            r->instruments[i].band = c->trading.band <= BAND_MAX ? c->trading.band : 0;
+        if (c->trading.short_sale >= '0' && c->trading.short_sale <= '2')
+            reference_restrict_short_sales(r, i, (char)c->trading.short_sale);
+        if (c->trading.state != 0 && strchr("THOQPC", c->trading.state))
+            reference_set_phase(r, i, (char)c->trading.state);
         reference_settle_instrument(r, i);
     }
 }

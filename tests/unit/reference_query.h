@@ -46,7 +46,8 @@ static inline bool reference_uncrossed(const struct reference *r, uint16_t instr
     uint32_t bid = 0, offer = UINT32_MAX;
     for (uint32_t i = 0; i < r->order_count; i++) {
         const struct reference_order *order = &r->orders[i];
-        if (order->instrument != instrument || reference_at_midpoint(order))
+        if (order->instrument != instrument || reference_at_midpoint(order) ||
+            order->attributes.auction)
             continue;
         if (order->side == SIDE_BUY && order->price > bid)
             bid = order->price;
@@ -60,7 +61,7 @@ static inline bool reference_uncrossed(const struct reference *r, uint16_t instr
 static inline bool reference_settled(const struct reference *r, uint16_t instrument)
 {
     uint32_t midpoint = reference_midpoint(r, instrument);
-    if (r->instruments[instrument].halted)
+    if (r->instruments[instrument].phase != 'T')
         return true;
     for (uint32_t i = 0; i < r->order_count; i++) {
         const struct reference_order *order = &r->orders[i];
@@ -114,7 +115,7 @@ static inline bool reference_same_order(const struct reference_order *a,
            a->peg_offset == b->peg_offset && a->expire_seconds == b->expire_seconds &&
            a->expiry_second == b->expiry_second && a->session == b->session &&
            a->instrument == b->instrument && a->side == b->side &&
-           a->user_ref_index == b->user_ref_index &&
+           a->user_ref_index == b->user_ref_index && a->cross == b->cross &&
            memcmp(&a->attributes, &b->attributes, sizeof(a->attributes)) == 0;
 }
 
@@ -164,7 +165,10 @@ static inline bool reference_same_state(const struct reference *a, const struct 
         a->order_count != b->order_count || memcmp(&a->limits, &b->limits, sizeof(a->limits)) != 0)
         return false;
     for (uint16_t i = 0; i < a->instrument_count; i++)
-        if (a->instruments[i].halted != b->instruments[i].halted)
+        if (a->instruments[i].phase != b->instruments[i].phase ||
+            a->instruments[i].short_sale != b->instruments[i].short_sale ||
+            a->instruments[i].reference != b->instruments[i].reference ||
+            a->instruments[i].band != b->instruments[i].band)
             return false;
     if (!reference_bars_within(a, b) || !reference_bars_within(b, a))
         return false;

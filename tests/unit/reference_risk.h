@@ -55,6 +55,12 @@ static inline bool reference_same_member(const struct reference *r,
     return memcmp(r->sessions[order->session].firm, member->firm, 4) == 0;
 }
 
+// A market order that waits for a cross has none.
+static inline reference_value reference_value_of(const struct reference_order *order)
+{
+    return order->price == PRICE_MARKET ? 0 : (reference_value)order->price * order->quantity;
+}
+
 // Value, or with an instrument shares, that the member has open on a side, `without` one order.
 static inline reference_value reference_open_value(const struct reference *r,
                                                    const struct reference_member *member,
@@ -66,7 +72,7 @@ static inline reference_value reference_open_value(const struct reference *r,
         const struct reference_order *order = &r->orders[i];
         if (order != without && reference_same_member(r, order, member) &&
             reference_feed_side(order->side) == side)
-            sum += (reference_value)order->price * order->quantity;
+            sum += reference_value_of(order);
     }
     return sum;
 }
@@ -158,7 +164,7 @@ static inline uint8_t reference_exposure_verdict(const struct reference *r,
     uint8_t other = reference_opposite(side);
     uint32_t shares = c->order.quantity - (old ? old->executed : 0);
     reference_value value = (reference_value)price * shares;
-    reference_value before = old ? (reference_value)old->price * old->quantity : 0;
+    reference_value before = old ? reference_value_of(old) : 0;
     reference_value ours =
         member->traded[side] + reference_open_value(r, member, side, old) + value;
     reference_value ahead = ours > member->traded[other] ? ours - member->traded[other] : 0;

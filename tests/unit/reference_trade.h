@@ -30,12 +30,16 @@ struct reference_order {
     uint8_t side;
     uint8_t user_ref_index;
     struct order_attributes attributes;
+    uint8_t cross; // the only one it is for, or CROSS_NONE
     char firm[4];
 };
 
 struct reference_instrument {
     char symbol[8];
-    bool halted;
+    char phase; // the letter of COMMAND_TRADING
+    uint32_t reference;
+    char short_sale; // '0' to '2'
+    uint32_t band;
     uint32_t last_price; // since the band was set, or any limit where it was not
     uint64_t limits[LIMIT_INSTRUMENT_END];
 };
@@ -169,7 +173,7 @@ static inline bool reference_follows(struct order_attributes attributes)
 // Of the kind that is displayed, at least with a slice.
 static inline bool reference_displayed(const struct reference_order *order)
 {
-    return order->attributes.display != DISPLAY_HIDDEN;
+    return order->attributes.display != DISPLAY_HIDDEN && !order->attributes.auction;
 }
 
 static inline void reference_emit_system(struct reference *r, uint16_t session, char code)
@@ -301,16 +305,26 @@ static inline bool reference_next_price(const struct reference *r, uint16_t inst
     return found;
 }
 
-// Of a primary or market peg, 0 when there is nothing to follow.
+static inline bool reference_collects(const struct reference *r, uint16_t instrument);
+static inline void reference_tell_imbalances(struct reference *r);
+static inline uint32_t reference_band_edge(const struct reference *r, uint16_t instrument,
+                                           uint8_t side);
+
+// Of a primary or market peg, 0 when there is nothing to follow or orders wait for a cross. It
+// keeps to the band as to its limit.
 static inline uint32_t reference_peg_price(const struct reference *r, uint16_t instrument,
                                            uint8_t feed_side, enum peg peg, int64_t offset,
                                            uint32_t limit)
 {
     uint8_t followed = peg == PEG_MARKET ? reference_opposite(feed_side) : feed_side;
     uint32_t best = 0;
-    if (!reference_next_price(r, instrument, followed, NULL, &best))
+    if (!reference_next_price(r, instrument, followed, NULL, &best) ||
+        reference_collects(r, instrument))
         return 0;
     int64_t price = best + offset;
+    uint32_t edge = reference_band_edge(r, instrument, feed_side);
+    if (edge != 0 && (feed_side == SIDE_BUY ? edge < limit : edge > limit))
+        limit = edge;
     if (feed_side == SIDE_BUY)
         return price > limit ? limit : price < 1 ? 1 : (uint32_t)price;
     return price < limit ? limit : price > PRICE_MAX ? PRICE_MAX : (uint32_t)price;
@@ -335,6 +349,8 @@ static inline bool reference_live(const struct reference_order *order, uint32_t 
 // At which a resting order trades.
 static inline uint32_t reference_price(const struct reference_order *order, uint32_t midpoint)
 {
+    if (order->attributes.auction && order->price == PRICE_MARKET && order->side != SIDE_BUY)
+        return 0;
     return reference_at_midpoint(order) ? midpoint : order->price;
 }
 
@@ -389,7 +405,7 @@ static inline struct reference_order *reference_maker(const struct reference *r,
     struct reference_order *first = NULL;
     for (uint32_t i = 0; i < r->order_count; i++) {
         struct reference_order *order = &r->orders[i];
-        if (order->instrument != taker->instrument ||
+        if (order->instrument != taker->instrument || order->attributes.auction ||
             reference_feed_side(order->side) != reference_opposite(taker->side) ||
             (reference_at_midpoint(order) && !reference_live(order, midpoint)) ||
             !reference_acceptable(taker->side, limit, reference_price(order, midpoint)))
@@ -656,7 +672,7 @@ static inline uint64_t reference_available(const struct reference *r,
     uint64_t shares = 0;
     for (uint32_t i = 0; i < r->order_count; i++) {
         const struct reference_order *order = &r->orders[i];
-        if (order->instrument == taker->instrument &&
+        if (order->instrument == taker->instrument && !order->attributes.auction &&
             reference_feed_side(order->side) == reference_opposite(taker->side) &&
             (!reference_at_midpoint(order) || reference_live(order, midpoint)) &&
             reference_acceptable(taker->side, limit, reference_price(order, midpoint)) &&
@@ -686,21 +702,36 @@ static inline void reference_settle(struct reference *r, struct reference_order 
         reference_emit_feed_add(r, order);
 }
 
+static inline bool reference_hold(struct reference *r, struct reference_order *order);
+static inline bool reference_beyond_band(const struct reference *r,
+                                         const struct reference_order *order);
+static inline bool reference_stopped(struct reference *r, const struct reference_order *order,
+                                     uint32_t midpoint);
+
 // An incoming order from where it has been accepted on; `min_quantity` 0 is none.
 static inline void reference_trade(struct reference *r, struct reference_order *order,
                                    uint32_t min_quantity)
 {
+    if (reference_hold(r, order))
+        return;
     uint32_t midpoint = reference_midpoint(r, order->instrument);
     if (order->attributes.post_only && reference_maker(r, order, midpoint)) {
         reference_emit_canceled(r, order, order->quantity, 'G');
         return;
     }
+    uint32_t price = order->price;
+    bool beyond = reference_beyond_band(r, order);
+    if (beyond)
+        order->price = reference_band_edge(r, order->instrument, order->side);
     if (min_quantity != 0 && reference_available(r, order, midpoint) < min_quantity) {
+        order->price = price;
         reference_emit_canceled(r, order, order->quantity, 'I');
         return;
     }
     reference_match(r, order, midpoint);
-    reference_settle(r, order);
+    order->price = price;
+    if (!beyond || order->quantity == 0 || !reference_stopped(r, order, midpoint))
+        reference_settle(r, order);
 }
 
 // Take away `removed` shares at the owner's request: from the reserve first.
@@ -751,7 +782,7 @@ static inline struct reference_order *reference_first_hidden(const struct refere
     for (uint32_t i = 0; i < r->order_count; i++) {
         struct reference_order *order = &r->orders[i];
         if (order->instrument == instrument && reference_feed_side(order->side) == feed_side &&
-            reference_rank(order) == REFERENCE_HIDDEN &&
+            reference_rank(order) == REFERENCE_HIDDEN && !order->attributes.auction &&
             reference_acceptable(reference_opposite(feed_side), midpoint, order->price) &&
             (!first || reference_better_price(feed_side, order->price, first->price)))
             first = order;
@@ -832,7 +863,7 @@ static inline uint32_t reference_peg_count(const struct reference *r, uint16_t i
 
 static inline void reference_settle_instrument(struct reference *r, uint16_t instrument)
 {
-    if (r->instruments[instrument].halted)
+    if (r->instruments[instrument].phase != 'T')
         return;
     while (reference_move_pegs(r, instrument))
         ;

@@ -151,7 +151,7 @@ Test(book_control_preopen, a_halt_before_the_start_holds_after_it)
 
 Test(book_control, states_and_instruments_that_there_are_not_are_ignored)
 {
-    apply(command_trading(0, 'Q'));
+    apply(command_trading(0, 'X'));
     expect_nothing();
     apply(command_trading(2, 'H'));
     expect_nothing();

@@ -494,6 +494,38 @@ Test(book_property, agrees_with_the_reference_when_time_leaps_and_runs_backwards
                             .leap_percent = 3, .leap_seconds = 20000, .backwards_percent = 10});
 }
 
+Test(book_property, agrees_with_the_reference_on_crosses)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 30, .trace_length = 800, .control = 6,
+                            .cross_percent = 25, .market_percent = 5, .check_interval = 20,
+                            .limits = {.orders_max = 100, .instruments_max = 2, .sessions_max = 4},
+                            .price_width = 6, .reserve_percent = 15, .hidden_percent = 15});
+}
+
+Test(book_property, agrees_with_the_reference_on_crosses_in_the_narrowest_markets)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 30, .trace_length = 800, .control = 8,
+                            .cross_percent = 10, .market_percent = 15, .price_tick = 1,
+                            .price_width = 3, .passive_percent = 40, .reserve_percent = 30,
+                            .midpoint_percent = 10, .timed_percent = 10, .clock = 5});
+}
+
+Test(book_property, agrees_with_the_reference_on_crosses_at_the_ends_of_the_price_range)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 10, .trace_length = 400, .control = 10,
+                            .cross_percent = 10, .market_percent = 20,
+                            .price_middle = PRICE_MAX / 2, .price_tick = PRICE_MAX / 2 / 3,
+                            .price_width = 3, .passive_percent = 40});
+}
+
+Test(book_property, agrees_with_the_reference_on_crosses_with_limits_and_pegs)
+{
+    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 30, .trace_length = 800, .control = 6,
+                            .limit = 3, .cross_percent = 10, .market_percent = 8, .peg_percent = 25,
+                            .midpoint_percent = 10, .price_width = 6, .passive_percent = 60,
+                            .hidden_percent = 15});
+}
+
 Test(book_property, agrees_with_the_reference_on_mass_cancels)
 {
     run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 30, .mass = 5, .control = 5,
@@ -740,8 +772,9 @@ static struct heard_order *heard_find(struct heard *heard, uint64_t order_ref)
 static void heard_reduce(struct heard *heard, const struct event *e, bool all)
 {
     struct heard_order *order = heard_find(heard, e->trade.order_ref);
-    AGREE(order->price == e->price && order->side == e->side &&
-              order->instrument == e->instrument && order->quantity >= e->quantity,
+    bool at_price = order->price == e->price || e->type == EVENT_FEED_EXECUTED_PRICE;
+    AGREE(at_price && order->side == e->side && order->instrument == e->instrument &&
+              order->quantity >= e->quantity,
           "the feed takes %u from order %" PRIu64 ", which has %u", e->quantity, order->order_ref,
           order->quantity);
     order->quantity -= e->quantity;
@@ -764,6 +797,7 @@ static void heard_event(struct heard *heard, const struct event *e)
         heard_add(heard, e, e->trade.order_ref);
         break;
     case EVENT_FEED_EXECUTED:
+    case EVENT_FEED_EXECUTED_PRICE:
     case EVENT_FEED_CANCEL:
         heard_reduce(heard, e, false);
         break;
@@ -834,7 +868,8 @@ Test(book_property, the_feed_alone_rebuilds_the_visible_book)
     const struct flow flow = {
         FLOW_DEFAULTS,        .limits = {.orders_max = 60, .instruments_max = 2, .sessions_max = 3},
         .trace_length = 1000, .hidden_percent = 30,
-        .replace = 30,        .price_width = 5};
+        .replace = 30,        .price_width = 5,
+        .control = 5,         .cross_percent = 10};
     uint64_t seed = run_seed();
     uint64_t rounds = 1 + environment_number("COUNT", COUNT_DEFAULT) / 50000;
     fprintf(stderr, "book property feed: SEED=%" PRIu64 "\n", seed);

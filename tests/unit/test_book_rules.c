@@ -272,7 +272,7 @@ Test(book_rules, an_order_is_accepted_rests_and_is_shown_on_the_feed)
     memcpy(command.order.firm, "XRAY", 4);
     command.order.attributes.capacity = CAPACITY_PRINCIPAL;
     command.order.attributes.sweep = 1;
-    command.order.attributes.reserved = 0x1;
+    command.order.attributes.auction = 1; // the book's to say
     command.instrument = 1;
     uint64_t ref = apply(command);
     struct event accepted = {.type = EVENT_ACCEPTED,
@@ -645,7 +645,7 @@ Test(book_rules, a_displayed_order_is_replaced_in_one_message_of_the_feed)
     struct command command = command_replace(ALICE, 1, 2, 150, PRICE - CENT);
     memcpy(command.order.client_order_id, "second", 6);
     command.order.attributes.capacity = CAPACITY_RISKLESS;
-    command.order.attributes.reserved = 1;
+    command.order.attributes.auction = 1;
     command.side = SIDE_SELL;
     command.instrument = 1;
     uint64_t ref = apply(command);

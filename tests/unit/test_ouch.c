@@ -291,7 +291,8 @@ Test(ouch, a_field_that_cannot_be_served_gives_its_reason)
         {27, "5A", REJECT_INVALID_DISPLAY},
         {28, "58", REJECT_OTHER},
         {29, "20", REJECT_OTHER},
-        {30, "4F", REJECT_INVALID_CROSS},
+        {30, "4F", REJECT_NONE}, // whether it may be for the opening cross is the book's to say
+        {30, "53", REJECT_INVALID_CROSS},
         {30, "20", REJECT_INVALID_CROSS},
     };
     expect_verdicts(ENTER, flaws, sizeof(flaws) / sizeof(flaws[0]));
@@ -350,7 +351,7 @@ Test(ouch, the_first_flaw_in_the_order_of_the_message_decides)
     expect_verdict("4F 00000007 42 00000000 4E4F4E4520202020 0000000000000000 58 58 58 58 58"
                    "4142434445464748494A4B4C4D4E 0006 05 03 00000064",
                    REJECT_INVALID_QUANTITY);
-    expect_verdict("4F 00000007 42 00000064 41434D4520202020 000000000007A120 30 59 41 4E 4F"
+    expect_verdict("4F 00000007 42 00000064 41434D4520202020 000000000007A120 30 59 41 4E 53"
                    "4142434445464748494A4B4C4D4E 0006 05 03 00000064",
                    REJECT_INVALID_CROSS);
     expect_verdict(ENTER_FIXED "0009 05 0D 00010000 02 06 51", REJECT_INVALID_MAX_FLOOR);
@@ -722,7 +723,7 @@ static void expect_sound(const struct command *command)
         cr_assert(command->instrument < 4 || command->instrument == NO_INSTRUMENT);
         return;
     }
-    cr_assert(command->order.attributes.reserved == 0);
+    cr_assert(command->order.attributes.auction == 0);
     if (command->verdict != REJECT_NONE)
         return;
     bool enters = command->type == COMMAND_ENTER || command->type == COMMAND_REPLACE;

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+#include "dataplane/calendar.h"
+
+#include <string.h>
+
+#define NS_PER_SECOND 1000000000ull
+#define AGAIN_SECONDS 2u // commands of one second may be journaled in any order
+#define ACTOR         "calendar"
+
+struct due {
+    struct calendar *calendar;
+    uint64_t time_ns;
+};
+
+static uint64_t midnight_of(const struct lane *lane)
+{
+    struct book_summary summary;
+    book_summarise(lane->shard.book, &summary);
+    return summary.midnight_ns;
+}
+
+void calendar_open(struct calendar *calendar, struct gateway *gateway)
+{
+    const struct config *config = gateway->config;
+    *calendar = (struct calendar){.gateway = gateway};
+    for (uint32_t i = 0; i < config->shard_count; i++) {
+        const struct lane *lane = gateway->lanes[i];
+        uint64_t midnight_ns = midnight_of(lane);
+        calendar->midnight_ns[i] = midnight_ns;
+        while (calendar->next[i] < config->calendar_count &&
+               midnight_ns + (config->calendar[calendar->next[i]].second + AGAIN_SECONDS) *
+                                 NS_PER_SECOND <=
+                   lane->recovered_ns)
+            calendar->next[i]++;
+    }
+}
+
+static uint32_t lane_index(const struct calendar *calendar, const struct lane *lane)
+{
+    uint32_t index = 0;
+    while (calendar->gateway->lanes[index] != lane)
+        index++;
+    return index;
+}
+
+// The lane's next entry, if it is due and of an instrument that the lane has.
+static uint32_t make_due(void *context, const struct lane *lane, struct command *commands)
+{
+    const struct due *due = context;
+    struct calendar *calendar = due->calendar;
+    const struct config *config = calendar->gateway->config;
+    uint32_t index = lane_index(calendar, lane), *next = &calendar->next[index];
+    for (; *next < config->calendar_count; (*next)++) {
+        const struct config_entry *entry = &config->calendar[*next];
+        if (calendar->midnight_ns[index] + entry->second * NS_PER_SECOND > due->time_ns)
+            return 0;
+        commands[0] = (struct command){.type = COMMAND_TRADING,
+                                       .instrument = NO_INSTRUMENT,
+                                       .trading = {.state = entry->state, .actor = ACTOR}};
+        if (entry->symbol[0])
+            commands[0].instrument = symbols_find(&lane->symbols, entry->symbol);
+        if (entry->symbol[0] && commands[0].instrument == NO_INSTRUMENT)
+            continue; // another shard's
+        calendar->tried[index] = true;
+        return 1;
+    }
+    return 0;
+}
+
+void calendar_tick(struct calendar *calendar, uint64_t time_ns)
+{
+    struct due due = {calendar, time_ns};
+    struct error error;
+    bool any;
+    do {
+        any = false;
+        memset(calendar->tried, 0, sizeof(calendar->tried));
+        if (gateway_order(calendar->gateway, make_due, &due, &error)) {
+            warn("the calendar: %s", error.text);
+            return;
+        }
+        for (uint32_t i = 0; i < calendar->gateway->config->shard_count; i++) {
+            calendar->next[i] += calendar->tried[i];
+            any |= calendar->tried[i];
+        }
+    } while (any);
+}

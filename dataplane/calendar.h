@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+//
+// The configuration's calendar: phases of instruments by the time of the trading day, carried out
+// as an operator's commands are, and journaled with the actor "calendar".
+#ifndef SLUICE_DATAPLANE_CALENDAR_H
+#define SLUICE_DATAPLANE_CALENDAR_H
+
+#include "dataplane/gateway.h"
+
+struct calendar {
+    struct gateway *gateway;
+    // Of each shard: its day, its first entry that was not carried out, and that it is being.
+    uint64_t midnight_ns[CONFIG_SHARDS_MAX];
+    uint32_t next[CONFIG_SHARDS_MAX];
+    bool tried[CONFIG_SHARDS_MAX];
+};
+
+// calendar_open: what a shard's journal has had before it was recovered is not carried out again,
+// but for the last two seconds before it ended: what it has had of these has no effect a second
+// time. What came due while no gateway ran is carried out by the first tick. After gateway_open.
+void calendar_open(struct calendar *calendar, struct gateway *gateway);
+
+// calendar_tick: carries out what is due at `time_ns` (since 1970) and waits until that is durable;
+// what is not done is told of on stderr, and tried again. Once a second or so; one thread, not a
+// port's.
+void calendar_tick(struct calendar *calendar, uint64_t time_ns);
+
+#endif

@@ -1,0 +1,38 @@
+#!/bin/bash
+# A day of phases and crosses on real packets, told alike by answers and feed; and its journal replays to the same state.
+. "$(dirname "$0")/lib.sh"
+lab_up
+sed -i 's|^control = .*|control = { socket = "'"$work"'/ctl"; };|' "$work/lab.conf"
+gateway_start || exit 1
+$in_cl python3 "$here/phases.py" --config "$work/lab.conf" --sluice "$sluice" --user LOAD0:SECRET --user LOAD1:SECRET \
+    | grep -E '^(ok|FAIL)'
+[ "${PIPESTATUS[0]}" = 0 ] || fail "phases.py: exit status"
+gateway_end || fail "the gateway stops with status 0"
+check "the journal replays to the gateway's state" test "$(replay | field state_hash)" = "$(message stopped shards 0 state_hash)"
+"$sluice" journal dump "$work/journal/shard-0" >"$work/dump"
+check "who changed a phase is journaled" grep -q 'trading instrument 0 state O by uid 0, pid' "$work/dump"
+
+# The calendar: what is past at a day's beginning is gone through, what is to come comes, and nothing comes twice.
+rm -rf "$work/journal"
+[ "$(date +%H:%M)" != 23:59 ] || sleep 60
+cat >>"$work/lab.conf" <<CALENDAR
+calendar = (
+    { at = "00:00:00"; phase = "preopen"; },
+    { at = "$(date -d '+3 seconds' +%H:%M:%S)"; phase = "trading"; symbol = "ACME"; },
+    { at = "23:59:59"; phase = "closed"; }
+);
+CALENDAR
+gateway_start || fail "the gateway starts with a calendar"
+sleep 6
+gateway_end KILL
+gateway_start || fail "the gateway starts again"
+sleep 2
+gateway_end || fail "the gateway stops with status 0"
+"$sluice" journal dump "$work/journal/shard-0" >"$work/dump"
+check "the calendar's phases come once each, in time" \
+    test "$(grep -o 'state . by calendar' "$work/dump" | tr -d '\n')" = "state O by calendarstate T by calendar"
+sed -i 's|"23:59:59"|"00:00:01"|' "$work/lab.conf"
+if gateway_start 2>"$work/refused"; then fail "a calendar out of order is refused"; else
+    check "a calendar out of order is refused in a line" grep -q 'lab.conf:[0-9]*: .*in order of time' "$work/refused"
+fi
+finish
