@@ -238,12 +238,20 @@ static void name_session(struct lane *lane, uint64_t now_ns, char id[10])
     memcpy(id, text, 10);
 }
 
-// Those of the configuration, and room for some to be listed during the day: the book has a window
-// of levels for each, and the fewer there are the wider they can be.
-uint16_t lane_instruments_max(const struct config *config, uint32_t shard)
+static uint16_t with_room(uint32_t count, uint32_t room, uint32_t max)
 {
-    uint32_t count = instruments_of(config, shard) + LANE_INSTRUMENTS_ROOM;
-    return (uint16_t)(count < BOOK_INSTRUMENTS_MAX ? count : BOOK_INSTRUMENTS_MAX);
+    return (uint16_t)(count + room < max ? count + room : max);
+}
+
+// Room for some more to come during the day, and no more: a book has a window of levels for each
+// instrument, and the fewer there are the wider they can be.
+struct book_limits lane_book_limits(const struct config *config, uint32_t shard)
+{
+    return (struct book_limits){
+        .orders_max = config->orders_max,
+        .instruments_max =
+            with_room(instruments_of(config, shard), LANE_INSTRUMENTS_ROOM, BOOK_INSTRUMENTS_MAX),
+        .sessions_max = with_room(config->session_count, LANE_SESSIONS_ROOM, CONFIG_SESSIONS_MAX)};
 }
 
 static int open_day(struct lane *lane, uint64_t time_ns, struct error *error)
@@ -251,9 +259,7 @@ static int open_day(struct lane *lane, uint64_t time_ns, struct error *error)
     struct command open = {
         .type = COMMAND_OPEN,
         .open = {.midnight_ns = midnight_ns(time_ns),
-                 .limits = {.orders_max = lane->config->orders_max,
-                            .instruments_max = lane_instruments_max(lane->config, lane->index),
-                            .sessions_max = CONFIG_SESSIONS_MAX},
+                 .limits = lane_book_limits(lane->config, lane->index),
                  .shard = (uint16_t)lane->index},
     };
     if (lane->session_name[0])
@@ -263,17 +269,25 @@ static int open_day(struct lane *lane, uint64_t time_ns, struct error *error)
     return submit(lane, &open, time_ns, error);
 }
 
+static int check_room(const struct lane *lane, const char *what, uint32_t count, uint32_t max,
+                      struct error *error)
+{
+    return count <= max
+               ? 0
+               : error_set(error,
+                           "shard %u: %u %s are configured, and the day was begun with room for "
+                           "%u: list the others tomorrow",
+                           lane->index, count, what, max);
+}
+
 static int list_instruments(struct lane *lane, uint64_t time_ns, struct error *error)
 {
     const struct config *config = lane->config;
     struct book_summary summary;
     book_summarise(lane->shard.book, &summary);
-    if (instruments_of(config, lane->index) > summary.limits.instruments_max)
-        return error_set(
-            error,
-            "shard %u: %u instruments are configured, and the day was begun with room for %u: list "
-            "the others tomorrow",
-            lane->index, instruments_of(config, lane->index), summary.limits.instruments_max);
+    if (check_room(lane, "instruments", instruments_of(config, lane->index),
+                   summary.limits.instruments_max, error))
+        return -1;
     for (uint32_t i = 0; i < config->instrument_count; i++) {
         const struct config_instrument *instrument = &config->instruments[i];
         if (instrument->shard != lane->index ||
@@ -299,6 +313,11 @@ static bool has_session(const struct lane *lane, const struct config_session *wh
 
 static int admit_sessions(struct lane *lane, uint64_t time_ns, struct error *error)
 {
+    struct book_summary summary;
+    book_summarise(lane->shard.book, &summary);
+    if (check_room(lane, "sessions", lane->config->session_count, summary.limits.sessions_max,
+                   error))
+        return -1;
     for (uint32_t i = 0; i < lane->config->session_count; i++) {
         const struct config_session *who = &lane->config->sessions[i];
         if (has_session(lane, who))

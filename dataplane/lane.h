@@ -23,6 +23,7 @@
 
 #define LANE_COMMAND_RING_SLOTS 16384u
 #define LANE_INSTRUMENTS_ROOM   64u // more than the configuration lists
+#define LANE_SESSIONS_ROOM      64u // the same
 #define LANE_EVENTS_A_COMMAND   4u  // event ring slots for each command in flight
 #define LANE_PAST_KEPT_S        10u // without a request, until history's memory is given back
 
@@ -95,8 +96,8 @@ struct lane {
     uint64_t recovered_hash;  // book_hash after them
 };
 
-// lane_instruments_max: how many instruments shard `index` can list in a day begun with `config`.
-uint16_t lane_instruments_max(const struct config *config, uint32_t index);
+// lane_book_limits: what shard `index` has room for in a day begun with `config`.
+struct book_limits lane_book_limits(const struct config *config, uint32_t index);
 
 // lane_memory_size: bytes of rings and streams of shard `index`; the book's come on top.
 size_t lane_memory_size(const struct config *config, uint32_t index);

@@ -252,9 +252,7 @@ uint64_t plan_huge_pages(const struct config *config, int node)
         if (config->ports[i].node == node && config->ports[i].type == CONFIG_PORT_XDP)
             pages += port_xdp_memory_size(config->ports[i].frame_count) / HUGE_PAGE_BYTES + 1;
     for (uint32_t i = 0; i < config->shard_count; i++) {
-        struct book_limits limits = {.orders_max = config->orders_max,
-                                     .instruments_max = lane_instruments_max(config, i),
-                                     .sessions_max = CONFIG_SESSIONS_MAX};
+        struct book_limits limits = lane_book_limits(config, i);
         if (config->shards[i].node == node)
             pages += book_memory_size(&limits) / HUGE_PAGE_BYTES +
                      lane_memory_size(config, i) / HUGE_PAGE_BYTES + 2;

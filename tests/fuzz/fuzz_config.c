@@ -94,9 +94,7 @@ static void check_shard(const struct config *config, uint32_t index)
         INVARIANT(!shard->request_port ||
                   !takes(config, &config->shards[i], address, shard->request_port));
     }
-    struct book_limits limits = {.orders_max = config->orders_max,
-                                 .instruments_max = lane_instruments_max(config, index),
-                                 .sessions_max = CONFIG_SESSIONS_MAX};
+    struct book_limits limits = lane_book_limits(config, index);
     INVARIANT(book_limits_check(&limits) == NULL && lane_memory_size(config, index) > 0);
 }
 

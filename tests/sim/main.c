@@ -13,6 +13,7 @@
 // all, has found nothing. --save writes what is on the disk in the end into a folder.
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -313,6 +314,9 @@ int main(int argc, char **argv)
         {"clients", required_argument, NULL, 'k'}, {"faults", required_argument, NULL, 'f'},
         {"trace", no_argument, NULL, 'v'},         {"plant", required_argument, NULL, 'p'},
         {"save", required_argument, NULL, 'w'},    {0}};
+    // Nearly all time was the kernel's, for memory given back and asked for again.
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
     struct campaign campaign = {.plan = {.seed = 1, .faults = SIM_FAULTS_ALL}, .count = 1};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (option == 's')

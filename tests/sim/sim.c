@@ -22,7 +22,7 @@
 #define SECOND_NS     1000000000ull
 #define START_NS      1767609000000000000ull // a Monday morning
 #define TICK_NS       50000000ull
-#define ORDERS_MAX    512u
+#define ORDERS_MAX    256u
 #define HISTORY_LONG  8192u
 #define HISTORY_SHORT 8u // what clients ask for comes from the journal
 #define SEGMENT_BYTES (1ull << 20)

@@ -21,6 +21,7 @@ struct file {
     char name[32]; // empty: removed
     unsigned char *bytes;
     uint64_t size;
+    uint64_t used; // behind it nothing was ever written: zeros
 };
 
 struct files {
@@ -58,6 +59,7 @@ static inline void files_create(struct files *files, const char *name, uint64_t 
     free(file->bytes);
     snprintf(file->name, sizeof(file->name), "%s", name);
     file->size = size;
+    file->used = 0;
     file->bytes = calloc(1, size);
     INVARIANT(file->bytes);
 }
@@ -85,13 +87,15 @@ static inline int64_t files_read(const struct files *files, int handle, uint64_t
 }
 
 // Where a write of `length` bytes goes, which keeps to what the disk asks of its callers.
-static inline unsigned char *files_target(const struct files *files, int handle, uint64_t offset,
+static inline unsigned char *files_target(struct files *files, int handle, uint64_t offset,
                                           const void *buffer, size_t length)
 {
-    const struct file *file = &files->at[handle];
+    struct file *file = &files->at[handle];
     INVARIANT(offset % DISK_BLOCK_SIZE == 0 && length % DISK_BLOCK_SIZE == 0);
     INVARIANT((uintptr_t)buffer % DISK_BLOCK_SIZE == 0);
     INVARIANT(offset + length <= file->size);
+    if (file->used < offset + length)
+        file->used = offset + length;
     return file->bytes + offset;
 }
 
@@ -113,9 +117,9 @@ static inline void files_copy(struct files *copy, const struct files *files)
         copy->at[i].bytes = NULL;
         if (!file->name[0])
             continue;
-        copy->at[i].bytes = malloc(file->size);
+        copy->at[i].bytes = calloc(1, file->size);
         INVARIANT(copy->at[i].bytes);
-        memcpy(copy->at[i].bytes, file->bytes, file->size);
+        memcpy(copy->at[i].bytes, file->bytes, file->used);
     }
 }
 

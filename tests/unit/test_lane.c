@@ -284,3 +284,28 @@ Test(lane, the_feed_is_read_again_as_sessions_are)
     end_lane(lane);
     memory_free(memory);
 }
+
+Test(lane, a_session_for_which_the_day_has_no_room_is_told_of)
+{
+    struct memory_disk *memory = memory_new();
+    end_lane(open_lane(memory));
+    struct config_session many[LANE_SESSIONS_ROOM + 2] = {{.user = "ALICE "}};
+    for (uint32_t i = 1; i < LANE_SESSIONS_ROOM + 2; i++)
+        snprintf(many[i].user, sizeof(many[i].user), "U%04u", i);
+    for (uint32_t more = LANE_SESSIONS_ROOM; more <= LANE_SESSIONS_ROOM + 1; more++) {
+        struct config later = config;
+        later.sessions = many;
+        later.session_count = 1 + more;
+        struct lane *lane = aligned_alloc(128, (sizeof(*lane) + 127) & ~(size_t)127);
+        cr_assert_eq(lane_open(lane, 0, &later, &memory->disk, &error), 0, "%s", error.text);
+        lane->entry.port = lane->feed.port = &port;
+        bool room = lane_prime(lane, START_NS, &error) == 0;
+        cr_expect_eq(room, more == LANE_SESSIONS_ROOM);
+        cr_expect(room || strstr(error.text, "66 sessions are configured, and the day was begun "
+                                             "with room for 65"),
+                  "%s", error.text);
+        lane_close(lane);
+        free(lane);
+    }
+    memory_free(memory);
+}
