@@ -61,6 +61,7 @@ struct sim {
     struct endpoint order_entry, requests;
     bool calm;               // the end: nothing goes wrong any more
     uint32_t journal_share;  // of 1000 steps: the fewer, the more waits for each write
+    uint32_t snapshot_share; // … and 10 times as many: the fewer, the more segments lie between two
     uint64_t wall_offset_ns; // the wall clock is so far behind
     struct sim_report report;
 };
@@ -518,7 +519,7 @@ static void go_down(const char *why)
         sim.disk.off = sim.disk.failed = sim.disk.refused = false;
         if (may(SIM_ROT) && random_percent(&sim.random, 40))
             rot();
-        if (may(SIM_ROT) && random_percent(&sim.random, 10))
+        if (may(SIM_ROT) && random_percent(&sim.random, 25))
             rot_snapshot();
         plan_disk();
         if (house_start(durable))
@@ -602,7 +603,7 @@ static void step(void)
         sim.wall_offset_ns = random_bits(&sim.random) % (3 * SECOND_NS);
     else if (what == 991 && may(SIM_CUT))
         go_down("the power goes between two writes");
-    else if (what >= 993 && what < 996)
+    else if (what >= 993 && what < 996 && random_below(&sim.random, 30) < sim.snapshot_share)
         snapshot_round();
     if (sim.disk.off) // during the making of a spare, or of a snapshot
         go_down("the power goes");
@@ -720,6 +721,7 @@ static void set_up(void)
                                            .vlan = PACKET_NO_VLAN};
     sim.listener.heard.next = 1;
     sim.house.port.operations = &port_operations;
+    sim.snapshot_share = random_percent(&sim.random, 50) ? 30 : 1 + random_below(&sim.random, 10);
     sim.journal_share = random_percent(&sim.random, 50) ? 180 : 2 + random_below(&sim.random, 20);
     network_init(&sim.network, random_bits(&sim.random));
     bool storm = random_percent(&sim.random, 20); // the worst of all, both ways
