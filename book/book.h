@@ -227,11 +227,10 @@ enum limit_kind {
     LIMIT_ORDERS_PER_TRADE, // orders after the first 1,000, by executions; REJECT_OTHER
     LIMIT_MEMBER_END,
     // Of an instrument: the book looks at them.
-    LIMIT_TICK = 32, // prices are multiples of it; REJECT_INVALID_PRICE
-    LIMIT_LOT,       // quantities are multiples of it; REJECT_INVALID_QUANTITY
-    LIMIT_REFERENCE, // a price, for the collar
-    LIMIT_COLLAR,    // prices at most so far from the reference, 1/100 %; REJECT_RISK_FAT_FINGER
-    LIMIT_BAND,      // … from the last price since it was set; REJECT_FAT_FINGER
+    LIMIT_TICK = 32,  // prices are multiples of it; REJECT_INVALID_PRICE
+    LIMIT_LOT,        // quantities are multiples of it; REJECT_INVALID_QUANTITY
+    LIMIT_COLLAR,     // prices at most so far from the reference, 1/100 %; REJECT_RISK_FAT_FINGER
+    LIMIT_FAT_FINGER, // … from the last price since it was set; REJECT_FAT_FINGER
     LIMIT_INSTRUMENT_END,
 };
 

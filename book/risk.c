@@ -7,7 +7,7 @@
 
 #define NS_PER_SECOND  1000000000ull
 #define FREE_ORDERS    1000u  // ORDERS_PER_TRADE
-#define FULL_MEASURE   10000u // COLLAR and BAND are in 1/100 %
+#define FULL_MEASURE   10000u // COLLAR and FAT_FINGER are in 1/100 %
 
 // Kinds from here on need an account; so does NOTIONAL, for the sake of market orders.
 #define FIRST_STATEFUL LIMIT_OPEN_ORDERS
@@ -200,7 +200,7 @@ bool limit_instrument(struct book *book, uint16_t index, uint8_t kind, uint64_t 
     for (uint32_t i = 0; i < LIMIT_INSTRUMENT_END - LIMIT_TICK; i++)
         listing->guarded |= listing->limits[i] != 0;
     mind(listing);
-    if (kind == LIMIT_BAND || !listing->guarded)
+    if (kind == LIMIT_FAT_FINGER || !listing->guarded)
         listing->last_price = 0;
     return true;
 }
@@ -293,8 +293,8 @@ static enum reject_reason instrument_check(const struct instrument *listing,
 {
     const uint64_t *limits = listing->limits;
     uint64_t tick = limits[0], lot = limits[LIMIT_LOT - LIMIT_TICK];
-    uint64_t reference = limits[LIMIT_REFERENCE - LIMIT_TICK];
-    uint64_t collar = limits[LIMIT_COLLAR - LIMIT_TICK], band = limits[LIMIT_BAND - LIMIT_TICK];
+    uint64_t collar = limits[LIMIT_COLLAR - LIMIT_TICK];
+    uint64_t fat_finger = limits[LIMIT_FAT_FINGER - LIMIT_TICK];
     uint32_t price = wanted->command->order.price;
     if (lot != 0 && !multiple(wanted->command->order.quantity, lot))
         return REJECT_INVALID_QUANTITY;
@@ -302,9 +302,10 @@ static enum reject_reason instrument_check(const struct instrument *listing,
         return REJECT_NONE;
     if (tick != 0 && !multiple(price, tick))
         return REJECT_INVALID_PRICE;
-    if (collar != 0 && reference != 0 && further_than(price, reference, collar))
+    if (collar != 0 && listing->reference != 0 && further_than(price, listing->reference, collar))
         return REJECT_RISK_FAT_FINGER;
-    if (band != 0 && listing->last_price != 0 && further_than(price, listing->last_price, band))
+    if (fat_finger != 0 && listing->last_price != 0 &&
+        further_than(price, listing->last_price, fat_finger))
         return REJECT_FAT_FINGER;
     return REJECT_NONE;
 }

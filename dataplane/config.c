@@ -498,17 +498,31 @@ static bool is_listed(const struct config *config, const char symbol[8])
     return false;
 }
 
+static int read_reference(const struct reader *reader, const config_setting_t *group,
+                          uint32_t *reference)
+{
+    char text[32];
+    const config_setting_t *at = config_setting_get_member(group, "reference");
+    if (!at)
+        return 0;
+    if (read_text(reader, group, "reference", text, sizeof(text), 0))
+        return -1;
+    const char *problem = price_parse(text, reference);
+    return problem ? complain(reader, at, "\"reference\" %s", problem) : 0;
+}
+
 static int read_instrument(const struct reader *reader, const config_setting_t *group,
                            struct config *config)
 {
-    static const char *const known[] = {"symbol",    "shard",  "round_lot", "tick", "lot",
-                                        "reference", "collar", "band",      NULL};
+    static const char *const known[] = {"symbol",    "shard",  "round_lot",  "tick", "lot",
+                                        "reference", "collar", "fat_finger", NULL};
     struct config_instrument *instrument = &config->instruments[config->instrument_count];
     long long shard = 0, round_lot = 100;
     if (check_keys(reader, group, known) ||
         read_text(reader, group, "symbol", instrument->symbol, sizeof(instrument->symbol), ' ') ||
         read_number(reader, group, "shard", true, 0, config->shard_count - 1ll, &shard) ||
-        read_number(reader, group, "round_lot", false, 1, QUANTITY_MAX, &round_lot))
+        read_number(reader, group, "round_lot", false, 1, QUANTITY_MAX, &round_lot) ||
+        read_reference(reader, group, &instrument->reference))
         return -1;
     if (is_listed(config, instrument->symbol))
         return complain(reader, group, "symbol \"%.8s\" is listed twice", instrument->symbol);

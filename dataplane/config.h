@@ -62,6 +62,7 @@ struct config_instrument {
     char symbol[8]; // padded with spaces
     uint32_t shard; // index
     uint32_t round_lot;
+    uint32_t reference; // price at the day's beginning; 0: none
 };
 
 struct config_session {

@@ -261,15 +261,15 @@ static int read_phase(struct wish *wish, const char *value, struct error *error)
 
 static int read_reference(struct wish *wish, const char *value, struct error *error)
 {
-    char *end;
-    double price = strtod(value, &end);
-    if (*end || !(price >= 0.0001 && price <= PRICE_MAX / 1e4))
-        return error_set(error, "the price must be 0.0001 to 199999.99");
-    wish->trading.trading.reference = (uint32_t)(price * 1e4 + 0.5);
+    uint32_t price;
+    const char *problem = price_parse(value, &price);
+    if (problem)
+        return error_set(error, "the reference %s", problem);
+    wish->trading.trading.reference = price;
     return 0;
 }
 
-static int read_collar(struct wish *wish, const char *value, struct error *error)
+static int read_band(struct wish *wish, const char *value, struct error *error)
 {
     char *end;
     double percent = strtod(value, &end);
@@ -278,7 +278,7 @@ static int read_collar(struct wish *wish, const char *value, struct error *error
         return 0;
     }
     if (*end || !(percent >= 0.01 && percent <= 100))
-        return error_set(error, "the collar must be 0.01 to 100 percent, or off");
+        return error_set(error, "the band must be 0.01 to 100 percent, or off");
     wish->trading.trading.band = (uint32_t)(percent * 100 + 0.5);
     return 0;
 }
@@ -321,7 +321,7 @@ static const struct action {
     {"phase", ROLE_OPERATOR, make_trading, 0, 1, false, true, true, read_phase},
     {"reference", ROLE_OPERATOR, make_trading, 0, 1, false, true, true, read_reference},
     {"ssr", ROLE_OPERATOR, make_trading, 0, 1, false, true, true, read_short_sale},
-    {"collar", ROLE_OPERATOR, make_trading, 0, 1, false, true, true, read_collar},
+    {"band", ROLE_OPERATOR, make_trading, 0, 1, false, true, true, read_band},
     {"close_day", ROLE_OPERATOR, NULL, 0, 0, false, false, false, NULL},
     {"kill", ROLE_RISK, make_kill, 1, 1, true, true, false, read_halt},
     {"allow", ROLE_RISK, make_allow, 1, 1, true, false, false, NULL},
@@ -392,7 +392,7 @@ static json_t *carry_out(struct control *control, struct wish *wish)
     const struct action *action = name ? find_action(name) : NULL;
     if (!action)
         return refusal(
-            "\"do\" must be stats, halt, resume, phase, reference, ssr, collar, close_day, "
+            "\"do\" must be stats, halt, resume, phase, reference, ssr, band, close_day, "
             "kill, allow or limit");
     if (!(wish->roles & action->role))
         return refusal(action->role == ROLE_VIEWER ? "you are not one of the viewers"

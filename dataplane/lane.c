@@ -332,6 +332,23 @@ static int admit_sessions(struct lane *lane, uint64_t time_ns, struct error *err
     return 0;
 }
 
+static int set_references(struct lane *lane, uint64_t time_ns, struct error *error)
+{
+    for (uint32_t i = 0; i < lane->config->instrument_count; i++) {
+        const struct config_instrument *instrument = &lane->config->instruments[i];
+        struct command command = {
+            .type = COMMAND_TRADING,
+            .session = ANY_SESSION,
+            .instrument = symbols_find(&lane->symbols, instrument->symbol),
+            .trading = {.reference = instrument->reference, .actor = "configuration"},
+        };
+        if (instrument->reference != 0 && command.instrument != NO_INSTRUMENT &&
+            submit(lane, &command, time_ns, error))
+            return -1;
+    }
+    return 0;
+}
+
 // The configuration's limits hold from the day's beginning: later they are what the journal says.
 static int set_limits(struct lane *lane, uint64_t time_ns, struct error *error)
 {
@@ -380,7 +397,8 @@ int lane_prime(struct lane *lane, uint64_t time_ns, struct error *error)
         return 0;
     }
     if (list_instruments(lane, time_ns, error) || admit_sessions(lane, time_ns, error) ||
-        (summary.state == BOOK_PREOPEN && set_limits(lane, time_ns, error)))
+        (summary.state == BOOK_PREOPEN &&
+         (set_references(lane, time_ns, error) || set_limits(lane, time_ns, error))))
         return -1;
     take_limits(lane);
     CRASH_POINT(prime_unstarted);

@@ -22,9 +22,8 @@ static const struct limit_name names[] = {
     {"orders_per_trade", LIMIT_ORDERS_PER_TRADE, false, false, false},
     {"tick", LIMIT_TICK, false, false, true},
     {"lot", LIMIT_LOT, false, false, false},
-    {"reference", LIMIT_REFERENCE, false, false, true},
     {"collar", LIMIT_COLLAR, false, false, false},
-    {"band", LIMIT_BAND, false, false, false},
+    {"fat_finger", LIMIT_FAT_FINGER, false, false, false},
 };
 
 #define COUNT (sizeof(names) / sizeof(names[0]))
@@ -76,22 +75,38 @@ static bool read_digits(const char *text, const char *end, uint64_t *number)
     return true;
 }
 
-const char *limit_parse(const struct limit_name *limit, const char *text, uint32_t shard_count,
-                        uint64_t *value)
+// In 0.0001.
+static bool read_amount(const char *text, uint64_t *value)
 {
-    const char *end = text + strlen(text), *point = limit->money ? strchr(text, '.') : NULL;
+    const char *end = text + strlen(text), *point = strchr(text, '.');
     const char *whole_end = point ? point : end;
     size_t decimals = point ? (size_t)(end - point) - 1 : 0;
-    *value = 0;
     bool good = whole_end > text && (!point || (decimals >= 1 && decimals <= 4)) &&
                 read_digits(text, whole_end, value) &&
                 (!point || read_digits(point + 1, end, value));
-    for (size_t i = decimals; good && limit->money && i < 4; i++)
+    for (size_t i = decimals; good && i < 4; i++)
         good = read_digits("0", &"0"[1], value);
-    if (!good)
-        return limit->money ? "must be an amount like 1500.25, of 4 decimals at most"
-                            : "must be a whole number";
+    return good;
+}
+
+const char *limit_parse(const struct limit_name *limit, const char *text, uint32_t shard_count,
+                        uint64_t *value)
+{
+    *value = 0;
+    if (limit->money && !read_amount(text, value))
+        return "must be an amount like 1500.25, of 4 decimals at most";
+    if (!limit->money && !(*text && read_digits(text, text + strlen(text), value)))
+        return "must be a whole number";
     return check(limit, *value, shard_count);
+}
+
+const char *price_parse(const char *text, uint32_t *price)
+{
+    uint64_t value = 0;
+    if (!read_amount(text, &value) || value == 0 || value > PRICE_MAX)
+        return "must be a price like 50.25, 0.0001 to 199999.99";
+    *price = (uint32_t)value;
+    return NULL;
 }
 
 uint64_t limit_share(const struct limit_name *limit, uint64_t value, uint32_t shard,

@@ -29,6 +29,10 @@ const struct limit_name *limit_at(uint32_t place);
 const char *limit_parse(const struct limit_name *limit, const char *text, uint32_t shard_count,
                         uint64_t *value);
 
+// price_parse: an instrument's price as somebody writes it, in 0.0001. NULL, or what is wrong, as
+// above.
+const char *price_parse(const char *text, uint32_t *price);
+
 // limit_share: what of the value is a shard's. The shares' sum is the value.
 uint64_t limit_share(const struct limit_name *limit, uint64_t value, uint32_t shard,
                      uint32_t shard_count);

@@ -20,7 +20,7 @@ static int usage(void)
     fprintf(stderr, "sluice: usage: sluice ctl --config FILE [--json] stats | close-day |\n"
                     "       halt [SYMBOL] | resume [SYMBOL] | reference PRICE [SYMBOL] |\n"
                     "       phase preopen|trading|halted|quotation|paused|closed [SYMBOL] |\n"
-                    "       ssr on|off [SYMBOL] | collar PERCENT|off [SYMBOL] |\n"
+                    "       ssr on|off [SYMBOL] | band PERCENT|off [SYMBOL] |\n"
                     "       kill session USER | kill firm MPID | kill symbol SYMBOL | kill all |\n"
                     "       allow session USER | allow firm MPID | allow all |\n"
                     "       limit firm MPID NAME VALUE | limit symbol SYMBOL NAME VALUE\n");
@@ -40,7 +40,7 @@ static json_t *make_request(char **words, int count)
         return count == 1 ? json_pack("{s:s}", "do", verb)
                           : json_pack("{s:s, s:s}", "do", verb, "symbol", words[1]);
     bool valued = strcmp(verb, "phase") == 0 || strcmp(verb, "reference") == 0 ||
-                  strcmp(verb, "ssr") == 0 || strcmp(verb, "collar") == 0;
+                  strcmp(verb, "ssr") == 0 || strcmp(verb, "band") == 0;
     if (valued && count == 2)
         return json_pack("{s:s, s:s}", "do", verb, "value", words[1]);
     if (valued && count == 3)

@@ -48,8 +48,7 @@ def enter(one, side, quantity, price, answer="A", **details):
 
 
 def test_before_the_opening_orders_wait_and_the_imbalance_is_told(day):
-    day.operator.tell("phase", "preopen", day.symbol)
-    day.operator.tell("reference", "50.00", day.symbol)
+    day.operator.tell("phase", "preopen", day.symbol)  # its reference is the configuration's
     enter(day.one, "B", 300, PRICE + 100)
     enter(day.one, "B", 100, PRICE, cross="O")
     enter(day.two, "S", 200, PRICE - 100)
@@ -103,15 +102,15 @@ def test_restricted_sales_short_are_above_the_displayed_purchase(day):
     day.operator.tell("ssr", "off", day.symbol)
 
 
-def test_an_order_that_would_trade_beyond_the_collar_pauses_trading(day):
+def test_an_order_that_would_trade_beyond_the_band_pauses_trading(day):
     day.operator.tell("reference", "50.00", day.symbol)
-    day.operator.tell("collar", "1", day.symbol)
+    day.operator.tell("band", "1", day.symbol)
     enter(day.two, "S", 10, PRICE + 10_000)
     enter(day.one, "B", 500, PRICE + 10_000)
     day.market.settle()
     equal(day.feed.book.states[day.symbol], "P", "trading state")
     fields(day.heard("J")[-1], "collar", reference=PRICE, upper=PRICE + 5000, lower=PRICE - 5000)
-    day.operator.tell("collar", "off", day.symbol)
+    day.operator.tell("band", "off", day.symbol)
     day.phase("trading")
 
 

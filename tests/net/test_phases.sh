@@ -3,6 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 lab_up
 sed -i 's|^control = .*|control = { socket = "'"$work"'/ctl"; };|' "$work/lab.conf"
+sed -i 's/symbol = "ACME";/& reference = "50.00";/' "$work/lab.conf"
 gateway_start || exit 1
 $in_cl python3 "$here/phases.py" --config "$work/lab.conf" --sluice "$sluice" --user LOAD0:SECRET --user LOAD1:SECRET \
     | grep -E '^(ok|FAIL)'

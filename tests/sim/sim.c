@@ -59,8 +59,8 @@ struct sim {
     struct config_instrument instruments[SIM_INSTRUMENTS];
     struct config_session sessions[SIM_CLIENTS_MAX];
     struct endpoint order_entry, requests;
-    bool calm;               // the end: nothing goes wrong any more
-    uint32_t journal_share;  // of 1000 steps: the fewer, the more waits for each write
+    bool calm;              // the end: nothing goes wrong any more
+    uint32_t journal_share; // of 1000 steps: the fewer, the more waits for each write
     uint32_t snapshot_share; // … and 10 times as many: the fewer, the more segments lie between two
     uint64_t wall_offset_ns; // the wall clock is so far behind
     struct sim_report report;

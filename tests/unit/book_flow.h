@@ -448,9 +448,6 @@ static inline void fill_limit(struct generator *g, struct command *c)
     case LIMIT_EXECUTIONS:
         c->limit.value = 1 + random_below(random, 100000);
         break;
-    case LIMIT_REFERENCE:
-        c->limit.value = price;
-        break;
     default:
         c->limit.value = 1 + random_below(random, 20);
     }

@@ -31,7 +31,7 @@ static inline void reference_apply_limit(struct reference *r, const struct comma
         if (c->instrument >= r->instrument_count)
             return;
         struct reference_instrument *instrument = &r->instruments[c->instrument];
-        if (kind == LIMIT_BAND || !reference_has_limit(instrument))
+        if (kind == LIMIT_FAT_FINGER || !reference_has_limit(instrument))
             instrument->last_price = 0;
         instrument->limits[kind] = c->limit.value;
         return;
@@ -122,9 +122,9 @@ static inline uint8_t reference_instrument_verdict(const struct reference_instru
         return REJECT_INVALID_QUANTITY;
     if (!market && limits[LIMIT_TICK] != 0 && c->order.price % limits[LIMIT_TICK] != 0)
         return REJECT_INVALID_PRICE;
-    if (!market && reference_far(c->order.price, limits[LIMIT_REFERENCE], limits[LIMIT_COLLAR]))
+    if (!market && reference_far(c->order.price, instrument->reference, limits[LIMIT_COLLAR]))
         return REJECT_RISK_FAT_FINGER;
-    if (!market && reference_far(c->order.price, instrument->last_price, limits[LIMIT_BAND]))
+    if (!market && reference_far(c->order.price, instrument->last_price, limits[LIMIT_FAT_FINGER]))
         return REJECT_FAT_FINGER;
     return REJECT_NONE;
 }

@@ -303,8 +303,10 @@ Test(book_cross, its_executions_count_for_accounts_and_the_last_price)
     memcpy(gross.limit.firm, reference.sessions[ALICE].firm, 4);
     struct book_account account;
     apply_quietly(gross);
-    apply_quietly((struct command){
-        .type = COMMAND_LIMIT, .session = ANY_SESSION, .side = LIMIT_BAND, .limit.value = 100});
+    apply_quietly((struct command){.type = COMMAND_LIMIT,
+                                   .session = ANY_SESSION,
+                                   .side = LIMIT_FAT_FINGER,
+                                   .limit.value = 100});
     enter(BOB, 1, SIDE_SELL, 60, PRICE);
     phase('Q');
     enter(ALICE, 1, SIDE_BUY, 100, PRICE_MARKET);

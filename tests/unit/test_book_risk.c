@@ -302,7 +302,7 @@ Test(book_risk, prices_and_quantities_are_multiples_of_tick_and_lot)
 
 Test(book_risk, a_collar_keeps_prices_near_the_reference)
 {
-    limit_symbol(0, LIMIT_REFERENCE, PRICE);
+    apply_quietly((struct command){.type = COMMAND_TRADING, .trading.reference = PRICE});
     limit_symbol(0, LIMIT_COLLAR, 1000); // a tenth
     expect_taken(buy(1, 10, PRICE / 10 * 9));
     expect_rejected(buy(2, 10, PRICE / 10 * 9 - 1), REJECT_RISK_FAT_FINGER);
@@ -311,15 +311,15 @@ Test(book_risk, a_collar_keeps_prices_near_the_reference)
     expect_taken(buy(5, 1, PRICE_MARKET));
 }
 
-Test(book_risk, a_band_keeps_prices_near_the_last_one_once_there_is_one)
+Test(book_risk, the_fat_finger_check_keeps_prices_near_the_last_one_once_there_is_one)
 {
-    limit_symbol(0, LIMIT_BAND, 100);
+    limit_symbol(0, LIMIT_FAT_FINGER, 100);
     enter(BOB, 1, SIDE_SELL, 10, PRICE);
     expect_taken(buy(1, 10, 3 * PRICE)); // trades at PRICE
     expect_taken(buy(2, 10, PRICE / 100 * 99));
     expect_rejected(buy(3, 10, PRICE / 100 * 99 - 1), REJECT_FAT_FINGER);
     expect_rejected(sell(4, 10, PRICE / 100 * 101 + 1), REJECT_FAT_FINGER);
-    limit_symbol(0, LIMIT_BAND, 100); // said again: from the next execution on
+    limit_symbol(0, LIMIT_FAT_FINGER, 100); // said again: from the next execution on
     expect_taken(buy(5, 10, PRICE / 2));
 }
 

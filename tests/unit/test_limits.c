@@ -88,6 +88,21 @@ Test(limits, values_as_they_are_written)
     cr_assert_not_null(parsed("quantity", "99999999999999999999", 1, 0));
 }
 
+Test(limits, a_price_as_it_is_written)
+{
+    uint32_t price = 7;
+    cr_assert_null(price_parse("50.25", &price));
+    cr_assert_eq(price, 502500);
+    cr_assert_null(price_parse("0.0001", &price));
+    cr_assert_eq(price, 1);
+    cr_assert_null(price_parse("199999.99", &price));
+    cr_assert_eq(price, PRICE_MAX);
+    const char *const wrong[] = {"",   "0",           "0.00001", "-1",
+                                 "1.", "199999.9901", "1e3",     "429496.7297"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        cr_expect(price_parse(wrong[i], &price), "%s", wrong[i]);
+}
+
 Test(limits, quantity)
 {
     cr_assert_eq(verdict(LIMIT_QUANTITY, 100, order(99, 1)), REJECT_NONE);
