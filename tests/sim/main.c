@@ -3,14 +3,15 @@
 // sim: the house on simulated disks and networks, seed after seed (see sim.h). Usage:
 //
 //     sim [--seed N] [--count N] [--seconds N] [--steps N] [--clients N] [--faults NAME,…|all|none]
-//         [--trace] [--plant NAME] [--save FOLDER]
+//         [--trace] [--supervised] [--plant NAME] [--save FOLDER]
 //
 // Each seed is played in a process of its own. Where one breaks a promise the same seed is played
 // again and again with less, and the least that still breaks it is printed, with what happens in
 // it. Ends with one line of counts; the status is 1 when a promise was broken. --plant, in builds
 // with FAULTS=1, plants one of the faults of numa/fault.h; the first seed that finds it is the
 // last, and "seed N finds it: " the promise says so: a seed that ends in any other way, or not at
-// all, has found nothing. --save writes what is on the disk in the end into a folder.
+// all, has found nothing. --supervised has somebody kill in every house (supervisor.h). --save
+// writes what is on the disk in the end into a folder.
 #include <getopt.h>
 #include <inttypes.h>
 #include <malloc.h>
@@ -32,7 +33,8 @@
 static const char *const fault_names[] = SIM_FAULT_NAMES;
 
 struct total {
-    _Atomic uint64_t steps, commands, messages, recoveries, rots, snapshots, refusals, fetches;
+    _Atomic uint64_t steps, commands, messages, recoveries, rots, snapshots, refusals, fetches,
+        kills, races;
 };
 static struct total *total; // shared with the players
 static bool planted;        // a fault: one seed that finds it will do
@@ -59,6 +61,8 @@ static void play(const struct sim_plan *plan, int out)
     total->snapshots += report.snapshots;
     total->refusals += report.refusals;
     total->fetches += report.fetches;
+    total->kills += report.kills;
+    total->races += report.races;
     _exit(0);
 }
 
@@ -308,12 +312,17 @@ static void plant(const char *name)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"seed", required_argument, NULL, 's'},    {"count", required_argument, NULL, 'c'},
-        {"seconds", required_argument, NULL, 't'}, {"steps", required_argument, NULL, 'n'},
-        {"clients", required_argument, NULL, 'k'}, {"faults", required_argument, NULL, 'f'},
-        {"trace", no_argument, NULL, 'v'},         {"plant", required_argument, NULL, 'p'},
-        {"save", required_argument, NULL, 'w'},    {0}};
+    static const struct option options[] = {{"seed", required_argument, NULL, 's'},
+                                            {"count", required_argument, NULL, 'c'},
+                                            {"seconds", required_argument, NULL, 't'},
+                                            {"steps", required_argument, NULL, 'n'},
+                                            {"clients", required_argument, NULL, 'k'},
+                                            {"faults", required_argument, NULL, 'f'},
+                                            {"trace", no_argument, NULL, 'v'},
+                                            {"supervised", no_argument, NULL, 'r'},
+                                            {"plant", required_argument, NULL, 'p'},
+                                            {"save", required_argument, NULL, 'w'},
+                                            {0}};
     // Nearly all time was the kernel's, for memory given back and asked for again.
     mallopt(M_MMAP_THRESHOLD, 1 << 30);
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
@@ -334,6 +343,8 @@ int main(int argc, char **argv)
             campaign.faults_given = true;
         } else if (option == 'v')
             campaign.plan.trace = true;
+        else if (option == 'r')
+            campaign.plan.supervised = true;
         else if (option == 'p')
             plant(optarg);
         else if (option == 'w')
@@ -355,9 +366,10 @@ int main(int argc, char **argv)
     double took = seconds_now() - began;
     printf("%" PRIu64 " seeds from %" PRIu64 ", %" PRIu64 " broken: %" PRIu64 " commands, %" PRIu64
            " messages, %" PRIu64 " read again from the journal, %" PRIu64 " snapshots, %" PRIu64
-           " damages, %" PRIu64 " starts refused, %" PRIu64 " recoveries, %.0f a minute\n",
+           " damages, %" PRIu64 " starts refused, %" PRIu64 " recoveries, %" PRIu64
+           " kills, %" PRIu64 " raced with fills, %.0f a minute\n",
            played, campaign.plan.seed, broken, total->commands, total->messages, total->fetches,
-           total->snapshots, total->rots, total->refusals, total->recoveries,
-           (double)total->recoveries / took * 60);
+           total->snapshots, total->rots, total->refusals, total->recoveries, total->kills,
+           total->races, (double)total->recoveries / took * 60);
     return broken > 0;
 }

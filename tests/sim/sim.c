@@ -18,6 +18,7 @@
 #include "tests/password.h"
 #include "tests/sim/client.h"
 #include "tests/sim/oracle.h"
+#include "tests/sim/supervisor.h"
 
 #define SECOND_NS     1000000000ull
 #define START_NS      1767609000000000000ull // a Monday morning
@@ -59,6 +60,9 @@ struct sim {
     struct config_instrument instruments[SIM_INSTRUMENTS];
     struct config_session sessions[SIM_CLIENTS_MAX];
     struct endpoint order_entry, requests;
+    struct supervisor supervisor;
+    struct random supervisors_random;
+    bool has_supervisor;
     bool calm;              // the end: nothing goes wrong any more
     uint32_t journal_share; // of 1000 steps: the fewer, the more waits for each write
     uint32_t snapshot_share; // … and 10 times as many: the fewer, the more segments lie between two
@@ -513,6 +517,7 @@ static void rot_snapshot(void)
 static void go_down(const char *why)
 {
     sim_trace("%s, %" PRIu64 " commands logged", why, sim.oracle.log_count);
+    supervisor_lost(&sim.supervisor);
     uint64_t durable = house_die(0);
     for (;;) {
         sim_now_ns += random_below(&sim.random, 1000000000);
@@ -577,6 +582,13 @@ static void some_client(void)
     client_act(client, !sim.calm);
 }
 
+static void supervisor_round(void)
+{
+    if (sim.has_supervisor && sim.house.up)
+        supervisor_act(&sim.supervisor, &sim.supervisors_random, &sim.house.lane, &sim.oracle,
+                       !sim.calm);
+}
+
 static void step(void)
 {
     uint32_t what = random_below(&sim.random, 1000);
@@ -585,6 +597,7 @@ static void step(void)
         sim_now_ns += random_bits(&sim.random) % SECOND_NS;
     deliver();
     tick_round();
+    supervisor_round();
     if (what < 400)
         some_client();
     else if (what < 600)
@@ -619,12 +632,14 @@ static void round_of_all(void)
     journal_round();
     history_round();
     release_round();
+    supervisor_round();
     tick_round();
 }
 
 static bool all_quiet(void)
 {
-    if (!lane_drained(&sim.house.lane) || !entry_idle(&sim.house.lane.entry))
+    if (!lane_drained(&sim.house.lane) || !entry_idle(&sim.house.lane.entry) ||
+        sim.supervisor.state != SUPERVISOR_IDLE)
         return false;
     for (uint32_t i = 0; i < sim.plan.clients; i++) {
         const struct client *client = &sim.clients[i];
@@ -723,6 +738,10 @@ static void set_up(void)
     sim.house.port.operations = &port_operations;
     sim.snapshot_share = random_percent(&sim.random, 50) ? 30 : 1 + random_below(&sim.random, 10);
     sim.journal_share = random_percent(&sim.random, 50) ? 180 : 2 + random_below(&sim.random, 20);
+    sim.supervisors_random = (struct random){~sim.plan.seed};
+    sim.has_supervisor = sim.plan.supervised || random_percent(&sim.supervisors_random, 30);
+    if (sim.has_supervisor) // who waits for the disk
+        sim.journal_share = 180;
     network_init(&sim.network, random_bits(&sim.random));
     bool storm = random_percent(&sim.random, 20); // the worst of all, both ways
     sim.network.faults = (struct network_faults){
@@ -764,6 +783,8 @@ void sim_run(const struct sim_plan *plan, struct sim_report *report)
     if (plan->save && sim_disk_save(&sim.disk, plan->save) != 0)
         sim_fail("cannot write the disk's files into %s", plan->save);
     sim.report.steps = plan->steps;
+    sim.report.kills = sim.supervisor.kill_count;
+    sim.report.races = sim.supervisor.race_count;
     for (uint32_t i = 0; i < plan->clients; i++) {
         sim.report.messages += sim.clients[i].heard.next - 1;
         client_free(&sim.clients[i]);

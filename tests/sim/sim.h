@@ -43,12 +43,14 @@ struct sim_plan {
     uint32_t steps;   // before all is left to calm down
     uint32_t clients; // 1 to SIM_CLIENTS_MAX
     uint32_t faults;  // bits
+    bool supervised;  // always has somebody who kills
     bool trace;       // print what happens
     const char *save; // a folder that the disk's files are written to at the end, or NULL
 };
 
 struct sim_report {
-    uint64_t steps, commands, messages, recoveries, rots, snapshots, refusals, fetches;
+    uint64_t steps, commands, messages, recoveries, rots, snapshots, refusals, fetches, kills,
+        races;
 };
 
 // sim_run: play one seed. Ends the process with status 1 and a line on stderr that begins with
