@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # What the parts of the bench share; each sources it. A part prints lines as tests/bench/report.py takes them. OUT is
 # the folder for what is kept.
-cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
+set -eo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export LAB=${LAB:-sluice-bench}
 B=${B:-build}
 sluice=$B/sluice
@@ -12,13 +13,16 @@ cl="ip netns exec $LAB-cl"
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/sluice-bench.XXXXXX")
 OUT=${OUT:-$work}
 pages_before=$(cat /proc/sys/vm/nr_hugepages)
+lab_is_up=
 gateway=
 
 leave() {
-    [ -z "$gateway" ] || kill -9 "$gateway" 2>/dev/null
-    scripts/lab down
+    [ -z "$gateway" ] || kill -9 "$gateway" 2>/dev/null || true
+    if [ -n "$lab_is_up" ]; then
+        scripts/lab down
+        echo "$pages_before" >/proc/sys/vm/nr_hugepages
+    fi
     rm -rf "$work"
-    [ "$(cat /proc/sys/vm/nr_hugepages)" = "$pages_before" ] || echo "$pages_before" >/proc/sys/vm/nr_hugepages
 }
 trap leave EXIT
 trap 'exit 1' INT TERM
@@ -40,7 +44,7 @@ median() { sort -g | awk '{value[NR] = $1} END {print value[int((NR + 1) / 2)]}'
 sum() { awk '{sum += $1} END {printf "%d\n", sum}'; }
 get() { python3 -c 'import json, sys
 value = json.load(sys.stdin)
-for key in sys.argv[1:]: value = value[key]
+for key in sys.argv[1:]: value = value[int(key) if key.isdigit() else key]
 print(value)' "$@"; }
 
 start_gateway() {
@@ -57,18 +61,20 @@ stop_gateway() {
     gateway=
 }
 lab() {
-    scripts/lab up || exit 1
+    lab_is_up=1
+    scripts/lab up
     scripts/lab config "$work/journal" >"$work/lab.conf"
     echo $((pages_before + 300)) >/proc/sys/vm/nr_hugepages
 }
-# load NAME OPTION…: by four sessions. Its report is left in $work/load.json, and printed for the plots.
+# load NAME OPTION…: by four sessions. Its report is left in $work/load.json, and printed for the plots. That orders were
+# lost is no failure here: it is counted.
 load() {
     local name=$1 at
     shift
     at=$(date +%s)
     $cl "$sluice" load --to 10.77.0.1:26400 --user LOAD0:SECRET --user LOAD1:SECRET --user LOAD2:SECRET \
-        --user LOAD3:SECRET "$@" --json >"$work/load.json" 2>/dev/null
-    [ -s "$work/load.json" ] || { echo "load: $name: no report" >&2 && exit 1; }
+        --user LOAD3:SECRET "$@" --json >"$work/load.json" 2>"$work/load.err" || true
+    [ -s "$work/load.json" ] || { cat "$work/load.err" >&2 && exit 1; }
     python3 -c 'import json, sys
 print(json.dumps({"load": sys.argv[1], "at": int(sys.argv[2]), "report": json.load(open(sys.argv[3]))}))' \
         "$name" "$at" "$work/load.json"

@@ -120,12 +120,13 @@ def beside_text(row):
     words = []
     unit = row["unit"].split("/")[0]
     for other in row["beside"]:
+        ratio = f"{other['ratio']:.2f}" if other["ratio"] < 10 else text_of(other["ratio"])
         if other["kind"] == "limit":
-            words.append(f"{other['ratio']:.2f} of the limit, {other['name']}")
+            words.append(f"{ratio} of the limit, {other['name']}")
             continue
         more = row["median"] - other["median"]
         difference = f" ({'+' if more >= 0 else '-'}{text_of(abs(more))} {unit})" if unit in ("ns", "us") else ""
-        words.append(f"{other['ratio']:.2f} of {other['name']}{difference}")
+        words.append(f"{ratio} of {other['name']}{difference}")
     return "; ".join(words)
 
 
@@ -151,7 +152,7 @@ def part_text(part):
     text = f"## {part['part']}: {part['title']}\n\n`{part['command']}`, {part['seconds']:.0f} s"
     text += ". **It failed: what there is.**\n" if part["failed"] else "\n"
     if part["facts"]:
-        text += "\n" + table(["the machine", ""], [[fact["fact"], fact["value"]] for fact in part["facts"]]) + "\n"
+        text += "\n" + table(["", ""], [[fact["fact"], fact["value"]] for fact in part["facts"]]) + "\n"
     if part["rows"]:
         head = ["figure", "median", "rounds' least to most", "p99 / p99.9", "rounds", "samples", "beside"]
         text += "\n" + table(head, [cells(row) for row in part["rows"]]) + "\n"

@@ -79,6 +79,8 @@ check "a peer that is not there is refused" refused "ring: its peer 'rope' is no
 no_part() { ! tests/bench/run ring rope >"$work/out" 2>&1 && grep -q "^tests/bench/run: rope is no part: machine ring" "$work/out"; }
 check "a part that is not there is refused" no_part
 
+no_bench() { ! B=$work/none tests/bench/parts/ring.sh >"$work/out" 2>&1; }
+check "a part whose bench cannot run fails" no_bench
 copy() { make -s B="$B" "$B/tests/bench/bench_copy" && "$B/tests/bench/bench_copy" >"$work/copy" && take one copy 2 <"$work/copy"; }
 check "what a bench prints is taken" copy
 

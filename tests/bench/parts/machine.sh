@@ -16,7 +16,7 @@ fact "kernel" "$(uname -sr)"
 fact "clocksource" "$(here /sys/devices/system/clocksource/clocksource0/current_clocksource)"
 fact "governor" "$(here /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor)"
 device=$(findmnt -n -o SOURCE -T "$work")
-disk=$(lsblk -n -s -o NAME -l "$device" 2>/dev/null | tail -n 1)
+disk=$(lsblk -n -s -o NAME -l "$device" 2>/dev/null | tail -n 1) || true
 fact "disk" "$device, $(findmnt -n -o FSTYPE -T "$work"), cache: $(here "/sys/block/$disk/queue/write_cache")"
 fact "versions" "$(first gcc --version), $(first clang --version), libxdp $(pkg-config --modversion libxdp), libbpf $(pkg-config --modversion libbpf), DPDK $(pkg-config --modversion libdpdk || echo none)"
 fact "others' load" "$(cut -d' ' -f1-3 /proc/loadavg) runnable on average in 1, 5 and 15 minutes"

@@ -17,7 +17,7 @@ peer() {
     done
     pids=$(ip netns pids "$LAB-gw")
     # shellcheck disable=SC2086
-    [ -z "$pids" ] || kill $pids
+    [ -z "$pids" ] || kill $pids || true
     wait
 }
 testpmd() { # BUDGET

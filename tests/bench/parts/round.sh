@@ -4,7 +4,7 @@ title "one order at a time: send to durable acknowledgement, in turn with one ra
 lab
 start_gateway
 for _ in 1 2 3 4 5; do
-    "$bench/bench_disk" "$work" >>"$work/raw" || exit 1
+    "$bench/bench_disk" "$work" >>"$work/raw"
     load "one at a time" --rate 0 --count 3000 --core $(($(nproc) - 1)) --hgrm "$OUT/round.hgrm"
     python3 -c 'import json, sys
 latency = json.load(sys.stdin)["latency_ns"]

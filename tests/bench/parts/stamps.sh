@@ -10,9 +10,10 @@ for _ in 1 2 3 4 5; do
         STAMPS=$stamps scripts/lab config "$work/journal" >"$work/lab.conf"
         start_gateway
         load "stamps $stamps" --rate 100000 --count 100000
-        bpftool -j prog show | python3 -c 'import json, sys
-newest = max((p for p in json.load(sys.stdin) if p.get("name", "").startswith("steer")), key=lambda p: p["id"])
-print(newest["run_time_ns"] / newest["run_cnt"], newest["run_cnt"])' >>"$work/stamps-$stamps"
+        program=$(ip -n "$LAB-gw" -j link show sl-gw | get 0 xdp prog id)
+        bpftool -j prog show id "$program" | python3 -c 'import json, sys
+program = json.load(sys.stdin)
+print(program["run_time_ns"] / program["run_cnt"], program["run_cnt"])' >>"$work/stamps-$stamps"
         stop_gateway
     done
 done
