@@ -1,7 +1,13 @@
 #!/bin/bash
 . "$(dirname "$0")/../lib.sh"
-# peer NAME COMMAND…: have it bounce packets at the gateway's end while `ask` counts them. One that does not answer has no
-# figures of that round.
+# count ask|trade NAME: what comes back from whoever is at the gateway's end. When nothing does, that round has no figure.
+count() {
+    for window in 1 512; do
+        $cl taskset -c $(($(nproc) - 1)) "$bench/bench_reflector" "$1" sl-cl 1 "$window" 2>"$work/count.err" >>"$work/$2-$window" ||
+            echo "reflector: $2, $window on their way: $(tail -n 1 "$work/count.err")" >&2
+    done
+}
+# peer NAME COMMAND…: have it bounce packets at the gateway's end while they are counted.
 peer() {
     local name=$1 answers="" pids
     shift
@@ -11,10 +17,11 @@ peer() {
         [ "$($cl "$bench/bench_reflector" ask sl-cl 0.01 1 2>/dev/null | cut -d. -f1)" = 0 ] || { answers=1 && break; }
         sleep 0.1
     done
-    [ -n "$answers" ] || echo "reflector: $name does not answer: $(tail -n 1 "$work/$name.log")" >&2
-    for window in ${answers:+1 512}; do
-        $cl taskset -c $(($(nproc) - 1)) "$bench/bench_reflector" ask sl-cl 1 "$window" 2>/dev/null >>"$work/$name-$window"
-    done
+    if [ -n "$answers" ]; then
+        count ask "$name"
+    else
+        echo "reflector: $name does not answer: $(tail -n 1 "$work/$name.log")" >&2
+    fi
     pids=$(ip netns pids "$LAB-gw")
     # shellcheck disable=SC2086
     [ -z "$pids" ] || kill $pids || true
@@ -27,9 +34,7 @@ testpmd() { # BUDGET
 gateway_of() { # TYPE
     PORT=$1 scripts/lab config "$work/journal" >"$work/lab.conf"
     start_gateway
-    for window in 1 512; do
-        $cl taskset -c $(($(nproc) - 1)) "$bench/bench_reflector" trade sl-cl 1 $window 2>/dev/null >>"$work/gateway-$1-$window"
-    done
+    count trade "gateway-$1"
     stop_gateway
 }
 # summary FILES NAME [PEER [LIMIT]]: packets a second with 512 on their way, and the time of one alone
