@@ -5,7 +5,7 @@
 # make test-numa  the gateway on two NUMA nodes, in a QEMU guest (make test has it too)
 # make sim      the house on simulated disks and networks: SEED=, COUNT=, SECONDS=
 # make fuzz     the fuzzers for TIME seconds each (60), ONLY=name
-# make bench    measure
+# make bench    measure: a report with plots in build/bench, ONLY=part
 # make adapter  the book behind the C interface of github.com/flash1-dev/matching-engine-benchmark
 # make install  into $(DESTDIR)$(PREFIX)
 #
@@ -91,7 +91,7 @@ $(B)/xdp/loader.o: $(B)/gen/xdp/steer.skel.h
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(shared)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -lcriterion -o $@
 
-$(B)/tests/bench/%: $(B)/tests/bench/%.o $(shared)
+$(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/tests/bench/row.o $(shared)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(B)/tests/sim/sim: $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/*.c)) $(shared)
@@ -133,7 +133,7 @@ $(B)/tests/fuzz/%: tests/fuzz/%.c $(B)/fuzz/rooms.a Makefile
 
 unit: $(unit)
 
-packages-run packages-test: packages-%:
+packages-run packages-test packages-bench: packages-%:
 	$(Q)scripts/install-packages $*
 
 run: packages-run
@@ -162,9 +162,9 @@ fuzz: packages-test
 	$(Q)$(MAKE) --no-print-directory -j2 $(addprefix $(B)/tests/fuzz/,$(if $(ONLY),fuzz_$(ONLY),$(fuzz)))
 	$(Q)B=$(B) tests/fuzz/run $(TIME) $(if $(ONLY),fuzz_$(ONLY),$(fuzz))
 
-bench: packages-test
+bench: packages-bench
 	$(Q)$(MAKE) --no-print-directory -j2 all $(bench)
-	$(Q)tests/bench/run $(ONLY)
+	$(Q)B=$(B) tests/bench/run $(ONLY)
 
 # One shared object, optimised as the benchmark's own engines are; their header is given, not kept here.
 adapter:

@@ -6,7 +6,7 @@
 // space that holds zeros, as a new segment does (the second time that a block is written costs
 // less). Alternating rounds of a second; latency from the intended moment
 // to durable. Then full blocks in 512 KiB writes, both ways. Usage: bench_append FOLDER
-// [COMMANDS-A-SECOND]. Prints medians.
+// [COMMANDS-A-SECOND]. Prints rows.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +16,7 @@
 #include "numa/clock.h"
 #include "numa/histogram.h"
 #include "numa/thread.h"
+#include "tests/bench/row.h"
 
 #define RING_SLOTS    65536u
 #define ROUNDS        6
@@ -134,18 +135,6 @@ static void play(bool bare, uint64_t rate, struct histogram *histogram)
     pthread_join(thread, NULL);
 }
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values)
-{
-    qsort(values, ROUNDS, sizeof(*values), compare);
-    return values[ROUNDS / 2];
-}
-
 static void measure_latency(uint64_t rate)
 {
     static struct histogram histogram;
@@ -159,12 +148,19 @@ static void measure_latency(uint64_t rate)
             p50[bare][round] = (double)histogram_percentile(&histogram, 50) / 1000;
             p99[bare][round] = (double)histogram_percentile(&histogram, 99) / 1000;
         }
-    double journal_p50 = median(p50[0]), bare_p50 = median(p50[1]);
-    double journal_p99 = median(p99[0]), bare_p99 = median(p99[1]);
-    printf("open loop, %llu commands/s: journal p50 %.0f p99 %.0f us, bare loop p50 %.0f p99 %.0f "
-           "us: %.2f and %.2f times\n",
-           (unsigned long long)rate, journal_p50, journal_p99, bare_p50, bare_p99,
-           journal_p50 / bare_p50, journal_p99 / bare_p99);
+    uint64_t samples = ROUNDS * rate * ROUND_NS / 1000000000;
+    row_print(
+        &(struct row){
+            .name = "journal, p50", .unit = "us", .samples = samples, .limit = "bare loop, p50"},
+        p50[0], ROUNDS);
+    row_print(&(struct row){.name = "bare loop, p50", .unit = "us", .samples = samples}, p50[1],
+              ROUNDS);
+    row_print(
+        &(struct row){
+            .name = "journal, p99", .unit = "us", .samples = samples, .limit = "bare loop, p99"},
+        p99[0], ROUNDS);
+    row_print(&(struct row){.name = "bare loop, p99", .unit = "us", .samples = samples}, p99[1],
+              ROUNDS);
 }
 
 // Full blocks, as fast as they go, this thread alone: MB/s of blocks.
@@ -201,11 +197,14 @@ static void measure_throughput(void)
             rate[bare][round] = fill(bare);
             drain(bare);
         }
-    double journal_rate = median(rate[0]), bare_rate = median(rate[1]);
-    printf("full blocks, 512 KiB a write: journal %.0f MB/s (%.1f million commands/s), bare loop "
-           "%.0f MB/s: %.0f %%\n",
-           journal_rate, journal_rate / JOURNAL_BLOCK_SIZE * JOURNAL_BLOCK_RECORDS, bare_rate,
-           journal_rate / bare_rate * 100);
+    uint64_t samples = ROUNDS * 4 * SEGMENT_BYTES / 5 / JOURNAL_BLOCK_SIZE; // blocks
+    row_print(&(struct row){.name = "journal, full blocks",
+                            .unit = "MB/s",
+                            .samples = samples,
+                            .limit = "bare loop, full blocks"},
+              rate[0], ROUNDS);
+    row_print(&(struct row){.name = "bare loop, full blocks", .unit = "MB/s", .samples = samples},
+              rate[1], ROUNDS);
 }
 
 int main(int argc, char **argv)

@@ -5,6 +5,7 @@
 // bench_book [PART...]: t1, t100, t10000 (by number of instruments), limits (with every limit that
 // the book looks at set, and out of reach), shard (with its rings), curve (by resting orders),
 // start (how long opening takes), soak (100 million commands). All but soak when none is named.
+// Prints rows.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "numa/thread.h"
 #include "tests/bench/book_tape.h"
 #include "tests/bench/peer_map.h"
+#include "tests/bench/row.h"
 
 #define COMMANDS    2000000u
 #define ROUNDS      5
@@ -29,7 +31,7 @@
 static struct tsc_clock house_clock;
 static uint64_t timer_ns; // what reading the clock twice costs by itself
 
-static const char *const kind_names[TAPE_KINDS] = {"add", "cancel", "replace", "cross"};
+static const char *const kind_names[TAPE_KINDS] = {": add", ": cancel", ": replace", ": cross"};
 
 // On huge pages where the host has them transparent, all touched.
 static void *memory_map(size_t size)
@@ -87,16 +89,23 @@ static void measure_timer(void)
     timer_ns = histogram_percentile(&pairs, 50.0);
 }
 
-static int compare_doubles(const void *a, const void *b)
+static void name_it(char name[64], const char *who, uint32_t instruments, const char *what)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    snprintf(name, 64, "%s, %u symbol%s%s", who ? who : "", instruments, instruments > 1 ? "s" : "",
+             what);
 }
 
-static double median(double *values, size_t count)
+// The rounds' costs of a command of `who`, on a tape of so many instruments.
+static void print_cost(const char *who, uint32_t instruments, double *values, const char *peer)
 {
-    qsort(values, count, sizeof(values[0]), compare_doubles);
-    return values[count / 2];
+    char name[64], peer_name[64];
+    name_it(name, who, instruments, "");
+    name_it(peer_name, peer, instruments, "");
+    row_print(&(struct row){.name = name,
+                            .unit = "ns/command",
+                            .samples = (uint64_t)ROUNDS * COMMANDS,
+                            .peers = {peer ? peer_name : NULL}},
+              values, ROUNDS);
 }
 
 // A stream in memory.
@@ -300,19 +309,27 @@ static void latency_peer(const struct stream *stream)
     peer_close(peer);
 }
 
-static void print_latency(const char *who, void (*play)(const struct stream *),
+// p50 and beyond of each kind of command.
+static void print_latency(const char *who, const char *peer, void (*play)(const struct stream *),
                           const struct stream *stream)
 {
     for (int kind = 0; kind < TAPE_KINDS; kind++)
         histogram_reset(&latencies[kind]);
     play(stream);
-    printf("  %-9s p50/p99/p99.9 ns:", who);
-    for (int kind = 0; kind < TAPE_KINDS; kind++)
-        printf("  %s %llu/%llu/%llu", kind_names[kind],
-               (unsigned long long)histogram_percentile(&latencies[kind], 50.0),
-               (unsigned long long)histogram_percentile(&latencies[kind], 99.0),
-               (unsigned long long)histogram_percentile(&latencies[kind], 99.9));
-    printf("\n");
+    for (int kind = 0; kind < TAPE_KINDS; kind++) {
+        const struct histogram *latency = &latencies[kind];
+        char name[64], peer_name[64];
+        double p50 = (double)histogram_percentile(latency, 50.0);
+        name_it(name, who, stream->shape.instruments, kind_names[kind]);
+        name_it(peer_name, peer, stream->shape.instruments, kind_names[kind]);
+        row_print(&(struct row){.name = name,
+                                .unit = "ns",
+                                .samples = latency->total_count,
+                                .p99 = (double)histogram_percentile(latency, 99.0),
+                                .p999 = (double)histogram_percentile(latency, 99.9),
+                                .peers = {peer ? peer_name : NULL}},
+                  &p50, 1);
+    }
 }
 
 static bool measure_tape(uint32_t instruments, uint32_t resting)
@@ -322,23 +339,16 @@ static bool measure_tape(uint32_t instruments, uint32_t resting)
     struct stream stream;
     double book_ns[ROUNDS], peer_ns[ROUNDS];
     stream_make(&stream, &shape);
-    printf("%u instruments, %u to %u orders resting, at the end on %u prices; %.2f trades a "
-           "command\n",
-           instruments, resting, stream.state.resting, stream.state.levels,
-           (double)stream.state.trades / COMMANDS);
     bool agree = trades_agree(&stream);
     for (int i = 0; agree && i < ROUNDS; i++) {
         book_ns[i] = round_book(&stream);
         peer_ns[i] = round_peer(&stream);
     }
     if (agree) {
-        double book = median(book_ns, ROUNDS), peer = median(peer_ns, ROUNDS);
-        printf("  book      %6.1f ns/command, %5.1f million/s (best round %.1f ns)\n", book,
-               1e3 / book, book_ns[0]);
-        printf("  std::map  %6.1f ns/command, %5.1f million/s; %.1f times the book's time\n", peer,
-               1e3 / peer, peer / book);
-        print_latency("book", latency_book, &stream);
-        print_latency("std::map", latency_peer, &stream);
+        print_cost("book", instruments, book_ns, "std::map");
+        print_cost("std::map", instruments, peer_ns, NULL);
+        print_latency("book", "std::map", latency_book, &stream);
+        print_latency("std::map", NULL, latency_peer, &stream);
     }
     stream_free(&stream);
     return agree;
@@ -393,9 +403,8 @@ static bool measure_limits(uint32_t instruments, uint32_t resting)
         without_ns[i] = round_limits(&stream, false, &trades[0]);
         with_ns[i] = round_limits(&stream, true, &trades[1]);
     }
-    double without = median(without_ns, ROUNDS), with = median(with_ns, ROUNDS);
-    printf("%u instruments, %u orders resting: %.1f ns/command, with all limits %.1f: %.1f more\n",
-           instruments, resting, without, with, with - without);
+    print_cost("book without limits", instruments, without_ns, NULL);
+    print_cost("book with all limits", instruments, with_ns, "book without limits");
     stream_free(&stream);
     if (trades[0] != trades[1])
         fprintf(stderr, "bench_book: the limits were not out of reach\n");
@@ -475,10 +484,8 @@ static bool measure_shard(void)
         shard_ns[i] = round_shard(&stream, &shard);
         book_ns[i] = round_book(&stream);
     }
-    printf(
-        "shard, 100 instruments: rings, stamps, journal records, matching, events %.1f ns/command; "
-        "the book alone %.1f\n",
-        median(shard_ns, ROUNDS), median(book_ns, ROUNDS));
+    print_cost("shard with its rings", 100, shard_ns, "its book alone");
+    print_cost("its book alone", 100, book_ns, NULL);
     stream_free(&stream);
     memory_unmap(shard.commands, ring_memory_size(SHARD_RING));
     memory_unmap(shard.journal, ring_memory_size(SHARD_RING));
@@ -496,9 +503,10 @@ static void measure_start(void)
     uint64_t start_ns = thread_time_ns();
     void *memory = memory_map(size);
     book_open(memory, &limits);
-    uint64_t elapsed_ns = thread_time_ns() - start_ns;
-    printf("start: 10,000,000 orders, 10,000 instruments, %zu MB in %.2f s\n", size / 1000000,
-           (double)elapsed_ns / 1e9);
+    double seconds = (double)(thread_time_ns() - start_ns) / 1e9;
+    row_print(
+        &(struct row){.name = "open, 10,000,000 orders, 10,000 symbols", .unit = "s", .samples = 1},
+        &seconds, 1);
     memory_unmap(memory, size);
 }
 
@@ -506,8 +514,9 @@ static void print_memory(void)
 {
     struct book_limits one = {.orders_max = 1u << 20, .instruments_max = 1, .sessions_max = 1};
     struct book_limits two = {.orders_max = 2u << 20, .instruments_max = 1, .sessions_max = 1};
-    printf("memory: %.1f bytes for each order that may rest\n",
-           (double)(book_memory_size(&two) - book_memory_size(&one)) / (1u << 20));
+    double bytes = (double)(book_memory_size(&two) - book_memory_size(&one)) / (1u << 20);
+    row_print(&(struct row){.name = "memory", .unit = "bytes/resting order", .samples = 1}, &bytes,
+              1);
 }
 
 // Cost by how much rests: one instrument, an add and a cancel of any order in turn. A chunk of the
@@ -541,7 +550,6 @@ static void measure_curve(void)
     static const uint32_t depths[] = {10, 1000, 100000, 10000000};
     static struct target target;
     struct command *chunk = memory_map(CHUNK * sizeof(*chunk));
-    printf("cost by resting orders, one instrument, adds and cancels of any order:\n");
     for (size_t i = 0; i < sizeof(depths) / sizeof(depths[0]); i++) {
         struct tape_shape shape = {
             .instruments = 1, .resting = depths[i], .commands_max = ROUNDS * CHUNK, .steady = true};
@@ -551,7 +559,11 @@ static void measure_curve(void)
         play_lead(&target, tape, chunk, &shape);
         for (int round = 0; round < ROUNDS; round++)
             ns[round] = play_chunk(&target, tape, chunk, CHUNK);
-        printf("  %8u resting  %6.1f ns/command\n", depths[i], median(ns, ROUNDS));
+        char name[64];
+        snprintf(name, sizeof(name), "adds and cancels, %u resting", depths[i]);
+        row_print(
+            &(struct row){.name = name, .unit = "ns/command", .samples = (uint64_t)ROUNDS * CHUNK},
+            ns, ROUNDS);
         target_close(&target);
         tape_close(tape);
     }
@@ -578,9 +590,15 @@ static void measure_soak(void)
         if (i >= chunks - edge)
             last += ns / edge;
     }
-    printf(
-        "soak, %d million commands: first %d million %.1f ns/command, last %.1f, drift %+.1f %%\n",
-        MILLIONS, EDGE, first, last, (last / first - 1) * 100);
+    row_print(&(struct row){.name = "soak, the first 10 million of 100",
+                            .unit = "ns/command",
+                            .samples = EDGE * 1000000ull},
+              &first, 1);
+    row_print(&(struct row){.name = "soak, the last 10 million of 100",
+                            .unit = "ns/command",
+                            .samples = EDGE * 1000000ull,
+                            .peers = {"soak, the first 10 million of 100"}},
+              &last, 1);
     target_close(&target);
     tape_close(tape);
     memory_unmap(chunk, CHUNK * sizeof(*chunk));

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // Writes a generated day as one shard's journal, in full blocks, as fast as the disk takes it.
-// Usage: bench_journal FOLDER COUNT. Prints commands a second and MB/s. What it leaves is for
-// `sluice replay`.
+// Usage: bench_journal FOLDER COUNT. Prints rows. What it leaves is for `sluice replay`.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "dataplane/load_flow.h"
 #include "journal/journal.h"
 #include "numa/clock.h"
+#include "tests/bench/row.h"
 
 #define SESSIONS   4u
 #define SYMBOLS    4u
@@ -76,8 +76,14 @@ int main(int argc, char **argv)
     load_day_commands(&day, put, NULL);
     flush();
     double seconds = (double)(clock_ns(&clock) - start_ns) * 1e-9;
-    printf("%.2f %.0f\n", (double)command_count / seconds * 1e-6,
-           (double)command_count * 64 * 64 / 63 / seconds * 1e-6);
+    double millions_s = (double)command_count / seconds * 1e-6, mb_s = millions_s * 64 * 64 / 63;
+    row_print(&(struct row){.name = "written durably",
+                            .unit = "million commands/s",
+                            .samples = command_count},
+              &millions_s, 1);
+    row_print(
+        &(struct row){.name = "written durably, blocks", .unit = "MB/s", .samples = command_count},
+        &mb_s, 1);
     load_day_free(&day);
     if (journal_close(journal, &error) == 0)
         return 0;

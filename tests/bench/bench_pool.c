@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // bench_pool: what the work-stealing pool is worth: the same tasks by one thread that calls them as
-// functions, by a crew of threads around one queue with one mutex, and by the pool. Rounds
-// alternate; medians of 5. Takes about five seconds. bench_pool --check hammers deque and pool
+// functions, by a crew of threads around one queue with one mutex, and by the pool. Five rounds,
+// alternating. Prints rows. Takes about five seconds. bench_pool --check hammers deque and pool
 // instead, for a build with the thread sanitizer, and exits with 1 when a task was lost or ran
 // twice.
 #include <pthread.h>
@@ -16,6 +16,7 @@
 #include "numa/clock.h"
 #include "numa/pool.h"
 #include "numa/thread.h"
+#include "tests/bench/row.h"
 #include "tests/unit/pool_hammer.h"
 #include "tests/unit/random.h"
 
@@ -282,27 +283,25 @@ static double measure(const struct load *load, enum executor who)
     return load->task_count * 1e9 / (double)(clock_ns(&house_clock) - start_ns);
 }
 
-static int compare_doubles(const void *left, const void *right)
-{
-    double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
 static void measure_load(const struct load *load)
 {
+    static const char *const names[EXECUTOR_COUNT] = {"one thread", "one queue, mutex", "pool"};
+    char names_of[EXECUTOR_COUNT][64];
     double rates[EXECUTOR_COUNT][ROUNDS];
-    uint64_t steal_count = pool_steal_count(pool);
     for (uint32_t round = 0; round < ROUNDS; round++)
         for (enum executor who = ALONE; who < EXECUTOR_COUNT; who++)
             rates[who][round] = measure(load, who);
-    for (enum executor who = ALONE; who < EXECUTOR_COUNT; who++)
-        qsort(rates[who], ROUNDS, sizeof(double), compare_doubles);
-    double alone = rates[ALONE][ROUNDS / 2];
-    printf("%-33s %10.0f %10.0f (%4.2f) %10.0f (%4.2f) %8.0f\n", load->name, alone,
-           rates[CREW][ROUNDS / 2], rates[CREW][ROUNDS / 2] / alone, rates[POOL][ROUNDS / 2],
-           rates[POOL][ROUNDS / 2] / alone,
-           (double)(pool_steal_count(pool) - steal_count) / ROUNDS);
-    fflush(stdout);
+    for (enum executor who = ALONE; who < EXECUTOR_COUNT; who++) {
+        struct row row = {.name = names_of[who],
+                          .unit = "tasks/s",
+                          .samples = ROUNDS * (uint64_t)load->task_count};
+        snprintf(names_of[who], sizeof(names_of[who]), "%s: %s", load->name, names[who]);
+        if (who == POOL) {
+            row.peers[0] = names_of[ALONE];
+            row.peers[1] = names_of[CREW];
+        }
+        row_print(&row, rates[who], ROUNDS);
+    }
 }
 
 static struct pool *open_or_exit(uint32_t workers)
@@ -325,10 +324,6 @@ static void measure_loads(void)
         {"100 ns, one by one by the opener", TINY_TASK_COUNT, submit_tiny},
         {"100 ns, halved by tasks", TINY_TASK_COUNT, submit_halves},
     };
-    printf(
-        "tasks/s (ratio), %2u workers        one thread    one queue, mutex             pool      "
-        "steals\n",
-        pool_worker_count(pool));
     for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++)
         measure_load(&loads[i]);
 }

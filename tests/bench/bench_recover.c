@@ -9,6 +9,7 @@
 
 #include "dataplane/lane.h"
 #include "numa/clock.h"
+#include "tests/bench/row.h"
 
 static struct tsc_clock house_clock;
 static struct config_instrument instruments[64];
@@ -51,8 +52,7 @@ static void recover(struct lane *lane, struct disk *disk, const char *what)
         die(error.text);
     double seconds = (double)(clock_ns(&house_clock) - start_ns) * 1e-9;
     uint64_t count = lane->recovered_count - lane->recovered_from;
-    printf("recovery %s: %.2f s for %llu commands, %.1f million/s\n", what, seconds,
-           (unsigned long long)count, (double)count / seconds * 1e-6);
+    row_print(&(struct row){.name = what, .unit = "s", .samples = count}, &seconds, 1);
 }
 
 static void snapshot(struct lane *lane)
@@ -61,9 +61,11 @@ static void snapshot(struct lane *lane)
     uint64_t start_ns = clock_ns(&house_clock);
     if (lane_take_snapshot(lane, &error) != 0)
         die(error.text);
-    printf("snapshot of %llu commands, beside the shard: %.2f s\n",
-           (unsigned long long)lane->snapshot_seq,
-           (double)(clock_ns(&house_clock) - start_ns) * 1e-9);
+    double seconds = (double)(clock_ns(&house_clock) - start_ns) * 1e-9;
+    row_print(&(struct row){.name = "snapshot, beside the shard",
+                            .unit = "s",
+                            .samples = lane->snapshot_seq},
+              &seconds, 1);
 }
 
 static void seal(struct lane *lane, uint64_t bytes)
@@ -71,9 +73,11 @@ static void seal(struct lane *lane, uint64_t bytes)
     uint64_t start_ns = clock_ns(&house_clock);
     while (lane_seal(lane))
         ;
-    double seconds = (double)(clock_ns(&house_clock) - start_ns) * 1e-9;
-    printf("closed segments sealed in %.2f s, at %.1f GB/s\n", seconds,
-           (double)bytes / seconds * 1e-9);
+    double gb_s = (double)bytes / (double)(clock_ns(&house_clock) - start_ns);
+    row_print(&(struct row){.name = "closed segments sealed",
+                            .unit = "GB/s",
+                            .samples = bytes / JOURNAL_BLOCK_SIZE},
+              &gb_s, 1);
 }
 
 static void close_lane(struct lane *lane)
@@ -94,11 +98,11 @@ int main(int argc, char **argv)
         die(error.text);
     struct lane *lane = aligned_alloc(128, (sizeof(*lane) + 127) & ~(size_t)127);
     clock_calibrate(&house_clock, 50);
-    recover(lane, disk, "from the journal alone");
+    recover(lane, disk, "recovery from the journal alone");
     snapshot(lane);
     seal(lane, stat.block_count * JOURNAL_BLOCK_SIZE);
     close_lane(lane);
-    recover(lane, disk, "from the snapshot");
+    recover(lane, disk, "recovery from the snapshot");
     close_lane(lane);
     disk_close(disk);
     free(lane);

@@ -11,6 +11,8 @@
 //     bench_reflector trade IF SECONDS WINDOW
 //         the same with orders of session LOAD0, one a packet, each cancelled by the one after it:
 //         "messages/s p50_us lost" of those that were answered.
+//     bench_reflector flood IF SECONDS
+//         sends packets to an Ethernet address that nobody has, as fast as they go: "packets/s".
 //
 // Both ends of a veth pair in the lab's addresses; both use AF_XDP, so that what is compared is
 // what stands at the other end and not this one.
@@ -223,6 +225,26 @@ static int ask(const char *interface, double seconds, uint32_t window)
     return 0;
 }
 
+static int flood(const char *interface, double seconds)
+{
+    struct end end;
+    struct endpoints endpoints;
+    static struct tally tally;
+    const uint8_t payload[PAYLOAD_SIZE] = {0};
+    open_end(&end, interface, false, "10.77.0.1", ORDER_PORT);
+    find_endpoints(&end, &endpoints);
+    endpoints.gateway.mac[5]++;
+    begin_tally(&tally, clock_ns(&end.clock), seconds);
+    while (!time_is_up(&tally, clock_ns(&end.clock))) {
+        for (uint32_t i = 0; i < PORT_BATCH; i++)
+            tally.count += send_packet(&end, &endpoints, payload, sizeof(payload));
+        end.port->operations->flush(end.port);
+    }
+    print_tally(&tally);
+    close_end(&end);
+    return 0;
+}
+
 // The session, its packets and its orders.
 struct trader {
     struct end end;
@@ -339,6 +361,8 @@ int main(int argc, char **argv)
         return ask(argv[2], atof(argv[3]), (uint32_t)atoi(argv[4]));
     if (argc == 5 && strcmp(argv[1], "trade") == 0)
         return trade(argv[2], atof(argv[3]), (uint32_t)atoi(argv[4]));
-    die("usage: reflect IF interrupt|busy, or ask|trade IF SECONDS WINDOW");
+    if (argc == 4 && strcmp(argv[1], "flood") == 0)
+        return flood(argv[2], atof(argv[3]));
+    die("usage: reflect IF interrupt|busy, ask|trade IF SECONDS WINDOW, or flood IF SECONDS");
     return 2;
 }

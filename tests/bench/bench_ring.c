@@ -2,8 +2,8 @@
 //
 // bench_ring: what a 64-byte message costs from one pinned thread to another, one by one and in
 // batches of 32, in this house's ring and, where they are installed, in Concurrency Kit's ck_ring
-// and DPDK's rte_ring, in the same run, alternating, medians of five rounds; and a round trip over
-// two of this house's rings against the machine's floor, two words bounced between two caches.
+// and DPDK's rte_ring, in the same run, alternating, five rounds; and a round trip over two of this
+// house's rings against the machine's floor, two words bounced between two caches. Prints rows.
 // Takes about a quarter of a minute. Cores 0 and 1; with a single core the threads share it, and
 // the numbers are the scheduler's.
 #include <sched.h>
@@ -16,6 +16,7 @@
 #include "numa/histogram.h"
 #include "numa/ring.h"
 #include "numa/thread.h"
+#include "tests/bench/row.h"
 
 #ifdef PEER_RINGS
 #include <ck_ring.h>
@@ -23,6 +24,7 @@
 #include <rte_ring_elem.h>
 #endif
 
+#define KINDS_MAX        (1 + ROW_PEERS)
 #define CAPACITY         4096u
 #define BATCH_MAX        32u
 #define DURATION_NS      300000000ull
@@ -176,7 +178,8 @@ static pthread_t start(const char *name, int core, void *(*main)(void *), void *
     return thread;
 }
 
-static double measure_stream(const struct kind *kind, uint32_t batch)
+// ns a message; adds the messages to `samples`.
+static double measure_stream(const struct kind *kind, uint32_t batch, uint64_t *samples)
 {
     struct lane lane = {.there = kind, .batch = batch};
     pthread_t receiver = start("receiver", 1, receive_all, &lane);
@@ -188,40 +191,34 @@ static double measure_stream(const struct kind *kind, uint32_t batch)
     } while (clock_ns(&house_clock) - start_ns < DURATION_NS);
     send(kind, 1, UINT64_MAX);
     pthread_join(receiver, NULL);
+    *samples += sent;
     return (double)(clock_ns(&house_clock) - start_ns) / (double)sent;
-}
-
-static int by_value(const void *left, const void *right)
-{
-    double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
 }
 
 static void measure_streams(const struct kind *kinds, uint32_t count, uint32_t batch)
 {
-    double times[4][ROUNDS];
+    double times[KINDS_MAX][ROUNDS];
+    uint64_t samples[KINDS_MAX] = {0};
+    char names[KINDS_MAX][64];
     for (uint32_t round = 0; round < ROUNDS; round++)
         for (uint32_t i = 0; i < count; i++)
-            times[i][round] = measure_stream(&kinds[i], batch);
+            times[i][round] = measure_stream(&kinds[i], batch, &samples[i]);
+    for (uint32_t i = 0; i < count; i++)
+        snprintf(names[i], sizeof(names[i]), "%s, batches of %u", kinds[i].name, batch);
     for (uint32_t i = 0; i < count; i++) {
-        qsort(times[i], ROUNDS, sizeof(times[i][0]), by_value);
-        printf("%-8s batches of %-2u  %8.2f ns/message (%.2f to %.2f)\n", kinds[i].name, batch,
-               times[i][ROUNDS / 2], times[i][0], times[i][ROUNDS - 1]);
+        struct row row = {.name = names[i], .unit = "ns/message", .samples = samples[i]};
+        for (uint32_t peer = 1; i == 0 && peer < count; peer++)
+            row.peers[peer - 1] = names[peer];
+        row_print(&row, times[i], ROUNDS);
     }
 }
 
-static void print_round_trips(const char *name, const struct histogram *round_trips)
-{
-    printf("%-8s round trip     %8.2f ns mean, %llu p50, %llu p99\n", name,
-           histogram_mean(round_trips), (unsigned long long)histogram_percentile(round_trips, 50),
-           (unsigned long long)histogram_percentile(round_trips, 99));
-}
+static struct histogram round_trips;
 
+// Until `DURATION_NS` have passed; the word that ends it is UINT64_MAX.
 static void measure_round_trip(const struct kind *there, const struct kind *back)
 {
-    static struct histogram round_trips;
     struct lane lane = {.there = there, .back = back};
-    histogram_reset(&round_trips);
     pthread_t echo = start("echo", 1, send_back, &lane);
     uint64_t start_ns = clock_ns(&house_clock);
     uint64_t before_ns = start_ns;
@@ -233,7 +230,6 @@ static void measure_round_trip(const struct kind *there, const struct kind *back
         before_ns = now_ns;
     }
     pthread_join(echo, NULL);
-    print_round_trips(there->name, &round_trips);
 }
 
 // The least that two cores need to hear of each other: a word each, on a line each.
@@ -256,9 +252,8 @@ static void *bounce_word(void *argument)
 
 static void measure_floor(void)
 {
-    static struct histogram round_trips;
     uint32_t spins = 0;
-    histogram_reset(&round_trips);
+    atomic_store(&floor_words.there, 0);
     pthread_t echo = start("echo", 1, bounce_word, NULL);
     uint64_t start_ns = clock_ns(&house_clock);
     uint64_t before_ns = start_ns;
@@ -273,7 +268,30 @@ static void measure_floor(void)
         number++; // UINT64_MAX was the last
     }
     pthread_join(echo, NULL);
-    print_round_trips("floor", &round_trips);
+}
+
+static void measure_round_trips(const struct kind *there, const struct kind *back)
+{
+    static struct histogram all[2]; // over the ring, and the floor
+    double p50s[2][ROUNDS];
+    histogram_reset(&all[0]);
+    histogram_reset(&all[1]);
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        for (uint32_t i = 0; i < 2; i++) {
+            histogram_reset(&round_trips);
+            i == 0 ? measure_round_trip(there, back) : measure_floor();
+            p50s[i][round] = (double)histogram_percentile(&round_trips, 50);
+            histogram_merge(&all[i], &round_trips);
+        }
+    }
+    struct row rows[2] = {
+        {.name = "ring, round trip", .unit = "ns", .limit = "two words, round trip"},
+        {.name = "two words, round trip", .unit = "ns"}};
+    for (uint32_t i = 0; i < 2; i++) {
+        rows[i].samples = all[i].total_count;
+        rows[i].p99 = (double)histogram_percentile(&all[i], 99);
+        row_print(&rows[i], p50s[i], ROUNDS);
+    }
 }
 
 static void *measure_all(void *argument)
@@ -289,14 +307,13 @@ static void *measure_all(void *argument)
     kinds[count++] = (struct kind){"ck_ring", ck_put, ck_take, &ck};
     kinds[count++] = (struct kind){"rte_ring", rte_put, rte_take, memory};
 #else
-    printf("ck_ring and rte_ring are not here: apt-get install libck-dev libdpdk-dev\n");
+    row_missing("ck_ring and rte_ring", "apt-get install libck-dev libdpdk-dev");
 #endif
     measure_streams(kinds, count, 1);
     measure_streams(kinds, count, BATCH_MAX);
     struct kind back = kinds[0];
     back.ring = ring_init((char *)kinds[0].ring + ring_memory_size(CAPACITY), CAPACITY);
-    measure_round_trip(&kinds[0], &back);
-    measure_floor();
+    measure_round_trips(&kinds[0], &back);
     return NULL;
 }
 
@@ -312,7 +329,7 @@ int main(void)
         return 1;
     }
     void *memory = arena_take(&arena, 2 * size, 128);
-    struct kind kinds[4] = {{"ring", house_put, house_take, ring_init(memory, CAPACITY)}};
+    struct kind kinds[KINDS_MAX] = {{"ring", house_put, house_take, ring_init(memory, CAPACITY)}};
     pthread_join(start("sender", 0, measure_all, kinds), NULL);
     arena_close(&arena);
     return 0;

@@ -2,7 +2,7 @@
 //
 // bench_signed: what a signed session adds to a message on the port's thread: an order received,
 // and an answer sent, in clear and signed; and what is done for somebody without a cookie. The
-// variants run alternately, and medians of nine rounds are printed, ns.
+// variants run alternately, nine rounds. Prints rows.
 #include <arpa/inet.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -10,6 +10,7 @@
 
 #include "dataplane/entry.h"
 #include "numa/clock.h"
+#include "tests/bench/row.h"
 
 #define ROUNDS   9u
 #define MESSAGES 4096u // a round's, made beforehand
@@ -180,15 +181,24 @@ static double measure_stranger(uint8_t type, size_t size)
     return (double)(clock_ns(&house_clock) - start_ns) / MESSAGES;
 }
 
-static int compare(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-    return (left > right) - (left < right);
-}
-
 int main(void)
 {
     enum { ORDER, SIGNED_ORDER, ANSWER, SIGNED_ANSWER, HELLO, LOGIN, VARIANTS };
+    const uint64_t samples = ROUNDS * MESSAGES;
+    const struct row rows[VARIANTS] = {
+        [ORDER] = {.name = "an order received, in clear", .unit = "ns", .samples = samples},
+        [SIGNED_ORDER] = {.name = "an order received, signed",
+                          .unit = "ns",
+                          .samples = samples,
+                          .peers = {"an order received, in clear"}},
+        [ANSWER] = {.name = "an answer sent, in clear", .unit = "ns", .samples = samples},
+        [SIGNED_ANSWER] = {.name = "an answer sent, signed",
+                           .unit = "ns",
+                           .samples = samples,
+                           .peers = {"an answer sent, in clear"}},
+        [HELLO] = {.name = "a hello answered", .unit = "ns", .samples = samples},
+        [LOGIN] = {.name = "a login without a cookie, dropped", .unit = "ns", .samples = samples},
+    };
     double costs[VARIANTS][ROUNDS];
     clock_calibrate(&house_clock, 50);
     open_entry();
@@ -204,14 +214,6 @@ int main(void)
         costs[LOGIN][round] = measure_stranger(SIGNED_LOGIN, sizeof(struct signed_login));
     }
     for (uint32_t i = 0; i < VARIANTS; i++)
-        qsort(costs[i], ROUNDS, sizeof(double), compare);
-    printf("an order received: %.0f ns in clear, %.0f signed: %.0f more\n",
-           costs[ORDER][ROUNDS / 2], costs[SIGNED_ORDER][ROUNDS / 2],
-           costs[SIGNED_ORDER][ROUNDS / 2] - costs[ORDER][ROUNDS / 2]);
-    printf("an answer sent: %.0f ns in clear, %.0f signed: %.0f more\n", costs[ANSWER][ROUNDS / 2],
-           costs[SIGNED_ANSWER][ROUNDS / 2],
-           costs[SIGNED_ANSWER][ROUNDS / 2] - costs[ANSWER][ROUNDS / 2]);
-    printf("a hello answered: %.0f ns; a login without a cookie dropped: %.0f ns\n",
-           costs[HELLO][ROUNDS / 2], costs[LOGIN][ROUNDS / 2]);
+        row_print(&rows[i], costs[i], ROUNDS);
     return 0;
 }

@@ -3,7 +3,8 @@
 // bench_steer IF: what the XDP program takes for an order packet of a bound source that it
 // redirects, a stranger's that it drops, and a login over the rate, by BPF_PROG_TEST_RUN with a
 // million repeats, with 1, 8 and 64 shards and with 10 and 4096 sessions, all of them bound;
-// medians of 7 rounds, alternating. IF is an interface of the lab, for a socket to redirect to.
+// seven rounds, alternating. Prints rows. IF is an interface of the lab, for a socket to redirect
+// to.
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
@@ -13,6 +14,7 @@
 
 #include "dataplane/packet.h"
 #include "dataplane/port.h"
+#include "tests/bench/row.h"
 #include "xdp/loader.h"
 
 #define ROUNDS       7u
@@ -105,7 +107,7 @@ static size_t write_frame(const struct bench *bench, uint8_t frame[PACKET_SIZE_M
     return packet_write_headers(frame, &source, &destination, 50);
 }
 
-static uint32_t time_frame(const struct bench *bench, const struct steer *steer)
+static double time_frame(const struct bench *bench, const struct steer *steer)
 {
     uint8_t frame[PACKET_SIZE_MAX];
     size_t size = write_frame(bench, frame);
@@ -116,12 +118,6 @@ static uint32_t time_frame(const struct bench *bench, const struct steer *steer)
     if (bpf_prog_test_run_opts(steer_program_fd(steer), &options) || options.retval != wanted)
         die(bench->name);
     return options.duration;
-}
-
-static int by_value(const void *left, const void *right)
-{
-    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
-    return (a > b) - (a < b);
 }
 
 int main(int argc, char **argv)
@@ -139,7 +135,7 @@ int main(int argc, char **argv)
     struct port *port = port_xdp_open(&options, 1, &arena, &error);
     if (!port)
         die(error.text);
-    uint32_t times[BENCHES][ROUNDS];
+    double times[BENCHES][ROUNDS];
     struct steer *steers[BENCHES];
     for (size_t i = 0; i < BENCHES; i++)
         steers[i] = open_steer(&benches[i], port);
@@ -147,9 +143,11 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < BENCHES; i++)
             times[i][round] = time_frame(&benches[i], steers[i]);
     for (size_t i = 0; i < BENCHES; i++) {
-        qsort(times[i], ROUNDS, sizeof(times[i][0]), by_value);
-        printf("%s: %u ns a packet (%u to %u)\n", benches[i].name, times[i][ROUNDS / 2],
-               times[i][0], times[i][ROUNDS - 1]);
+        row_print(&(struct row){.name = benches[i].name,
+                                .unit = "ns/packet",
+                                .samples = (uint64_t)ROUNDS * REPEATS,
+                                .peers = {i == 0 ? NULL : benches[0].name}},
+                  times[i], ROUNDS);
         steer_close(steers[i]);
     }
     port->operations->close(port);

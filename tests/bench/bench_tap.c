@@ -2,13 +2,13 @@
 //
 // bench_tap: what a port's tap costs a frame that is sent: without a tap, while nobody reads, with
 // a reader that stands still, and with one that reads on another core. The variants run
-// alternately, and medians of nine rounds are printed. `--check` hammers a tap instead, for the
-// thread sanitizer.
+// alternately, nine rounds. Prints rows. `--check` hammers a tap instead, for the thread sanitizer.
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "dataplane/gateway.h"
 #include "numa/thread.h"
+#include "tests/bench/row.h"
 #include "tests/unit/tap_hammer.h"
 
 #define ROUNDS      9u
@@ -63,15 +63,11 @@ static double measure_read(struct port *port, size_t size)
     return cost;
 }
 
-static int compare(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-    return (left > right) - (left < right);
-}
-
 static void measure_size(size_t size)
 {
     enum { BARE, UNWATCHED, STILL, READ, VARIANTS };
+    static const char *const names[VARIANTS] = {"without a tap", "unwatched", "watched",
+                                                "while it is read"};
     double costs[VARIANTS][ROUNDS];
     struct port bare = {.operations = &dropping}, tapped = bare;
     tapped.tap = &tap;
@@ -85,12 +81,16 @@ static void measure_size(size_t size)
         costs[READ][round] = measure_read(&tapped, size);
         tap_detach(&reader);
     }
-    for (uint32_t i = 0; i < VARIANTS; i++)
-        qsort(costs[i], ROUNDS, sizeof(double), compare);
-    printf("%4zu bytes: %.1f ns a frame without a tap, %.1f unwatched, %.1f watched, %.1f while it "
-           "is read\n",
-           size, costs[BARE][ROUNDS / 2], costs[UNWATCHED][ROUNDS / 2], costs[STILL][ROUNDS / 2],
-           costs[READ][ROUNDS / 2]);
+    char name[64], bare_name[64];
+    snprintf(bare_name, sizeof(bare_name), "%zu bytes, %s", size, names[BARE]);
+    for (uint32_t i = 0; i < VARIANTS; i++) {
+        snprintf(name, sizeof(name), "%zu bytes, %s", size, names[i]);
+        row_print(&(struct row){.name = name,
+                                .unit = "ns/frame",
+                                .samples = ROUNDS * FRAME_COUNT,
+                                .peers = {i == BARE ? NULL : bare_name}},
+                  costs[i], ROUNDS);
+    }
 }
 
 static uint64_t check(uint64_t slot_count, uint64_t word_count, uint32_t size_max,

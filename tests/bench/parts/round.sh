@@ -1,0 +1,16 @@
+#!/bin/bash
+. "$(dirname "$0")/../lib.sh"
+title "one order at a time: send to durable acknowledgement, in turn with one raw durable 4 KiB write"
+lab
+start_gateway
+for _ in 1 2 3 4 5; do
+    "$bench/bench_disk" "$work" >>"$work/raw"
+    load "one at a time" --rate 0 --count 3000 --core $(($(nproc) - 1)) --hgrm "$OUT/round.hgrm"
+    python3 -c 'import json, sys
+latency = json.load(sys.stdin)["latency_ns"]
+print(latency["p50"] / 1000, latency["p99"] / 1000)' <"$work/load.json" >>"$work/round"
+done
+stop_gateway
+p99() { echo "\"p99\": $(cut -d' ' -f2 "$work/$1" | median)"; }
+cut -d' ' -f1 "$work/round" | row "round trip" us 15000 "$(p99 round)" '"limit": "raw durable 4 KiB write"'
+cut -d' ' -f1 "$work/raw" | row "raw durable 4 KiB write" us 10000 "$(p99 raw)"
