@@ -30,6 +30,7 @@ uint32_t gate_release(struct gate *gate)
         const struct event *event = ring_read_slot(gate->events, count);
         if (event->seq > durable || !release(gate, event))
             break;
+        gate->released_seq = event->seq;
     }
     ring_release(gate->events, count);
     if (count > 0)

@@ -502,7 +502,7 @@ static void *history_main(void *argument)
 int lane_start(struct lane *lane, const struct tsc_clock *clock, struct error *error)
 {
     char name[16];
-    lane->clock = clock;
+    lane->clock = lane->shard.clock = clock;
     snprintf(name, sizeof(name), "journal-%u", lane->index);
     if (thread_start(&lane->journal_thread, name, lane->place->journal_core, journal_main, lane,
                      error))
@@ -552,9 +552,50 @@ int lane_stop(struct lane *lane, struct error *error)
 
 // --- The port's side
 
+static uint64_t commands_put(const struct lane *lane)
+{
+    return atomic_load_explicit(&lane->commands->producer.tail, memory_order_relaxed);
+}
+
+void lane_time_next(struct lane *lane)
+{
+    // Relaxed: the ring's release follows.
+    atomic_store_explicit(&lane->shard.timing.wanted, commands_put(lane) + 1, memory_order_relaxed);
+}
+
+// What the shard has noted of the command that is watched. False when it has not: its events were
+// more than their ring had room for, and are seen before it is done.
+static bool take_shard_times(const struct lane *lane, struct port_watch *watch)
+{
+    const struct shard_timing *timing = &lane->shard.timing;
+    // Acquire pairs with the release in note_applied of shard.c.
+    if (atomic_load_explicit(&timing->timed, memory_order_acquire) !=
+        atomic_load_explicit(&timing->wanted, memory_order_relaxed))
+        return false;
+    watch->at[TRANSIT_TAKEN] = timing->taken_ns;
+    watch->at[TRANSIT_APPLIED] = timing->applied_ns;
+    return true;
+}
+
+// The gate has let events pass: whether that of the packet whose stages are measured was among
+// them.
+static void note_passed(struct lane *lane)
+{
+    struct port_watch *watch = &lane->entry.port->watch;
+    if (watch->of != &lane->entry || watch->at[TRANSIT_PORT] == 0 ||
+        watch->at[TRANSIT_PASSED] != 0 || lane->gate.released_seq < watch->awaited_seq)
+        return;
+    if (take_shard_times(lane, watch))
+        watch->at[TRANSIT_PASSED] = clock_ns(lane->clock);
+    else
+        watch->at[TRANSIT_PORT] = 0;
+}
+
 uint32_t lane_release(struct lane *lane, uint64_t now_ns)
 {
     uint32_t count = gate_release(&lane->gate);
+    if (count > 0)
+        note_passed(lane);
     if (!entry_idle(&lane->entry))
         entry_flush(&lane->entry, now_ns);
     feed_flush(&lane->feed, now_ns);
@@ -621,8 +662,7 @@ uint32_t lane_take_orders(struct lane *lane, uint64_t time_ns)
 
 uint64_t lane_commanded(const struct lane *lane)
 {
-    return lane->recovered_count +
-           atomic_load_explicit(&lane->commands->producer.tail, memory_order_relaxed);
+    return lane->recovered_count + commands_put(lane);
 }
 
 uint32_t lane_take_logins(struct lane *lane, uint64_t now_ns, uint64_t time_ns)

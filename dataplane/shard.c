@@ -62,6 +62,24 @@ static void send_to_journal(struct shard *shard, struct command *batch, uint32_t
     bell_ring(shard->journal_bell);
 }
 
+// Whether the command that is to be timed is among the next `count`.
+static bool wants_timing(const struct shard *shard, uint32_t count)
+{
+    uint64_t wanted = atomic_load_explicit(&shard->timing.wanted, memory_order_relaxed);
+    uint64_t head = atomic_load_explicit(&shard->commands->consumer.head, memory_order_relaxed);
+    return wanted - 1 - head < count;
+}
+
+// Before its events are seen: whoever sees them finds the times.
+static void note_applied(struct shard *shard)
+{
+    struct shard_timing *timing = &shard->timing;
+    timing->applied_ns = clock_ns(shard->clock);
+    uint64_t wanted = atomic_load_explicit(&timing->wanted, memory_order_relaxed);
+    // Release pairs with the acquire in take_shard_times of lane.c.
+    atomic_store_explicit(&timing->timed, wanted, memory_order_release);
+}
+
 uint32_t shard_poll(struct shard *shard)
 {
     uint32_t count = ring_readable(shard->commands, BATCH);
@@ -75,6 +93,9 @@ uint32_t shard_poll(struct shard *shard)
         if (count == 0)
             return 0;
     }
+    bool timed = wants_timing(shard, count);
+    if (unlikely(timed))
+        shard->timing.taken_ns = clock_ns(shard->clock);
     struct command batch[BATCH];
     send_to_journal(shard, batch, count);
     CRASH_POINT(commands_unapplied);
@@ -83,6 +104,8 @@ uint32_t shard_poll(struct shard *shard)
     ring_sink.sink.context = &ring_sink;
     open_window(&ring_sink);
     book_apply_batch(shard->book, batch, count, &ring_sink.sink);
+    if (unlikely(timed))
+        note_applied(shard);
     close_window(&ring_sink);
     CRASH_POINT(commands_applied);
     ring_release(shard->commands, count);

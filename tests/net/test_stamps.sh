@@ -1,9 +1,10 @@
 #!/bin/bash
 # Time stamps: with stamps = "on" the XDP program and the kernel stamp packets as they come and go, and a packet's
-# turnaround is measured between the two; without, this process's own clock is used. Which one it was is said.
+# turnaround is measured between the two, and each of its stages; without, this process's own clock is used. Which one it
+# was is said.
 . "$(dirname "$0")/lib.sh"
 not_on_dpdk "time stamps: AF_XDP's"
-turnaround() { message stopped ports 0 turnaround_ns; }
+ports() { message stopped ports 0; }
 trade() {
     lab_up
     rm -rf "$work/journal"
@@ -12,21 +13,33 @@ trade() {
         >"$work/load.log" 2>&1 || fail "the load: $(tail -n 1 "$work/load.log")"
     gateway_end
 }
-holds() { turnaround | python3 -c "
+holds() { ports | python3 -c "
 import json, sys
-found = json.load(sys.stdin)
+port = json.load(sys.stdin)
+found, stages = port['turnaround_ns'], port['stages_ns']
 $1"; }
+# The stages are those of the packets whose turnaround was measured, and their means add up to its mean. It has other clocks
+# at its ends; each mean is rounded, and that of a histogram is right to 1 in 2,000.
+adds_up="
+total, = found.values()
+assert {stage['count'] for stage in stages.values()} == {total['count']}, stages
+apart = sum(stage['mean'] for stage in stages.values()) - total['mean']
+assert abs(apart) < 100 + total['mean'] / 500, (apart, total, stages)"
 
 trade
 check "without stamps turnarounds are timed by the process" holds "
 assert list(found) == ['software'] and found['software']['count'] > 500, found
-assert 1000 < found['software']['p50'] <= found['software']['max'], found"
+assert 1000 < found['software']['p50'] <= found['software']['max'], found
+assert not stages, stages"
 
 STAMPS=on trade
 # A veth's driver admits the stamping program, and says 0 for the NIC's time: that is no time.
 check "with stamps, by the kernel, from the XDP program to the driver" holds "
 assert list(found) == ['kernel'] and found['kernel']['count'] > 500, found
 assert 1000 < found['kernel']['p50'] < 1e9, found"
+check "its stages are told, and add up to it" holds "
+assert list(stages) == ['xdp_to_port', 'port_to_shard', 'shard', 'disk', 'gate_to_send', 'send_to_wire'], stages
+$adds_up"
 check "nothing else is changed by it" test "$(replay | field state_hash)" = "$(message stopped shards 0 state_hash)"
 
 check "a NIC without a clock of its own is told of when it is to be configured" sh -c \
@@ -35,4 +48,7 @@ check "a NIC without a clock of its own is told of when it is to be configured" 
 export STAMPS=on PORT=udp
 trade
 check "where there is no program the process times them" holds "assert list(found) == ['software'], found"
+check "and the stages within it" holds "
+assert list(stages) == ['port_to_shard', 'shard', 'disk', 'gate_to_send', 'send_to_wire'], stages
+$adds_up"
 finish
