@@ -15,6 +15,7 @@
 #include "numa/invariant.h"
 #include "numa/memlock.h"
 #include "numa/pool.h"
+#include "numa/probe.h"
 #include "numa/sandbox.h"
 #include "numa/thread.h"
 
@@ -128,13 +129,17 @@ static void take_packet(struct house_port *house, const struct frame *frame, uin
     if (verdict != STEER_REDIRECT)
         return;
     struct lane *lane = house->lanes[index];
+    uint64_t seq = lane_commanded(lane) + 1;
+    PROBE(rx, lane->index, seq, seq);
     // Before it is received: the shard takes it at once.
-    bool watched = begin_watch(house, lane, lane_commanded(lane) + 1, frame, now_ns);
-    if (lane_receive(lane, &packet, now_ns, time_ns) == 0) {
+    bool watched = begin_watch(house, lane, seq, frame, now_ns);
+    uint32_t count = lane_receive(lane, &packet, now_ns, time_ns);
+    if (count == 0) {
         if (watched)
             house->port->watch.of = NULL;
         return;
     }
+    PROBE(command, lane->index, seq, seq + count - 1);
     if (lane->shard_bell)
         bell_ring(lane->shard_bell);
 }

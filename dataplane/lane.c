@@ -13,6 +13,7 @@
 #include "dataplane/recover.h"
 #include "numa/crash.h"
 #include "numa/invariant.h"
+#include "numa/probe.h"
 #include "numa/sandbox.h"
 #include "numa/thread.h"
 
@@ -74,7 +75,8 @@ static int lay_out(struct lane *lane, struct error *error)
                  arena_take(&lane->memory, history_memory_size(config->session_count), 64),
                  config->session_count);
     stream_init(&lane->feed.stream, lane_take_stream(lane), config->history_count);
-    lane->shard = (struct shard){.commands = lane->commands,
+    lane->shard = (struct shard){.index = lane->index,
+                                 .commands = lane->commands,
                                  .journal = lane->to_journal,
                                  .events = lane->events,
                                  .journal_bell = &lane->journal_bell};
@@ -107,6 +109,7 @@ static int open_journal(struct lane *lane, struct error *error)
 {
     if (recover_journal(lane, error) < 0)
         return -1;
+    lane->shard.seq = lane->recovered_count;
     open_gate(lane, journal_progress(lane->journal));
     lane->entry.history = lane->feed.history = &lane->history;
     return 0;
@@ -552,15 +555,11 @@ int lane_stop(struct lane *lane, struct error *error)
 
 // --- The port's side
 
-static uint64_t commands_put(const struct lane *lane)
-{
-    return atomic_load_explicit(&lane->commands->producer.tail, memory_order_relaxed);
-}
-
 void lane_time_next(struct lane *lane)
 {
     // Relaxed: the ring's release follows.
-    atomic_store_explicit(&lane->shard.timing.wanted, commands_put(lane) + 1, memory_order_relaxed);
+    atomic_store_explicit(&lane->shard.timing.wanted, lane_commanded(lane) + 1,
+                          memory_order_relaxed);
 }
 
 // What the shard has noted of the command that is watched. False when it has not: its events were
@@ -594,11 +593,16 @@ static void note_passed(struct lane *lane)
 uint32_t lane_release(struct lane *lane, uint64_t now_ns)
 {
     uint32_t count = gate_release(&lane->gate);
-    if (count > 0)
+    uint64_t released_seq = lane->gate.released_seq;
+    if (count > 0) {
         note_passed(lane);
+        PROBE(released, lane->index, 1, released_seq);
+    }
     if (!entry_idle(&lane->entry))
         entry_flush(&lane->entry, now_ns);
     feed_flush(&lane->feed, now_ns);
+    if (count > 0)
+        PROBE(tx, lane->index, 1, released_seq);
     return count;
 }
 
@@ -662,7 +666,8 @@ uint32_t lane_take_orders(struct lane *lane, uint64_t time_ns)
 
 uint64_t lane_commanded(const struct lane *lane)
 {
-    return lane->recovered_count + commands_put(lane);
+    return lane->recovered_count +
+           atomic_load_explicit(&lane->commands->producer.tail, memory_order_relaxed);
 }
 
 uint32_t lane_take_logins(struct lane *lane, uint64_t now_ns, uint64_t time_ns)

@@ -6,6 +6,7 @@
 #include "numa/crash.h"
 #include "numa/fault.h"
 #include "numa/invariant.h"
+#include "numa/probe.h"
 
 #define BATCH 64u
 
@@ -66,8 +67,7 @@ static void send_to_journal(struct shard *shard, struct command *batch, uint32_t
 static bool wants_timing(const struct shard *shard, uint32_t count)
 {
     uint64_t wanted = atomic_load_explicit(&shard->timing.wanted, memory_order_relaxed);
-    uint64_t head = atomic_load_explicit(&shard->commands->consumer.head, memory_order_relaxed);
-    return wanted - 1 - head < count;
+    return wanted - 1 - shard->seq < count;
 }
 
 // Before its events are seen: whoever sees them finds the times.
@@ -98,6 +98,8 @@ uint32_t shard_poll(struct shard *shard)
         shard->timing.taken_ns = clock_ns(shard->clock);
     struct command batch[BATCH];
     send_to_journal(shard, batch, count);
+    shard->seq += count;
+    PROBE(journaled, shard->index, shard->seq - count + 1, shard->seq);
     CRASH_POINT(commands_unapplied);
 
     struct ring_sink ring_sink = {.sink = {.more = more}, .shard = shard};
@@ -107,6 +109,7 @@ uint32_t shard_poll(struct shard *shard)
     if (unlikely(timed))
         note_applied(shard);
     close_window(&ring_sink);
+    PROBE(applied, shard->index, shard->seq - count + 1, shard->seq);
     CRASH_POINT(commands_applied);
     ring_release(shard->commands, count);
     if (shard->port_bell)
