@@ -30,11 +30,12 @@ uint32_t gate_release(struct gate *gate)
         const struct event *event = ring_read_slot(gate->events, count);
         if (event->seq > durable || !release(gate, event))
             break;
-        gate->released_seq = event->seq;
     }
-    ring_release(gate->events, count);
-    if (count > 0)
-        CRASH_POINT(events_released);
+    if (count == 0)
+        return 0;
+    gate->released_seq = ((const struct event *)ring_read_slot(gate->events, count - 1))->seq;
     gate->released += count;
+    ring_release(gate->events, count);
+    CRASH_POINT(events_released);
     return count;
 }
