@@ -1,5 +1,5 @@
 #!/bin/bash
-# The probes of a running gateway: one order, followed from its datagram to the packet with its answer.
+# A running gateway seen from outside: one order, followed from its datagram to the packet with its answer, and a flame graph.
 . "$(dirname "$0")/lib.sh"
 not_on_dpdk "probes: the same there"
 [ -x "$(command -v bpftrace)" ] || { skip "probes: there is no bpftrace here"; exit 0; }
@@ -30,6 +30,11 @@ assert all(int(first) <= seq <= int(last) for _, _, first, _, last in points), p
 }
 check "the next order is seen to pass each point in its order" passes
 check "and one that is asked for by its number" passes 0 $(($(durable) + 4000))
+if [ -x "$(command -v perf)" ]; then
+    check "a flame graph shows its loop" sh -c "'$root/scripts/flamegraph' $gateway_pid 2 | grep -q '>loop_main'"
+else
+    skip "a flame graph: there is no perf here"
+fi
 kill $load_pid
 wait $load_pid 2>/dev/null
 check "the gateway runs on and stops in order" gateway_end
