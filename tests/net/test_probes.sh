@@ -1,5 +1,6 @@
 #!/bin/bash
-# A running gateway seen from outside: one order, followed from its datagram to the packet with its answer, and a flame graph.
+# A running gateway seen from outside: one order, followed from its datagram to the packet with its answer, and a flame
+# graph.
 . "$(dirname "$0")/lib.sh"
 not_on_dpdk "probes: the same there"
 [ -x "$(command -v bpftrace)" ] || { skip "probes: there is no bpftrace here"; exit 0; }
@@ -8,7 +9,8 @@ readelf -n "$sluice" | grep -q 'Provider: sluice' || { skip "probes: built witho
 
 lab_up
 gateway_start || exit 1
-$in_cl "$sluice" load --to 10.77.0.1:26400 --user LOAD0:SECRET --user LOAD1:SECRET --rate 500 --count 30000 >/dev/null 2>&1 &
+$in_cl "$sluice" load --to 10.77.0.1:26400 --user LOAD0:SECRET --user LOAD1:SECRET --rate 500 --count 30000 \
+    >/dev/null 2>&1 &
 load_pid=$!
 durable() { "$sluice" ctl --config "$work/lab.conf" --json stats | python3 -c '
 import json, sys

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Time stamps: with stamps = "on" the XDP program and the kernel stamp packets as they come and go, and a packet's
-# turnaround is measured between the two, and each of its stages; without, this process's own clock is used. Which one it
-# was is said.
+# turnaround is measured between the two, and each of its stages; without, this process's own clock is used. Which one
+# it was is said.
 . "$(dirname "$0")/lib.sh"
 not_on_dpdk "time stamps: AF_XDP's"
 ports() { message stopped ports 0; }
@@ -10,7 +10,8 @@ trade() {
     rm -rf "$work/journal"
     gateway_start || exit 1
     $in_cl "$sluice" load --to 10.77.0.1:26400 --user LOAD0:SECRET --user LOAD1:SECRET --rate 5000 --count 10000 \
-        --config "$work/lab.conf" --json >"$work/load.json" 2>"$work/load.log" || fail "the load: $(tail -n 1 "$work/load.log")"
+        --config "$work/lab.conf" --json >"$work/load.json" 2>"$work/load.log" ||
+        fail "the load: $(tail -n 1 "$work/load.log")"
     gateway_end
 }
 holds() { ports | LOAD=$work/load.json python3 -c "
@@ -18,8 +19,8 @@ import json, os, sys
 port, asked = json.load(sys.stdin), json.load(open(os.environ['LOAD']))['stages']
 found, stages = port['turnaround_ns'], port['stages_ns']
 $1"; }
-# The stages are those of the packets whose turnaround was measured, and their means add up to its mean. It has other clocks
-# at its ends; each mean is rounded, and that of a histogram is right to 1 in 2,000.
+# The stages are those of the packets whose turnaround was measured, and their means add up to its mean. It has other
+# clocks at its ends; each mean is rounded, and that of a histogram is right to 1 in 2,000.
 adds_up="
 total, = found.values()
 assert {stage['count'] for stage in stages.values()} == {total['count']}, stages

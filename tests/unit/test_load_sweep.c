@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include <criterion/criterion.h>
+#include <string.h>
 
 #include "dataplane/load_sweep.h"
 
 #define RATES 5u
 
-static struct load_report *reports;
+static struct load_report reports[RATES];
 
 // Runs in which p99 was that.
 static void run(const uint64_t p99_us[RATES])
 {
-    reports = calloc(RATES, sizeof(*reports));
+    memset(reports, 0, sizeof(reports));
     for (uint32_t i = 0; i < RATES; i++) {
         reports[i].settled = true;
         reports[i].rate = 1000 * (i + 1);
@@ -61,9 +62,11 @@ Test(load_sweep, each_run_is_told_whole_and_the_knee_marked)
         cr_assert_eq(json_integer_value(json_object_get(one, "rate_asked")), 1000 * (i + 1));
         cr_assert(json_is_object(json_object_get(one, "latency_ns")));
     }
+    json_decref(list);
     free(text);
     stream = open_memstream(&text, &size);
     cr_assert_eq(load_sweep_print(reports, RATES, stream), 0);
     fclose(stream);
     cr_assert_not_null(strstr(text, "the knee"));
+    free(text);
 }
