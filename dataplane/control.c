@@ -537,3 +537,24 @@ void control_close(struct control *control)
         close(control->stop_event);
     free(control);
 }
+
+int control_ask(const char *path, const json_t *request, json_t **answer, struct error *error)
+{
+    static char text[CONTROL_ANSWER_MAX];
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, path, strnlen(path, sizeof(address.sun_path) - 1));
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    char *asked = json_dumps(request, JSON_COMPACT);
+    ssize_t size = -1;
+    if (fd >= 0 && asked && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+        send(fd, asked, strlen(asked), MSG_NOSIGNAL) >= 0)
+        size = recv(fd, text, sizeof(text), 0);
+    int why = errno;
+    free(asked);
+    if (fd >= 0)
+        close(fd);
+    if (size < 0)
+        return error_set(error, "%s: %s: does the gateway run?", path, strerror(why));
+    *answer = json_loadb(text, (size_t)size, 0, NULL);
+    return *answer ? 0 : error_set(error, "%s: no answer; the gateway may have ended", path);
+}

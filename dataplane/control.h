@@ -22,6 +22,8 @@
 #ifndef SLUICE_DATAPLANE_CONTROL_H
 #define SLUICE_DATAPLANE_CONTROL_H
 
+#include <jansson.h>
+
 #include "dataplane/gateway.h"
 
 #define CONTROL_REQUEST_MAX 4096u   // bytes
@@ -36,6 +38,10 @@ struct control *control_open(struct gateway *gateway, struct error *error);
 // control_start: answer from a thread of its own, which shuts itself in; after gateway_start. 0, or
 // -1 with `error`.
 int control_start(struct control *control, struct error *error);
+
+// control_ask: what a client has of the socket `path`: the answer to `request`, a new reference. 0,
+// or -1 with `error` when nobody answers. One thread at a time.
+int control_ask(const char *path, const json_t *request, json_t **answer, struct error *error);
 
 // control_close: end the thread, after what it is doing, and remove the socket; before
 // gateway_stop. NULL is fine.

@@ -31,9 +31,11 @@ uint32_t gate_release(struct gate *gate)
         if (event->seq > durable || !release(gate, event))
             break;
     }
-    ring_release(gate->events, count);
-    if (count > 0)
-        CRASH_POINT(events_released);
+    if (count == 0)
+        return 0;
+    gate->released_seq = ((const struct event *)ring_read_slot(gate->events, count - 1))->seq;
     gate->released += count;
+    ring_release(gate->events, count);
+    CRASH_POINT(events_released);
     return count;
 }

@@ -16,7 +16,8 @@ struct gate {
     const struct journal_progress *progress;
     struct entry *entry;
     struct feed *feed;
-    uint64_t released; // events so far
+    uint64_t released;     // events so far
+    uint64_t released_seq; // of the last one
 };
 
 // gate_release: move up to a batch of events whose seq is durable into their streams, in order;

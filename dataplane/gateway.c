@@ -15,6 +15,7 @@
 #include "numa/invariant.h"
 #include "numa/memlock.h"
 #include "numa/pool.h"
+#include "numa/probe.h"
 #include "numa/sandbox.h"
 #include "numa/thread.h"
 
@@ -25,6 +26,7 @@
 #define DRAIN_MS           10000
 #define ORDERS_WAIT_NS     20000ull // between looks at whether an operator's orders are done
 #define ORDERS_PATIENCE_NS 10000000000ull
+#define NIC_CLOCK_APART_NS 1000000000ull
 #define TAP_FOLDER         "/dev/shm"
 
 // --- Polling
@@ -43,19 +45,42 @@ static int lane_of_destination(void *context, uint32_t address, uint16_t port)
     return -1;
 }
 
-// Watch the packet whose first command is `seq`, if none is watched.
-static void begin_watch(struct house_port *house, const struct lane *lane, uint64_t seq,
+// The NIC's clock is believed to be on the host's when it is this near.
+static bool same_clock(const struct frame *frame)
+{
+    return frame->hardware_ns != 0 && frame->hardware_ns <= frame->kernel_ns &&
+           frame->kernel_ns - frame->hardware_ns < NIC_CLOCK_APART_NS;
+}
+
+// The first points of the packet that is watched, and a mark for those behind the port.
+static void begin_transit(struct house_port *house, struct lane *lane, const struct frame *frame)
+{
+    struct port_watch *watch = &house->port->watch;
+    uint64_t now_ns = clock_ns(&house->gateway->clock);
+    watch->at[TRANSIT_PORT] = watch->received_ns = now_ns;
+    watch->tai_ahead_ns = clock_tai_ns() - now_ns;
+    if (frame->kernel_ns)
+        watch->at[TRANSIT_XDP] = frame->kernel_ns - watch->tai_ahead_ns;
+    if (same_clock(frame))
+        watch->at[TRANSIT_WIRE] = frame->hardware_ns - watch->tai_ahead_ns;
+    lane_time_next(lane);
+}
+
+// Watch the packet whose first command will be `seq`, if none is watched: whether it is.
+static bool begin_watch(struct house_port *house, struct lane *lane, uint64_t seq,
                         const struct frame *frame, uint64_t now_ns)
 {
     struct port *port = house->port;
     if (port->watch.of)
-        return;
+        return false;
     port->watch = (struct port_watch){.of = &lane->entry,
                                       .awaited_seq = seq,
                                       .received_ns = now_ns,
                                       .stamps = PORT_STAMPS_SOFTWARE};
+    if (house->transit)
+        begin_transit(house, lane, frame);
     if (!port->stamps_sent)
-        return;
+        return true;
     if (port->stamps_by_nic && frame->hardware_ns) {
         port->watch.stamps = PORT_STAMPS_HARDWARE;
         port->watch.received_ns = frame->hardware_ns;
@@ -63,6 +88,19 @@ static void begin_watch(struct house_port *house, const struct lane *lane, uint6
         port->watch.stamps = PORT_STAMPS_KERNEL;
         port->watch.received_ns = frame->kernel_ns;
     }
+    return true;
+}
+
+// The stages of the packet that is watched, whose answer has left.
+static void end_transit(struct house_port *house)
+{
+    struct port_watch *watch = &house->port->watch;
+    bool by_house = watch->stamps == PORT_STAMPS_SOFTWARE;
+    if (by_house)
+        watch->at[TRANSIT_LEFT] = watch->sent_ns;
+    else if (watch->stamps == PORT_STAMPS_KERNEL || watch->at[TRANSIT_WIRE])
+        watch->at[TRANSIT_LEFT] = watch->sent_ns - watch->tai_ahead_ns;
+    transit_record(house->transit, watch->at);
 }
 
 // After a flush: whether the answer has left, and when.
@@ -71,8 +109,11 @@ static void end_watch(struct house_port *house)
     struct port_watch *watch = &house->port->watch;
     if (watch->left && watch->stamps == PORT_STAMPS_SOFTWARE)
         watch->sent_ns = clock_ns(&house->gateway->clock);
-    if (watch->sent_ns > watch->received_ns)
+    if (watch->sent_ns > watch->received_ns) {
         histogram_record(&house->turnaround[watch->stamps], watch->sent_ns - watch->received_ns);
+        if (watch->at[TRANSIT_PASSED])
+            end_transit(house);
+    }
     if (watch->sent_ns != 0 || (watch->unanswered && !watch->left))
         watch->of = NULL;
 }
@@ -89,9 +130,16 @@ static void take_packet(struct house_port *house, const struct frame *frame, uin
         return;
     struct lane *lane = house->lanes[index];
     uint64_t seq = lane_commanded(lane) + 1;
-    if (lane_receive(lane, &packet, now_ns, time_ns) == 0)
+    PROBE(rx, lane->index, seq, seq);
+    // Before it is received: the shard takes it at once.
+    bool watched = begin_watch(house, lane, seq, frame, now_ns);
+    uint32_t count = lane_receive(lane, &packet, now_ns, time_ns);
+    if (count == 0) {
+        if (watched)
+            house->port->watch.of = NULL;
         return;
-    begin_watch(house, lane, seq, frame, now_ns);
+    }
+    PROBE(command, lane->index, seq, seq + count - 1);
     if (lane->shard_bell)
         bell_ring(lane->shard_bell);
 }
@@ -132,20 +180,25 @@ static uint32_t port_receive(struct house_port *house, uint64_t now_ns)
     return count;
 }
 
+static struct house_times times_of(const struct histogram *histogram)
+{
+    return (struct house_times){.count = histogram->total_count,
+                                .mean_ns = (uint64_t)(histogram_mean(histogram) + 0.5),
+                                .p50_ns = histogram_percentile(histogram, 50),
+                                .p90_ns = histogram_percentile(histogram, 90),
+                                .p99_ns = histogram_percentile(histogram, 99),
+                                .max_ns = histogram->max};
+}
+
 static void take_snapshot(struct house_port *house)
 {
     house->port->operations->read_counters(house->port);
     house->snapshot.packets = house->port->counters;
     memcpy(house->snapshot.verdicts, house->verdicts, sizeof(house->verdicts));
-    for (uint32_t i = 0; i < PORT_STAMPS_COUNT; i++) {
-        const struct histogram *turnaround = &house->turnaround[i];
-        house->snapshot.turnaround[i] =
-            (struct house_turnaround){.count = turnaround->total_count,
-                                      .p50_ns = histogram_percentile(turnaround, 50),
-                                      .p90_ns = histogram_percentile(turnaround, 90),
-                                      .p99_ns = histogram_percentile(turnaround, 99),
-                                      .max_ns = turnaround->max};
-    }
+    for (uint32_t i = 0; i < PORT_STAMPS_COUNT; i++)
+        house->snapshot.turnaround[i] = times_of(&house->turnaround[i]);
+    for (uint32_t i = 0; house->transit && i < TRANSIT_STAGES; i++)
+        house->snapshot.stages[i] = times_of(&house->transit->stages[i]);
     for (uint32_t i = 0; i < house->lane_count; i++) {
         struct lane *lane = house->lanes[i];
         lane->snapshot = (struct lane_snapshot){
@@ -183,8 +236,11 @@ static uint32_t port_transmit(struct house_port *house, uint64_t now_ns)
         house->ticked_ns = now_ns;
         serve_snapshot(house);
     }
+    struct port_watch *watch = &house->port->watch;
+    if (unlikely(house->transit && watch->left && watch->at[TRANSIT_HANDED] == 0))
+        watch->at[TRANSIT_HANDED] = clock_ns(&house->gateway->clock);
     house->port->operations->flush(house->port);
-    if (house->port->watch.of)
+    if (watch->of)
         end_watch(house);
     return count;
 }
@@ -481,6 +537,17 @@ void gateway_tap_path(const struct config *config, uint32_t port, char path[64])
             *at = '_';
 }
 
+static int open_transit(struct house_port *house, struct error *error)
+{
+    if (!house->place->stamps)
+        return 0;
+    if (arena_open(&house->transit_memory, "stages", sizeof(*house->transit), house->place->node,
+                   false, error))
+        return -1;
+    house->transit = arena_take(&house->transit_memory, sizeof(*house->transit), 64);
+    return 0;
+}
+
 static int open_tap(struct gateway *gateway, uint32_t index, struct error *error)
 {
     struct house_port *house = &gateway->ports[index];
@@ -504,7 +571,8 @@ static int open_ports(struct gateway *gateway, struct error *error)
         if (attach_program(gateway, &gateway->interfaces[i], error))
             return -1;
     for (uint32_t i = 0; i < gateway->config->port_count; i++)
-        if (open_port(&gateway->ports[i], error) || open_tap(gateway, i, error))
+        if (open_port(&gateway->ports[i], error) || open_tap(gateway, i, error) ||
+            open_transit(&gateway->ports[i], error))
             return -1;
     return 0;
 }
@@ -887,6 +955,7 @@ void gateway_free(struct gateway *gateway)
         if (house->port)
             house->port->operations->close(house->port);
         tap_close(&house->tap);
+        arena_close(&house->transit_memory);
         arena_close(&house->memory);
     }
     if (gateway->keeper.count > 0)

@@ -43,12 +43,14 @@ struct house_port {
     uint64_t verdicts[STEER_VERDICT_COUNT]; // of packet_parse, on what was received
     // From the arrival of a packet to its first answer, of one packet at a time, ns.
     struct histogram turnaround[PORT_STAMPS_COUNT];
-    struct { // copied by the port's thread, when asked, for others to read
+    struct arena transit_memory;
+    struct transit *transit; // of the same packets, by stage; NULL: not measured
+    struct {                 // copied by the port's thread, when asked, for others to read
         struct port_counters packets;
         uint64_t verdicts[STEER_VERDICT_COUNT];
-        struct house_turnaround {
-            uint64_t count, p50_ns, p90_ns, p99_ns, max_ns;
-        } turnaround[PORT_STAMPS_COUNT];
+        struct house_times {
+            uint64_t count, mean_ns, p50_ns, p90_ns, p99_ns, max_ns;
+        } turnaround[PORT_STAMPS_COUNT], stages[TRANSIT_STAGES];
     } snapshot;
     _Atomic uint32_t snapshot_wanted, snapshot_taken; // requests so far, and the last one served
 };

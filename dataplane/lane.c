@@ -13,6 +13,7 @@
 #include "dataplane/recover.h"
 #include "numa/crash.h"
 #include "numa/invariant.h"
+#include "numa/probe.h"
 #include "numa/sandbox.h"
 #include "numa/thread.h"
 
@@ -74,7 +75,8 @@ static int lay_out(struct lane *lane, struct error *error)
                  arena_take(&lane->memory, history_memory_size(config->session_count), 64),
                  config->session_count);
     stream_init(&lane->feed.stream, lane_take_stream(lane), config->history_count);
-    lane->shard = (struct shard){.commands = lane->commands,
+    lane->shard = (struct shard){.index = lane->index,
+                                 .commands = lane->commands,
                                  .journal = lane->to_journal,
                                  .events = lane->events,
                                  .journal_bell = &lane->journal_bell};
@@ -107,6 +109,7 @@ static int open_journal(struct lane *lane, struct error *error)
 {
     if (recover_journal(lane, error) < 0)
         return -1;
+    lane->shard.seq = lane->recovered_count;
     open_gate(lane, journal_progress(lane->journal));
     lane->entry.history = lane->feed.history = &lane->history;
     return 0;
@@ -539,7 +542,7 @@ static void *history_main(void *argument)
 int lane_start(struct lane *lane, const struct tsc_clock *clock, struct error *error)
 {
     char name[16];
-    lane->clock = clock;
+    lane->clock = lane->shard.clock = clock;
     snprintf(name, sizeof(name), "journal-%u", lane->index);
     if (thread_start(&lane->journal_thread, name, lane->place->journal_core, journal_main, lane,
                      error))
@@ -589,12 +592,54 @@ int lane_stop(struct lane *lane, struct error *error)
 
 // --- The port's side
 
+void lane_time_next(struct lane *lane)
+{
+    // Relaxed: the ring's release follows.
+    atomic_store_explicit(&lane->shard.timing.wanted, lane_commanded(lane) + 1,
+                          memory_order_relaxed);
+}
+
+// What the shard has noted of the command that is watched. False when it has not: its events were
+// more than their ring had room for, and are seen before it is done.
+static bool take_shard_times(const struct lane *lane, struct port_watch *watch)
+{
+    const struct shard_timing *timing = &lane->shard.timing;
+    // Acquire pairs with the release in note_applied of shard.c.
+    if (atomic_load_explicit(&timing->timed, memory_order_acquire) !=
+        atomic_load_explicit(&timing->wanted, memory_order_relaxed))
+        return false;
+    watch->at[TRANSIT_TAKEN] = timing->taken_ns;
+    watch->at[TRANSIT_APPLIED] = timing->applied_ns;
+    return true;
+}
+
+// The gate has let events pass: whether that of the packet whose stages are measured was among
+// them.
+static void note_passed(struct lane *lane)
+{
+    struct port_watch *watch = &lane->entry.port->watch;
+    if (watch->of != &lane->entry || watch->at[TRANSIT_PORT] == 0 ||
+        watch->at[TRANSIT_PASSED] != 0 || lane->gate.released_seq < watch->awaited_seq)
+        return;
+    if (take_shard_times(lane, watch))
+        watch->at[TRANSIT_PASSED] = clock_ns(lane->clock);
+    else
+        watch->at[TRANSIT_PORT] = 0;
+}
+
 uint32_t lane_release(struct lane *lane, uint64_t now_ns)
 {
     uint32_t count = gate_release(&lane->gate);
+    uint64_t released_seq = lane->gate.released_seq;
+    if (count > 0) {
+        note_passed(lane);
+        PROBE(released, lane->index, 1, released_seq);
+    }
     if (!entry_idle(&lane->entry))
         entry_flush(&lane->entry, now_ns);
     feed_flush(&lane->feed, now_ns);
+    if (count > 0)
+        PROBE(tx, lane->index, 1, released_seq);
     return count;
 }
 

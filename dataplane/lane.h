@@ -146,6 +146,10 @@ bool lane_make_spare(struct lane *lane);
 // lane_seal: seal a closed segment of the journal: whether there was one. The same thread.
 bool lane_seal(struct lane *lane);
 
+// lane_time_next: time the next command that is put into the ring, on its way through the shard and
+// the gate, for the port's watch. Before it is. Port's thread.
+void lane_time_next(struct lane *lane);
+
 // lane_release: what the gate lets through goes to clients and the feed. Returns events released.
 // Port's thread.
 uint32_t lane_release(struct lane *lane, uint64_t now_ns);

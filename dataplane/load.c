@@ -3,7 +3,6 @@
 // sluice load: an open-loop load generator and latency probe over plain UDP sockets.
 #include <arpa/inet.h>
 #include <errno.h>
-#include <getopt.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -16,22 +15,24 @@
 
 #include "dataplane/load_client.h"
 #include "dataplane/load_flow.h"
+#include "dataplane/load_options.h"
+#include "dataplane/load_pace.h"
 #include "dataplane/load_report.h"
+#include "dataplane/load_stages.h"
+#include "dataplane/load_sweep.h"
 #include "dataplane/load_tape.h"
 #include "dataplane/verbs.h"
 #include "numa/clock.h"
 #include "numa/thread.h"
 
 #define COUNT_DEFAULT       100000u
-#define RATE_DEFAULT        10000u
-#define RATE_MAX            100000000u
-#define TIMEOUT_S_MAX       3600u
 #define LOGIN_PATIENCE_NS   10000000000ull
 #define NOISE_NS            500000000ull
 #define SOCKET_BUFFER_BYTES (16 << 20)
 #define RECEIVE_BATCH       32u
 #define CONTROL_INTERVAL_NS 50000u
 #define PROGRESS_NS         1000000000ull
+#define SWEEP_SECONDS       2u // of each rate, unless there is a --count
 // Unless pinned to a core of its own, the generator sleeps when nothing has happened for a while
 // and nothing is due for longer than it is worth; it wakes as much earlier as waking up takes.
 #define SPIN_NS             20000u
@@ -41,30 +42,8 @@
 // Closed loop: how long to wait for an answer before asking whether there will be one.
 #define ASK_AFTER_NS        20000000u
 
-struct user {
-    char name[7];
-    char password[11];
-};
-
-struct options {
-    struct sockaddr_in to;
-    struct sockaddr_in bind;
-    struct user users[LOAD_SESSIONS_MAX];
-    uint32_t user_count;
-    uint64_t rate;
-    uint64_t count; // 0: not given
-    uint64_t seed;
-    char symbols[LOAD_NAMED_SYMBOLS_MAX][8];
-    uint32_t symbol_count;
-    const char *tape;
-    const char *hgrm;
-    int core;
-    uint64_t timeout_s;
-    bool json, progress, list;
-};
-
 struct run {
-    const struct options *options;
+    const struct load_options *options;
     struct load_day day;
     struct load_report *report;
     struct tsc_clock clock;
@@ -72,206 +51,17 @@ struct run {
     int sockets[LOAD_SESSIONS_MAX];
     int epoll;
     uint64_t next; // step
+    struct load_pace pace;
+    uint64_t due_ns; // open loop: intended time of the next step
     uint64_t start_ns, last_send_ns, last_receive_ns, control_ns, progress_ns;
     struct mmsghdr messages[RECEIVE_BATCH];
     struct iovec vectors[RECEIVE_BATCH];
     uint8_t buffers[RECEIVE_BATCH][2048];
 };
 
-// Options.
-
-static int bad(struct error *error, const char *option, const char *value, const char *wanted)
-{
-    return error_set(error, "load: --%s %s: %s", option, value, wanted);
-}
-
-static int parse_count(const char *option, const char *text, uint64_t min, uint64_t max,
-                       uint64_t *value, struct error *error)
-{
-    char *end;
-    errno = 0;
-    *value = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || *value < min ||
-        *value > max)
-        return error_set(error, "load: --%s %s: want a whole number from %llu to %llu", option,
-                         text, (unsigned long long)min, (unsigned long long)max);
-    return 0;
-}
-
-static int parse_to(const char *text, struct sockaddr_in *to, struct error *error)
-{
-    char address[INET_ADDRSTRLEN];
-    const char *colon = strrchr(text, ':');
-    size_t size = colon == NULL ? 0 : (size_t)(colon - text);
-    uint64_t port;
-    *to = (struct sockaddr_in){.sin_family = AF_INET};
-    if (size == 0 || size >= sizeof(address))
-        return bad(error, "to", text, "want an IPv4 address and port, as 10.0.0.1:9000");
-    memcpy(address, text, size);
-    address[size] = '\0';
-    if (inet_pton(AF_INET, address, &to->sin_addr) != 1 ||
-        parse_count("to", colon + 1, 1, 65535, &port, NULL) != 0)
-        return bad(error, "to", text, "want an IPv4 address and port, as 10.0.0.1:9000");
-    to->sin_port = htons((uint16_t)port);
-    return 0;
-}
-
-static int parse_user(const char *text, struct options *options, struct error *error)
-{
-    const char *colon = strchr(text, ':');
-    size_t name_size = colon == NULL ? 0 : (size_t)(colon - text);
-    if (options->user_count == LOAD_SESSIONS_MAX)
-        return bad(error, "user", text, "there are 64 already, the most that one run logs in");
-    struct user *user = &options->users[options->user_count];
-    if (name_size == 0 || name_size >= sizeof(user->name) ||
-        strlen(colon + 1) >= sizeof(user->password))
-        return bad(error, "user", text,
-                   "want NAME:PASSWORD, a name of 1 to 6 and a password of up to 10 characters");
-    memcpy(user->name, text, name_size);
-    strcpy(user->password, colon + 1);
-    options->user_count++;
-    return 0;
-}
-
-static int parse_symbol(const char *text, struct options *options, struct error *error)
-{
-    size_t size = strlen(text);
-    if (options->symbol_count == LOAD_NAMED_SYMBOLS_MAX)
-        return bad(error, "symbol", text, "there are 256 already, the most that one run trades");
-    char *symbol = options->symbols[options->symbol_count];
-    if (size == 0 || size > sizeof(options->symbols[0]))
-        return bad(error, "symbol", text, "want 1 to 8 characters");
-    memset(symbol, ' ', sizeof(options->symbols[0]));
-    memcpy(symbol, text, size);
-    for (uint32_t i = 0; i < options->symbol_count; i++) {
-        if (memcmp(options->symbols[i], symbol, sizeof(options->symbols[0])) == 0)
-            return bad(error, "symbol", text, "is given twice");
-    }
-    options->symbol_count++;
-    return 0;
-}
-
-static int parse_core(const char *text, int *core, struct error *error)
-{
-    uint64_t number;
-    if (parse_count("core", text, 0, 65535, &number, error) != 0)
-        return -1;
-    *core = (int)number;
-    return thread_core_usable(*core, error);
-}
-
-enum option_number {
-    OPTION_TO = 1,
-    OPTION_BIND,
-    OPTION_USER,
-    OPTION_RATE,
-    OPTION_COUNT,
-    OPTION_SEED,
-    OPTION_SYMBOL,
-    OPTION_TAPE,
-    OPTION_HGRM,
-    OPTION_JSON,
-    OPTION_CORE,
-    OPTION_PROGRESS,
-    OPTION_TIMEOUT_S,
-    OPTION_LIST,
-};
-
-static const struct option option_list[] = {
-    {"to", required_argument, NULL, OPTION_TO},
-    {"bind", required_argument, NULL, OPTION_BIND},
-    {"user", required_argument, NULL, OPTION_USER},
-    {"rate", required_argument, NULL, OPTION_RATE},
-    {"count", required_argument, NULL, OPTION_COUNT},
-    {"seed", required_argument, NULL, OPTION_SEED},
-    {"symbol", required_argument, NULL, OPTION_SYMBOL},
-    {"tape", required_argument, NULL, OPTION_TAPE},
-    {"hgrm", required_argument, NULL, OPTION_HGRM},
-    {"json", no_argument, NULL, OPTION_JSON},
-    {"core", required_argument, NULL, OPTION_CORE},
-    {"progress", no_argument, NULL, OPTION_PROGRESS},
-    {"timeout-s", required_argument, NULL, OPTION_TIMEOUT_S},
-    {"list", no_argument, NULL, OPTION_LIST},
-    {NULL, 0, NULL, 0},
-};
-
-// `argument` is the one that `number` was found in.
-static int take_option(struct options *options, int number, const char *argument,
-                       struct error *error)
-{
-    switch (number) {
-    case OPTION_TO:
-        return parse_to(optarg, &options->to, error);
-    case OPTION_BIND:
-        if (inet_pton(AF_INET, optarg, &options->bind.sin_addr) != 1)
-            return bad(error, "bind", optarg, "want an IPv4 address of this host");
-        return 0;
-    case OPTION_USER:
-        return parse_user(optarg, options, error);
-    case OPTION_RATE:
-        return parse_count("rate", optarg, 0, RATE_MAX, &options->rate, error);
-    case OPTION_COUNT:
-        return parse_count("count", optarg, 1, LOAD_COUNT_MAX, &options->count, error);
-    case OPTION_SEED:
-        return parse_count("seed", optarg, 0, INT64_MAX, &options->seed, error);
-    case OPTION_SYMBOL:
-        return parse_symbol(optarg, options, error);
-    case OPTION_TAPE:
-        options->tape = optarg;
-        return 0;
-    case OPTION_HGRM:
-        options->hgrm = optarg;
-        return 0;
-    case OPTION_JSON:
-        options->json = true;
-        return 0;
-    case OPTION_CORE:
-        return parse_core(optarg, &options->core, error);
-    case OPTION_PROGRESS:
-        options->progress = true;
-        return 0;
-    case OPTION_LIST:
-        options->list = true;
-        return 0;
-    case OPTION_TIMEOUT_S:
-        return parse_count("timeout-s", optarg, 1, TIMEOUT_S_MAX, &options->timeout_s, error);
-    default:
-        return error_set(error,
-                         "load: %s is not an option, or it lacks its value or has one too many",
-                         argument);
-    }
-}
-
-static int parse_options(int argc, char **argv, struct options *options, struct error *error)
-{
-    *options = (struct options){
-        .bind = {.sin_family = AF_INET},
-        .rate = RATE_DEFAULT,
-        .seed = 1,
-        .core = THREAD_ANY_CORE,
-        .timeout_s = 10,
-    };
-    int number;
-    optind = 0;
-    opterr = 0;
-    while ((number = getopt_long(argc, argv, "", option_list, NULL)) != -1) {
-        if (take_option(options, number, argv[optind - 1], error) != 0)
-            return -1;
-    }
-    if (optind < argc)
-        return error_set(error, "load: %s: options only, each beginning with --", argv[optind]);
-    if (options->list)
-        return options->tape ? 0 : error_set(error, "load: --list is of a tape: --tape FILE");
-    if (options->to.sin_port == 0)
-        return error_set(error, "load: say which shard: --to ADDRESS:PORT");
-    if (options->user_count == 0)
-        return error_set(error, "load: say who logs in: --user NAME:PASSWORD");
-    return 0;
-}
-
 static int read_day(struct run *run, struct error *error)
 {
-    const struct options *options = run->options;
+    const struct load_options *options = run->options;
     struct load_report *report = run->report;
     static const char acme[1][8] = {{'A', 'C', 'M', 'E', ' ', ' ', ' ', ' '}};
     if (options->tape != NULL) {
@@ -306,7 +96,7 @@ static void enlarge_buffer(int socket, int forced, int plain)
 
 static int open_socket(struct run *run, uint32_t index, struct error *error)
 {
-    const struct options *options = run->options;
+    const struct load_options *options = run->options;
     char text[INET_ADDRSTRLEN];
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     run->sockets[index] = fd;
@@ -330,7 +120,7 @@ static int open_socket(struct run *run, uint32_t index, struct error *error)
 
 static int run_open(struct run *run, struct error *error)
 {
-    const struct options *options = run->options;
+    const struct load_options *options = run->options;
     for (uint32_t i = 0; i < RECEIVE_BATCH; i++) {
         run->vectors[i] = (struct iovec){run->buffers[i], sizeof(run->buffers[i])};
         run->messages[i].msg_hdr = (struct msghdr){.msg_iov = &run->vectors[i], .msg_iovlen = 1};
@@ -557,10 +347,10 @@ static void log_in(struct run *run)
     }
 }
 
-static uint64_t intended_ns(const struct run *run, uint64_t index)
+static void set_due(struct run *run)
 {
-    uint64_t rate = run->options->rate;
-    return run->start_ns + index / rate * 1000000000u + index % rate * 1000000000u / rate;
+    if (run->next < run->day.count)
+        run->due_ns = run->start_ns + load_pace_next(&run->pace);
 }
 
 // A datagram that has just arrived may have ended the session.
@@ -583,11 +373,12 @@ static void send_due(struct run *run)
     uint64_t now = clock_ns(&run->clock);
     if (run->day.ordered && !flush_all(run))
         return;
-    while (run->next < run->day.count && intended_ns(run, run->next) <= now) {
+    while (run->next < run->day.count && run->due_ns <= now) {
         uint32_t session = run->day.steps[run->next].session;
         if (!may_send(run, session) || !load_client_room(&run->clients[session]))
             break;
-        send_step(run, intended_ns(run, run->next));
+        send_step(run, run->due_ns);
+        set_due(run);
         bool last = run->next == run->day.count || run->day.steps[run->next].session != session;
         if (run->day.ordered && last && !flush(run, session))
             return;
@@ -598,9 +389,10 @@ static void send_due(struct run *run)
 static void play_open_loop(struct run *run)
 {
     run->start_ns = clock_ns(&run->clock) + 1000000;
+    set_due(run);
     while (!failed(run) && run->next < run->day.count) {
         send_due(run);
-        turn(run, run->next < run->day.count ? intended_ns(run, run->next) : 0);
+        turn(run, run->next < run->day.count ? run->due_ns : 0);
     }
 }
 
@@ -731,12 +523,84 @@ static int write_hgrm(const struct load_report *report, const char *path, struct
                : error_set(error, "load: cannot write the histogram %s: %s", path, strerror(errno));
 }
 
-static int make_report(struct run *run, struct error *error)
+static int begin_pace(struct run *run, struct error *error)
 {
-    const struct options *options = run->options;
+    const struct load_options *options = run->options;
+    const uint64_t *times = run->day.times;
+    uint64_t count = run->day.count;
+    if (options->arrivals == LOAD_TAPE && times[count - 1] == times[0])
+        return error_set(error, "load: --arrivals tape: all orders of %s have the same time",
+                         options->tape);
+    run->pace = (struct load_pace){.arrivals = options->arrivals,
+                                   .rate = (double)options->rate,
+                                   .rate_to = (double)options->rate_to,
+                                   .count = count,
+                                   .seed = ~options->seed, // not the numbers that made the day
+                                   .times = times};
+    return 0;
+}
+
+static void begin_report(const struct run *run)
+{
+    const struct load_options *options = run->options;
     struct load_report *report = run->report;
+    report->closed_loop = options->rate == 0;
+    report->spin = options->core != THREAD_ANY_CORE;
+    report->tape = options->tape;
+    report->seed = options->seed;
+    report->session_count = run->day.session_count;
+    report->symbol_count = run->day.symbol_count;
+    report->planned = run->day.count;
+    report->arrivals = options->arrivals;
+    report->rate = options->rate;
+    report->rate_to = options->rate_to;
+    histogram_reset(&report->latency);
+}
+
+static int play_day(struct run *run, struct error *error)
+{
+    if (read_day(run, error) != 0 || begin_pace(run, error) != 0)
+        return -1;
+    begin_report(run);
+    clock_calibrate(&run->clock, 50);
+    if (run_open(run, error) != 0 || run_on_core(run, error) != 0)
+        return -1;
     for (uint32_t i = 0; i < run->day.session_count; i++)
-        load_report_add(report, &run->clients[i]);
+        load_report_add(run->report, &run->clients[i]);
+    return 0;
+}
+
+// One run of `options` into `report`, which is all 0. 0, or -1 with `error` when it could not
+// begin.
+static int play(const struct load_options *options, struct load_report *report, struct error *error)
+{
+    struct run *run = calloc(1, sizeof(*run));
+    if (run == NULL)
+        return error_set(error, "load: no memory");
+    *run = (struct run){.options = options, .report = report, .epoll = -1};
+    int status = play_day(run, error);
+    run_close(run);
+    free(run);
+    return status;
+}
+
+// Asked before, too: whether the gateway answers is known before anything is sent.
+static int ask_stages(const struct load_options *options, struct load_report *report,
+                      struct error *error)
+{
+    if (options->config == NULL)
+        return 0;
+    json_decref(report->stages);
+    report->stages = load_stages_ask(options->config, &options->to, error);
+    return report->stages == NULL ? -1 : 0;
+}
+
+static int play_once(const struct load_options *options, struct load_report *report,
+                     struct error *error)
+{
+    if (ask_stages(options, report, error) != 0 || play(options, report, error) != 0 ||
+        ask_stages(options, report, error) != 0)
+        return -1;
     int printed =
         options->json ? load_report_print_json(report, stdout) : load_report_print(report, stdout);
     if (printed != 0)
@@ -746,57 +610,68 @@ static int make_report(struct run *run, struct error *error)
     return load_report_check(report, error);
 }
 
-// --list: the symbols that a venue has to list before the tape can be played to it.
-static void list_symbols(const struct load_day *day)
+// A rate that is too much for the venue is what a sweep looks for, and no error.
+static int sweep(const struct load_options *options, struct load_report *reports, uint32_t count,
+                 struct error *error)
 {
-    for (uint32_t i = 0; i < day->symbol_count; i++)
-        printf("%.8s\n", day->symbols[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        struct load_options one = *options;
+        one.rate = one.rate_to = options->rate + i * options->sweep_step;
+        if (one.count == 0 && one.tape == NULL)
+            one.count = one.rate < LOAD_COUNT_MAX / SWEEP_SECONDS ? SWEEP_SECONDS * one.rate
+                                                                  : LOAD_COUNT_MAX;
+        if (play(&one, &reports[i], error) != 0)
+            return -1;
+    }
+    int printed = options->json ? load_sweep_print_json(reports, count, stdout)
+                                : load_sweep_print(reports, count, stdout);
+    if (printed != 0)
+        return error_set(error, "load: cannot write the report: %s", strerror(errno));
+    return load_report_check(&reports[0], error);
 }
 
-static int load(const struct options *options, struct run *run, struct error *error)
+// --list: the symbols that a venue has to list before the tape can be played to it.
+static int list_symbols(const struct load_options *options, struct load_report *report,
+                        struct error *error)
 {
-    struct load_report *report = run->report;
-    if (read_day(run, error) != 0)
-        return -1;
-    if (options->list) {
-        list_symbols(&run->day);
-        return 0;
-    }
-    report->closed_loop = options->rate == 0;
-    report->spin = options->core != THREAD_ANY_CORE;
-    report->tape = options->tape;
-    report->seed = options->seed;
-    report->session_count = run->day.session_count;
-    report->symbol_count = run->day.symbol_count;
-    report->planned = run->day.count;
-    report->rate = options->rate;
-    histogram_reset(&report->latency);
-    clock_calibrate(&run->clock, 50);
-    if (run_open(run, error) != 0 || run_on_core(run, error) != 0)
-        return -1;
-    return make_report(run, error);
+    struct run run = {.options = options, .report = report, .epoll = -1};
+    int status = read_day(&run, error);
+    for (uint32_t i = 0; status == 0 && i < run.day.symbol_count; i++)
+        printf("%.8s\n", run.day.symbols[i]);
+    load_day_free(&run.day);
+    return status;
+}
+
+static int load(const struct load_options *options, struct error *error)
+{
+    uint32_t count = 1;
+    if (options->sweep_step > 0)
+        count += (uint32_t)((options->rate_to - options->rate) / options->sweep_step);
+    struct load_report *reports = calloc(count, sizeof(*reports));
+    int status;
+    if (reports == NULL)
+        status = error_set(error, "load: no memory");
+    else if (options->list)
+        status = list_symbols(options, reports, error);
+    else if (options->sweep_step > 0)
+        status = sweep(options, reports, count, error);
+    else
+        status = play_once(options, reports, error);
+    if (reports != NULL)
+        json_decref(reports->stages);
+    free(reports);
+    return status;
 }
 
 int verb_load(int argc, char **argv)
 {
-    struct options options;
+    struct load_options options;
     struct error error = {""};
-    if (parse_options(argc, argv, &options, &error) != 0) {
+    if (load_options_parse(argc, argv, &options, &error) != 0) {
         fprintf(stderr, "sluice: %s\n", error.text);
         return 2;
     }
-    struct run *run = calloc(1, sizeof(*run));
-    struct load_report *report = calloc(1, sizeof(*report));
-    int status = -1;
-    if (run == NULL || report == NULL) {
-        error_set(&error, "load: no memory");
-    } else {
-        *run = (struct run){.options = &options, .report = report, .epoll = -1};
-        status = load(&options, run, &error);
-        run_close(run);
-    }
-    free(run);
-    free(report);
+    int status = load(&options, &error);
     if (status != 0)
         fprintf(stderr, "sluice: %s\n", error.text);
     return status == 0 ? 0 : 1;

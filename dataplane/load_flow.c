@@ -50,9 +50,9 @@ struct view {
 };
 
 // SplitMix64 (Steele, Lea, Flood 2014).
-static uint64_t draw(struct flow *flow)
+uint64_t load_random(uint64_t *state)
 {
-    uint64_t z = flow->random += 0x9E3779B97F4A7C15ull;
+    uint64_t z = *state += 0x9E3779B97F4A7C15ull;
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
     return z ^ (z >> 31);
@@ -60,7 +60,7 @@ static uint64_t draw(struct flow *flow)
 
 static uint32_t draw_below(struct flow *flow, uint32_t bound)
 {
-    return (uint32_t)((draw(flow) >> 32) * bound >> 32);
+    return (uint32_t)((load_random(&flow->random) >> 32) * bound >> 32);
 }
 
 // Geometric: the number of successes before the first failure, one in `mean + 1` fails.
@@ -83,18 +83,31 @@ uint32_t load_day_new_ref(struct load_day *day, uint8_t session)
     return ++day->refs[session];
 }
 
+static bool grow(struct load_day *day, uint64_t capacity)
+{
+    struct load_step *steps = realloc(day->steps, capacity * sizeof(*steps));
+    if (steps != NULL)
+        day->steps = steps;
+    uint64_t *times = day->timed ? realloc(day->times, capacity * sizeof(*times)) : NULL;
+    if (times != NULL)
+        day->times = times;
+    if (steps == NULL || (day->timed && times == NULL))
+        return false;
+    day->capacity = capacity;
+    return true;
+}
+
 void load_day_push(struct load_day *day, const struct load_step *step)
 {
     if (day->count == day->capacity) {
         uint64_t capacity = day->capacity == 0 ? 4096 : day->capacity * 2;
-        struct load_step *steps = realloc(day->steps, capacity * sizeof(*steps));
-        if (steps == NULL) {
+        if (!grow(day, capacity)) {
             day->out_of_memory = true;
             return;
         }
-        day->steps = steps;
-        day->capacity = capacity;
     }
+    if (day->timed)
+        day->times[day->count] = day->now_ns;
     day->steps[day->count++] = *step;
     if (step->kind == LOAD_CANCEL)
         day->cancels[step->session]++;
@@ -103,6 +116,7 @@ void load_day_push(struct load_day *day, const struct load_step *step)
 void load_day_free(struct load_day *day)
 {
     free(day->steps);
+    free(day->times);
     free(day->symbols);
     *day = (struct load_day){0};
 }

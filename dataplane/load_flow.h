@@ -55,6 +55,9 @@ struct load_day {
     uint32_t refs[LOAD_SESSIONS_MAX];    // Enters and Replaces of each session
     uint32_t cancels[LOAD_SESSIONS_MAX]; // Cancels of each session
     bool ordered;                        // sessions must not overtake one another (a tape)
+    bool timed;                          // … which says when each step was
+    uint64_t *times;                     // ns of each step where they are timed, in order
+    uint64_t now_ns;                     // of the steps that are pushed next
     bool out_of_memory;                  // a step was dropped; checked once, at the end
 };
 
@@ -80,10 +83,14 @@ void load_day_free(struct load_day *day);
 void load_day_commands(const struct load_day *day,
                        void (*each)(void *context, const struct command *command), void *context);
 
+// load_random: a number of 64 bits; `state` is any number at first, the seed.
+uint64_t load_random(uint64_t *state);
+
 // load_day_new_ref: the next reference of `session`.
 uint32_t load_day_new_ref(struct load_day *day, uint8_t session);
 
-// load_day_push: append a step. Without memory the day is marked, and the step dropped.
+// load_day_push: append a step, of the day's now where it is timed. Without memory the day is
+// marked, and the step dropped.
 void load_day_push(struct load_day *day, const struct load_step *step);
 
 #endif

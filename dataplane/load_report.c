@@ -2,7 +2,6 @@
 #include "dataplane/load_report.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 
 #include "book/book.h"
 
@@ -133,7 +132,7 @@ int load_report_check(const struct load_report *report, struct error *error)
     return 0;
 }
 
-static double rate_achieved(const struct load_report *report)
+double load_report_rate(const struct load_report *report)
 {
     return report->sending_ns == 0 ? 0.0 : (double)sent(report) * 1e9 / (double)report->sending_ns;
 }
@@ -166,6 +165,22 @@ static void print_source(const struct load_report *report, FILE *stream)
                 (ull)tape->no_order, (ull)tape->malformed, (ull)tape->fitted, (ull)tape->vanished);
 }
 
+static const char *arrivals_name(const struct load_report *report)
+{
+    static const char *const names[] = LOAD_ARRIVALS_NAMES;
+    return names[report->arrivals];
+}
+
+static void print_open_loop(const struct load_report *report, FILE *stream)
+{
+    fprintf(stream, "rate          open loop, arrivals %s: %llu", arrivals_name(report),
+            (ull)report->rate);
+    if (report->rate_to != report->rate)
+        fprintf(stream, " to %llu", (ull)report->rate_to);
+    fprintf(stream, " a second asked for, %.0f achieved; the generator was at most %.1f us late\n",
+            load_report_rate(report), in_us(report->lateness_ns));
+}
+
 static void print_sending(const struct load_report *report, FILE *stream)
 {
     const struct load_fates *fates = &report->fates;
@@ -174,12 +189,9 @@ static void print_sending(const struct load_report *report, FILE *stream)
             (ull)fates->replaces);
     if (report->closed_loop)
         fprintf(stream, "rate          closed loop, one order at a time: %.0f a second\n",
-                rate_achieved(report));
+                load_report_rate(report));
     else
-        fprintf(stream,
-                "rate          open loop: %llu a second asked for, %.0f achieved; the generator "
-                "was at most %.1f us late\n",
-                (ull)report->rate, rate_achieved(report), in_us(report->lateness_ns));
+        print_open_loop(report, stream);
 }
 
 static void print_fates(const struct load_report *report, FILE *stream)
@@ -225,8 +237,9 @@ static void print_latency(const struct load_report *report, FILE *stream)
     for (size_t i = 0; i < PERCENTILE_COUNT; i++)
         fprintf(stream, " %s %.1f ", percentiles[i].name,
                 in_us(histogram_percentile(&report->latency, percentiles[i].percentile)));
-    fprintf(stream, " max %.1f  (%llu answers, from the %s send)\n", in_us(report->latency.max),
-            (ull)report->latency.total_count, report->closed_loop ? "actual" : "intended");
+    fprintf(stream, " max %.1f  (%llu answers, from the %s send, by the generator's clock)\n",
+            in_us(report->latency.max), (ull)report->latency.total_count,
+            report->closed_loop ? "actual" : "intended");
     fprintf(
         stream,
         "noise floor   in %.1f s of spinning, gaps above 1 us: %llu, 10 us: %llu, 100 us: %llu; "
@@ -241,12 +254,33 @@ static void print_latency(const struct load_report *report, FILE *stream)
             (ull)report->malformed, (ull)report->earlier_orders);
 }
 
+// What the gateway has measured since its start, for whomever.
+static void print_stages(const struct load_report *report, FILE *stream)
+{
+    size_t index;
+    json_t *stage;
+    if (report->stages != NULL && json_array_size(report->stages) == 0)
+        fprintf(stream, "stages        none: the gateway's port has stamps = \"off\"\n");
+    json_array_foreach(report->stages, index, stage)
+    {
+        const char *name;
+        json_int_t count, mean, p50, p99, max;
+        if (json_unpack(stage, "{s:s, s:I, s:I, s:I, s:I, s:I}", "name", &name, "count", &count,
+                        "mean", &mean, "p50", &p50, "p99", &p99, "max", &max) == 0)
+            fprintf(stream,
+                    "stage us      %-13s mean %.1f  p50 %.1f  p99 %.1f  max %.1f  (%lld orders)\n",
+                    name, in_us((uint64_t)mean), in_us((uint64_t)p50), in_us((uint64_t)p99),
+                    in_us((uint64_t)max), (long long)count);
+    }
+}
+
 int load_report_print(const struct load_report *report, FILE *stream)
 {
     print_source(report, stream);
     print_sending(report, stream);
     print_fates(report, stream);
     print_latency(report, stream);
+    print_stages(report, stream);
     return fflush(stream) == 0 && !ferror(stream) ? 0 : -1;
 }
 
@@ -338,7 +372,7 @@ static json_t *json_source(const struct load_report *report)
     return source;
 }
 
-int load_report_print_json(const struct load_report *report, FILE *stream)
+json_t *load_report_json(const struct load_report *report)
 {
     const struct load_noise *noise = &report->noise;
     struct error error = {""};
@@ -350,8 +384,10 @@ int load_report_print_json(const struct load_report *report, FILE *stream)
     json_object_set_new(object, "day", json_source(report));
     json_object_set_new(object, "planned", json_count(report->planned));
     json_object_set_new(object, "sent", json_count(sent(report)));
+    json_object_set_new(object, "arrivals", json_string(arrivals_name(report)));
     json_object_set_new(object, "rate_asked", json_count(report->rate));
-    json_object_set_new(object, "rate_achieved", json_real(rate_achieved(report)));
+    json_object_set_new(object, "rate_asked_to", json_count(report->rate_to));
+    json_object_set_new(object, "rate_achieved", json_real(load_report_rate(report)));
     json_object_set_new(object, "lateness_max_ns", json_count(report->lateness_ns));
     json_object_set_new(object, "settled", json_boolean(report->settled));
     json_object_set_new(object, "rejected_by_reason", json_rejected(report));
@@ -361,7 +397,10 @@ int load_report_print_json(const struct load_report *report, FILE *stream)
                                     {"added_shares", report->added_shares},
                                     {"removed_shares", report->removed_shares}));
     json_object_set_new(object, "sides_agree", json_boolean(sides_agree(report)));
+    json_object_set_new(object, "stamps", json_string("software")); // both ends of a latency
     json_object_set_new(object, "latency_ns", json_latency(report));
+    if (report->stages != NULL)
+        json_object_set(object, "stages", report->stages);
     json_object_set_new(
         object, "noise",
         JSON_COUNTS({"duration_ns", noise->duration_ns}, {"above_1us", noise->above_1us},
@@ -373,6 +412,12 @@ int load_report_print_json(const struct load_report *report, FILE *stream)
         JSON_COUNTS({"retransmit_requests", report->retransmit_requests},
                     {"duplicates", report->duplicates}, {"beyond_window", report->beyond_window},
                     {"malformed", report->malformed}, {"earlier_orders", report->earlier_orders}));
+    return object;
+}
+
+int load_report_print_json(const struct load_report *report, FILE *stream)
+{
+    json_t *object = load_report_json(report);
     int status = json_dumpf(object, stream, JSON_INDENT(2));
     fputc('\n', stream);
     json_decref(object);

@@ -4,11 +4,13 @@
 #ifndef SLUICE_DATAPLANE_LOAD_REPORT_H
 #define SLUICE_DATAPLANE_LOAD_REPORT_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
 #include "dataplane/load_client.h"
+#include "dataplane/load_pace.h"
 #include "dataplane/load_tape.h"
 #include "numa/error.h"
 #include "numa/histogram.h"
@@ -28,10 +30,11 @@ struct load_report {
     struct load_tape_counts tape_read; // with a tape
     uint64_t seed;                     // without one
     uint32_t session_count, symbol_count;
-    uint64_t planned;     // messages of the day
-    uint64_t rate;        // asked for, messages a second
-    uint64_t sending_ns;  // from the first message's intended time to the last one's departure
-    uint64_t lateness_ns; // the longest that a message left after its intended time
+    uint64_t planned; // messages of the day
+    enum load_arrivals arrivals;
+    uint64_t rate, rate_to; // asked for, messages a second, at first and at last
+    uint64_t sending_ns;    // from the first message's intended time to the last one's departure
+    uint64_t lateness_ns;   // the longest that a message left after its intended time
     struct load_noise noise;
     struct error failure; // the run stopped early; empty when it did not
     bool settled;         // every session's stream is complete up to the end
@@ -42,6 +45,7 @@ struct load_report {
     uint64_t earlier_orders;
     uint64_t retransmit_requests, duplicates, beyond_window, malformed;
     struct histogram latency; // ns
+    json_t *stages;           // load_stages_ask's, the caller's; NULL: the gateway was not asked
 };
 
 // load_report_add: what `client` counted and the fates of its messages.
@@ -51,7 +55,12 @@ void load_report_add(struct load_report *report, const struct load_client *clien
 // stopped, answers are missing, sums that disagree, messages lost.
 int load_report_check(const struct load_report *report, struct error *error);
 
-// load_report_print / load_report_print_json: all of it. 0, or -1 with errno from the stream.
+// load_report_rate: messages sent a second.
+double load_report_rate(const struct load_report *report);
+
+// load_report_json: all of it, a new reference. load_report_print / load_report_print_json: 0, or
+// -1 with errno from the stream.
+json_t *load_report_json(const struct load_report *report);
 int load_report_print(const struct load_report *report, FILE *stream);
 int load_report_print_json(const struct load_report *report, FILE *stream);
 

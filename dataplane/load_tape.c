@@ -16,7 +16,8 @@
 #include "dataplane/packet.h"
 #include "dataplane/symbols.h"
 
-#define SYMBOLS_MAX (NO_INSTRUMENT - 1u)
+#define SYMBOLS_MAX      (NO_INSTRUMENT - 1u)
+#define TAPE_SECONDS_MAX 1000000000u
 
 // An order of the tape that is live, by the tape's number for it.
 struct tape_order {
@@ -279,6 +280,13 @@ static void tape_replace(struct tape *tape, struct tape_order *order, uint64_t i
 // ITCH.
 
 // The symbol's index, or NO_INSTRUMENT when it was not asked for.
+// A tape's clock does not run backwards.
+static void tape_time(struct tape *tape, uint64_t time_ns)
+{
+    if (time_ns > tape->day->now_ns)
+        tape->day->now_ns = time_ns;
+}
+
 static uint16_t tape_symbol(struct tape *tape, const char name[8])
 {
     uint16_t symbol = symbols_find(&tape->symbols, name);
@@ -332,6 +340,7 @@ static void itch_change(struct tape *tape, const uint8_t *message)
 static void itch_message(struct tape *tape, const uint8_t *message)
 {
     tape->counts->messages++;
+    tape_time(tape, be48_load(((const struct itch_head *)message)->time_ns));
     switch (message[0]) {
     case ITCH_ADD:
     case ITCH_ADD_MPID: // the attribution comes behind the fields of the other
@@ -494,6 +503,7 @@ static int read_pcap(struct tape *tape, struct error *error)
 struct line {
     uint64_t id;
     int64_t type, shares, price, side;
+    uint64_t time_ns;
 };
 
 // A decimal number up to `end`, with the `separator` behind it; false when it is not one.
@@ -513,12 +523,32 @@ static bool parse_number(const uint8_t **cursor, const uint8_t *end, char separa
     return true;
 }
 
+static bool is_digit(const uint8_t *at, const uint8_t *end)
+{
+    return at < end && *at >= '0' && *at <= '9';
+}
+
+// Seconds with up to nine places that count, as ns; false when it is not that.
+static bool parse_seconds(const uint8_t **cursor, const uint8_t *end, uint64_t *ns)
+{
+    const uint8_t *at = *cursor;
+    uint64_t seconds = 0, unit = 1000000000;
+    for (; is_digit(at, end) && seconds < TAPE_SECONDS_MAX; at++)
+        seconds = seconds * 10 + (uint64_t)(*at - '0');
+    *ns = seconds * unit;
+    if (at < end && *at == '.')
+        for (at++; is_digit(at, end); at++)
+            *ns += (uint64_t)(*at - '0') * (unit /= 10);
+    if (at == *cursor || at == end || *at != ',')
+        return false;
+    *cursor = at + 1;
+    return true;
+}
+
 static bool parse_line(const uint8_t **cursor, const uint8_t *end, struct line *line)
 {
     const uint8_t *at = *cursor;
-    while (at < end && ((*at >= '0' && *at <= '9') || *at == '.'))
-        at++;
-    if (at == *cursor || at == end || *at++ != ',')
+    if (!parse_seconds(&at, end, &line->time_ns))
         return false;
     int64_t id;
     if (!parse_number(&at, end, ',', &line->type) || !parse_number(&at, end, ',', &id) ||
@@ -733,6 +763,7 @@ static void execute_line(struct tape *tape, const struct line *line, const struc
 static void play_line(struct tape *tape, const struct line *line)
 {
     tape->counts->messages++;
+    tape_time(tape, line->time_ns);
     if (line->type != LOBSTER_NEW && !changes_order(line)) {
         tape->counts->no_order++;
         return;
@@ -854,7 +885,8 @@ static bool take_symbols(struct tape *tape)
 int load_tape_read(const char *path, const struct load_tape_options *options, struct load_day *day,
                    struct load_tape_counts *counts, struct error *error)
 {
-    *day = (struct load_day){.session_count = options->session_count, .ordered = true};
+    *day =
+        (struct load_day){.session_count = options->session_count, .ordered = true, .timed = true};
     *counts = (struct load_tape_counts){0};
     struct bytes file = {NULL, 0};
     if (map_file(path, &file, error) != 0)

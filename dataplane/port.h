@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "dataplane/packet.h"
+#include "dataplane/transit.h"
 #include "numa/arena.h"
 #include "numa/clock.h"
 #include "numa/error.h"
@@ -78,6 +79,9 @@ struct port_watch {
     bool left;        // it was sent
     bool unanswered;  // what came after it is being answered: it will not be
     uint64_t sent_ns; // when it left, by `stamps`, once the port knows; software: not the port's
+    // Where its stages are measured: the house's clock at each point so far; all 0 else.
+    uint64_t at[TRANSIT_POINTS];
+    uint64_t tai_ahead_ns; // CLOCK_TAI less the house's clock, modulo 2^64
 };
 
 struct port;

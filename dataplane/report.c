@@ -96,17 +96,17 @@ json_t *report_queues(const struct config_port *place)
     return queues;
 }
 
-// By the clock that was used: a turnaround has both its ends from one.
-static json_t *report_turnaround(const struct house_port *house)
+// Those that anything was counted in.
+static json_t *report_times(const char *const *names, const struct house_times *times, size_t count)
 {
-    static const char *const clocks[] = PORT_STAMPS_NAMES;
     json_t *all = json_object();
-    for (uint32_t i = 0; i < PORT_STAMPS_COUNT; i++) {
-        const struct house_turnaround *found = &house->snapshot.turnaround[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct house_times *found = &times[i];
         if (found->count > 0)
-            json_object_set_new(all, clocks[i],
-                                json_pack("{s:o, s:o, s:o, s:o, s:o}", "count",
-                                          number(found->count), "p50", number(found->p50_ns), "p90",
+            json_object_set_new(all, names[i],
+                                json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "count",
+                                          number(found->count), "mean", number(found->mean_ns),
+                                          "p50", number(found->p50_ns), "p90",
                                           number(found->p90_ns), "p99", number(found->p99_ns),
                                           "max", number(found->max_ns)));
     }
@@ -117,16 +117,20 @@ static json_t *report_turnaround(const struct house_port *house)
 static json_t *report_port(const struct house_port *house)
 {
     static const char *const verdicts[] = STEER_VERDICT_NAMES;
+    static const char *const clocks[] = PORT_STAMPS_NAMES; // both ends of a turnaround are of one
+    static const char *const stages[] = TRANSIT_STAGE_NAMES;
     uint64_t steered[STEER_VERDICT_COUNT] = {0};
     struct error ignored;
     if (house->interface)
         steer_counters(house->interface->steer, steered, &ignored);
-    return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "interface", house->place->interface,
-                     "queues", report_queues(house->place), "mode", house->port->mode, "xdp",
-                     named(verdicts, steered, STEER_VERDICT_COUNT), "packets",
-                     report_packets(&house->snapshot.packets), "parsed",
+    return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "interface",
+                     house->place->interface, "queues", report_queues(house->place), "mode",
+                     house->port->mode, "xdp", named(verdicts, steered, STEER_VERDICT_COUNT),
+                     "packets", report_packets(&house->snapshot.packets), "parsed",
                      named(verdicts, house->snapshot.verdicts, STEER_VERDICT_COUNT),
-                     "turnaround_ns", report_turnaround(house));
+                     "turnaround_ns",
+                     report_times(clocks, house->snapshot.turnaround, PORT_STAMPS_COUNT),
+                     "stages_ns", report_times(stages, house->snapshot.stages, TRANSIT_STAGES));
 }
 
 json_t *report_gateway(struct gateway *gateway)

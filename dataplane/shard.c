@@ -6,6 +6,7 @@
 #include "numa/crash.h"
 #include "numa/fault.h"
 #include "numa/invariant.h"
+#include "numa/probe.h"
 
 #define BATCH 64u
 
@@ -62,6 +63,23 @@ static void send_to_journal(struct shard *shard, struct command *batch, uint32_t
     bell_ring(shard->journal_bell);
 }
 
+// The seq of the command that is to be timed, if it is among the next `count`, else 0.
+static uint64_t find_timed(const struct shard *shard, uint32_t count)
+{
+    uint64_t wanted = atomic_load_explicit(&shard->timing.wanted, memory_order_relaxed);
+    return wanted - 1 - shard->seq < count ? wanted : 0;
+}
+
+// Before its events are seen: whoever sees them finds the times. Unless they overflow their ring:
+// then another command may be wanted by now.
+static void note_applied(struct shard *shard, uint64_t seq)
+{
+    struct shard_timing *timing = &shard->timing;
+    timing->applied_ns = clock_ns(shard->clock);
+    // Release pairs with the acquire in take_shard_times of lane.c.
+    atomic_store_explicit(&timing->timed, seq, memory_order_release);
+}
+
 uint32_t shard_poll(struct shard *shard)
 {
     uint32_t count = ring_readable(shard->commands, BATCH);
@@ -75,15 +93,23 @@ uint32_t shard_poll(struct shard *shard)
         if (count == 0)
             return 0;
     }
+    uint64_t timed = find_timed(shard, count);
+    if (unlikely(timed != 0))
+        shard->timing.taken_ns = clock_ns(shard->clock);
     struct command batch[BATCH];
     send_to_journal(shard, batch, count);
+    shard->seq += count;
+    PROBE(journaled, shard->index, shard->seq - count + 1, shard->seq);
     CRASH_POINT(commands_unapplied);
 
     struct ring_sink ring_sink = {.sink = {.more = more}, .shard = shard};
     ring_sink.sink.context = &ring_sink;
     open_window(&ring_sink);
     book_apply_batch(shard->book, batch, count, &ring_sink.sink);
+    if (unlikely(timed != 0))
+        note_applied(shard, timed);
     close_window(&ring_sink);
+    PROBE(applied, shard->index, shard->seq - count + 1, shard->seq);
     CRASH_POINT(commands_applied);
     ring_release(shard->commands, count);
     if (shard->port_bell)

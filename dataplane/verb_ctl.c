@@ -3,14 +3,10 @@
 // sluice ctl: tell a running gateway what to do, through its control socket.
 #include "dataplane/verbs.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "dataplane/control.h"
 #include "dataplane/report.h"
@@ -55,27 +51,6 @@ static json_t *make_request(char **words, int count)
     return NULL;
 }
 
-static int ask(const char *path, const json_t *request, json_t **answer, struct error *error)
-{
-    static char text[CONTROL_ANSWER_MAX];
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    memcpy(address.sun_path, path, strnlen(path, sizeof(address.sun_path) - 1));
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    char *asked = json_dumps(request, JSON_COMPACT);
-    ssize_t size = -1;
-    if (fd >= 0 && asked && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
-        send(fd, asked, strlen(asked), MSG_NOSIGNAL) >= 0)
-        size = recv(fd, text, sizeof(text), 0);
-    int why = errno;
-    free(asked);
-    if (fd >= 0)
-        close(fd);
-    if (size < 0)
-        return error_set(error, "%s: %s: does the gateway run?", path, strerror(why));
-    *answer = json_loadb(text, (size_t)size, 0, NULL);
-    return *answer ? 0 : error_set(error, "%s: no answer; the gateway may have ended", path);
-}
-
 static int run(const char *config_path, const json_t *request, bool json)
 {
     struct error error;
@@ -86,7 +61,7 @@ static int run(const char *config_path, const json_t *request, bool json)
         failed = error_set(&error, "%s has no control socket: control = { socket = \"…\"; };",
                            config_path);
     if (!failed)
-        failed = ask(config->control.socket, request, &answer, &error);
+        failed = control_ask(config->control.socket, request, &answer, &error);
     config_free(config);
     bool ok = !failed && json_is_true(json_object_get(answer, "ok"));
     if (!failed && json) {

@@ -12,6 +12,7 @@
 #include "journal/seal.h"
 #include "numa/crash.h"
 #include "numa/fault.h"
+#include "numa/probe.h"
 
 #define WRITE_RECORDS_MAX  (JOURNAL_WRITE_BLOCKS_MAX * JOURNAL_BLOCK_RECORDS)
 
@@ -396,6 +397,8 @@ int journal_write(struct journal *journal, struct ring *ring)
     CRASH_POINT(batch_written);
     ring_release(ring, count);
     CRASH_POINT(batch_unpublished);
+    PROBE(durable, journal->options.shard, journal->chain.next_seq - count,
+          journal->chain.next_seq - 1);
     // Release pairs with the acquire of the release gate: what is published as durable is.
     atomic_store_explicit(&journal->progress.durable_seq, journal->chain.next_seq - 1,
                           memory_order_release);

@@ -177,6 +177,11 @@ uint64_t clock_wall_ns(const struct tsc_clock *clock)
     return clock_ns(clock) + (uint64_t)clock->wall_offset_ns;
 }
 
+uint64_t clock_tai_ns(void)
+{
+    return read_clock_ns(CLOCK_TAI);
+}
+
 uint64_t clock_raw_ns(void)
 {
     return read_clock_ns(CLOCK_MONOTONIC_RAW);

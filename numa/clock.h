@@ -33,6 +33,9 @@ uint64_t clock_ns(const struct tsc_clock *clock);
 // the counter's progress since. Any thread.
 uint64_t clock_wall_ns(const struct tsc_clock *clock);
 
+// clock_tai_ns: now, ns of CLOCK_TAI, which the kernel stamps packets with. Any thread.
+uint64_t clock_tai_ns(void);
+
 // clock_raw_ns: now, ns of CLOCK_MONOTONIC_RAW as the kernel tells it: for what has no calibrated
 // clock and measures seconds. Any thread.
 uint64_t clock_raw_ns(void);

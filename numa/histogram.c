@@ -110,7 +110,7 @@ double histogram_mean(const struct histogram *histogram)
     if (histogram->total_count == 0)
         return 0.0;
     double sum = 0.0;
-    for (uint32_t i = 0; i < HISTOGRAM_BUCKET_COUNT; i++)
+    for (uint32_t i = 0; i <= index_of(histogram->max); i++)
         sum += midpoint(i) * (double)histogram->counts[i];
     return sum / (double)histogram->total_count;
 }

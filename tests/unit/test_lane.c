@@ -309,3 +309,51 @@ Test(lane, a_session_for_which_the_day_has_no_room_is_told_of)
     }
     memory_free(memory);
 }
+
+// The port's watch: a packet with one order, whose stages are measured from now on.
+static void enter_watched(struct lane *lane, const struct tsc_clock *clock, bool expected)
+{
+    lane->clock = lane->shard.clock = clock;
+    port.watch = (struct port_watch){.of = &lane->entry,
+                                     .awaited_seq = lane_commanded(lane) + 1,
+                                     .at[TRANSIT_PORT] = clock_ns(clock)};
+    lane_time_next(lane);
+    if (!expected)
+        atomic_fetch_add(&lane->shard.timing.wanted, 2);
+    *(struct command *)ring_write_slot(lane->commands, 0) =
+        (struct command){.type = COMMAND_ENTER,
+                         .time_ns = START_NS,
+                         .order = {.user_ref_num = 1, .quantity = 100, .price = 10000}};
+    ring_commit(lane->commands, 1);
+    cr_assert(lane_pump(lane, 0));
+}
+
+Test(lane, the_command_that_is_watched_is_timed_through_shard_and_gate)
+{
+    struct memory_disk *memory = memory_new();
+    struct lane *lane = open_lane(memory);
+    struct tsc_clock clock;
+    clock_calibrate(&clock, 10);
+    const uint64_t *at = port.watch.at;
+    enter_watched(lane, &clock, true);
+    cr_assert(at[TRANSIT_PORT] <= at[TRANSIT_TAKEN] && at[TRANSIT_TAKEN] <= at[TRANSIT_APPLIED] &&
+              at[TRANSIT_APPLIED] <= at[TRANSIT_PASSED] && at[TRANSIT_PASSED] <= clock_ns(&clock));
+    cr_assert_eq(atomic_load(&lane->shard.timing.timed), atomic_load(&lane->shard.timing.wanted));
+    end_lane(lane);
+    memory_free(memory);
+}
+
+// As when its events are seen before the shard is done with it.
+Test(lane, a_command_that_was_not_timed_has_no_stages)
+{
+    struct memory_disk *memory = memory_new();
+    struct lane *lane = open_lane(memory);
+    struct tsc_clock clock;
+    clock_calibrate(&clock, 10);
+    enter_watched(lane, &clock, false);
+    cr_assert_eq(port.watch.at[TRANSIT_PORT], 0);
+    cr_assert_eq(port.watch.at[TRANSIT_PASSED], 0);
+    cr_assert_eq(atomic_load(&lane->shard.timing.timed), 0);
+    end_lane(lane);
+    memory_free(memory);
+}

@@ -340,6 +340,9 @@ Test(load_tape, a_lobster_file_becomes_orders_with_older_ones_where_their_number
     cr_assert_eq(reading.counts.messages, 10);
     cr_assert_eq(reading.counts.no_order, 2);
     cr_assert_eq(reading.counts.unknown_order + reading.counts.malformed, 0);
+    static const uint8_t hundredths[] = {2, 2, 3, 3, 4, 5, 6, 7, 8, 10}; // of each step's line
+    for (uint64_t i = 0; i < day->count; i++)
+        cr_assert_eq(day->times[i], 34200000000000 + hundredths[i] * 10000000);
     load_day_free(&reading.day);
 }
 
@@ -464,6 +467,27 @@ Test(load_tape, an_itch_binary_file_becomes_orders)
     cr_assert_eq(reading.counts.messages, 9);
     cr_assert_eq(reading.counts.no_order, 1);
     cr_assert_eq(reading.counts.unknown_order, 1);
+    load_day_free(&reading.day);
+}
+
+Test(load_tape, a_step_has_its_messages_time_and_time_does_not_run_backwards)
+{
+    static const char lines[] = "1,1,1,100,2238100,1\n"
+                                "1.5,1,2,100,2238100,1\n"
+                                "1.2500000009999,1,3,100,2238100,1\n"
+                                "2.000000001,1,4,100,2238100,1\n";
+    static const uint64_t expected[] = {1000000000, 1500000000, 1500000000, 2000000001};
+    struct reading reading;
+    read_tape(&reading, lines, sizeof(lines) - 1, &acme_alone);
+    cr_assert_eq(reading.status, 0, "%s", reading.error.text);
+    cr_assert_arr_eq(reading.day.times, expected, sizeof(expected));
+    load_day_free(&reading.day);
+    struct bytes_out out = {.size = 0};
+    put_add(&out, "ACME    ", 10, 'B', 300, 500000);
+    ((struct itch_head *)(out.bytes + 2))->time_ns = be48_of(34200000000123);
+    read_tape(&reading, out.bytes, out.size, &every_symbol);
+    cr_assert_eq(reading.status, 0, "%s", reading.error.text);
+    cr_assert_eq(reading.day.times[0], 34200000000123);
     load_day_free(&reading.day);
 }
 
@@ -627,6 +651,8 @@ Test(load_tape, a_file_that_is_cut_off_or_no_tape_is_refused_with_a_reason)
     expect_refused("\x1F\x8B\x08", 3, "is not a tape");
     expect_refused("34200.1,1,1,100,2238100,1\n34200.2,1,2,100", 41, "line 2 ");
     expect_refused("34200.1,1,1,100,2238100,1\n34200.2,1,x,1,1,1\n", 44, "line 2 ");
+    expect_refused("34200.1.5,1,1,100,2238100,1\n", 28, "line 1 ");
+    expect_refused("99999999999,1,1,100,2238100,1\n", 30, "line 1 ");
     expect_refused("34200.1,5,1,100,2238100,1\n", 26, "no order");
     expect_refused(blocks.bytes, blocks.size - 1, "cut off at byte");
     expect_refused(pcap.bytes, pcap.size - 1, "truncated");
@@ -1638,6 +1664,72 @@ Test(load, an_open_loop_run_accounts_for_every_order, .timeout = 30)
     cr_assert_eq(json_integer_value(json_object_get(report, "sent")), 5000);
     json_decref(report);
     venue_close(venue);
+}
+
+Test(load, a_run_may_be_random_and_change_its_rate, .timeout = 30)
+{
+    struct venue *venue = venue_open(1, acme);
+    json_t *report;
+    char said[1024];
+    venue_start(venue);
+    int status = run_load(venue,
+                          "--user USER0:A --user USER1:B --rate 2000:18000 --arrivals poisson "
+                          "--count 10000",
+                          &report, said, sizeof(said));
+    cr_assert_eq(status, 0, "%s", said);
+    expect_whole_run(report, 10000);
+    cr_assert_str_eq(json_string_value(json_object_get(report, "arrivals")), "poisson");
+    cr_assert_eq(json_integer_value(json_object_get(report, "rate_asked_to")), 18000);
+    cr_assert_float_eq(json_real_value(json_object_get(report, "rate_achieved")), 10000, 1500);
+    json_decref(report);
+    venue_close(venue);
+}
+
+Test(load, a_sweep_is_a_run_for_each_rate, .timeout = 60)
+{
+    struct venue *venue = venue_open(1, acme);
+    json_t *report;
+    char said[1024];
+    venue_start(venue);
+    int status =
+        run_load(venue, "--user USER0:A --user USER1:B --sweep 5000:20000:7500 --count 3000",
+                 &report, said, sizeof(said));
+    cr_assert_eq(status, 0, "%s", said);
+    cr_assert_eq(json_array_size(report), 3);
+    for (size_t i = 0; i < 3; i++) {
+        json_t *run = json_array_get(report, i);
+        expect_whole_run(run, 3000);
+        cr_assert_eq(json_integer_value(json_object_get(run, "rate_asked")), 5000 + 7500 * i);
+    }
+    json_decref(report);
+    venue_close(venue);
+}
+
+Test(load, options_that_make_no_sense_together_are_refused_with_a_line)
+{
+    static const struct {
+        const char *arguments, *line;
+    } refusals[] = {
+        {"--user A:B --rate 10:20:30", "--rate 10:20:30: want messages a second, or FROM:TO"},
+        {"--user A:B --rate 10:", "--rate 10:: want messages a second, or FROM:TO"},
+        {"--user A:B --rate 0 --arrivals poisson", "a closed loop has no --arrivals"},
+        {"--user A:B --arrivals tape", "--tape FILE"},
+        {"--user A:B --arrivals bursts", "want fixed, poisson or tape"},
+        {"--user A:B --sweep 100:10:10", "want FROM:TO:STEP"},
+        {"--user A:B --sweep 100:200", "want FROM:TO:STEP"},
+        {"--user A:B --sweep 100:200:0", "want FROM:TO:STEP"},
+        {"--user A:B --sweep 1:100:1", "with 64 rates at most"},
+        {"--user A:B --rate 5 --sweep 1:2:1", "without --rate"},
+        {"--user A:B --sweep 1:2:1 --rate 5", "those of --sweep"},
+        {"--user A:B --sweep 1:2:1 --hgrm x", "without --hgrm and --config"},
+    };
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        json_t *report;
+        char said[1024];
+        cr_assert_eq(run_load(NULL, refusals[i].arguments, &report, said, sizeof(said)), 2, "%s",
+                     refusals[i].arguments);
+        cr_assert(strstr(said, refusals[i].line) != NULL, "%s", said);
+    }
 }
 
 Test(load, a_closed_loop_run_waits_for_each_answer_and_is_labelled, .timeout = 30)
