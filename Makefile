@@ -109,7 +109,8 @@ $(B)/%.o: %.cc Makefile
 	$(Q)$(CXX) $(CXXFLAGS) -MMD -MP -c $< -o $@
 
 $(B)/tests/bench/bench_book: $(B)/tests/bench/book_tape.o $(B)/tests/bench/peer_map.o
-$(B)/tests/bench/bench_book: LDLIBS += -lstdc++
+$(B)/tests/bench/bench_concurrency: $(B)/tests/bench/book_tape.o $(B)/tests/bench/peer_map.o
+$(B)/tests/bench/bench_book $(B)/tests/bench/bench_concurrency: LDLIBS += -lstdc++
 
 # The fuzzer is clang's; the rooms under it are built with the same sanitizers. A target may have
 # functions of its own in the place of a file's: the archive's are taken where there are none.
