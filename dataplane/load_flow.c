@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "book/book.h"
+#include "numa/array.h"
 #include "numa/invariant.h"
 
 #define TICK           100u // one cent
@@ -85,15 +86,9 @@ uint32_t load_day_new_ref(struct load_day *day, uint8_t session)
 
 void load_day_push(struct load_day *day, const struct load_step *step)
 {
-    if (day->count == day->capacity) {
-        uint64_t capacity = day->capacity == 0 ? 4096 : day->capacity * 2;
-        struct load_step *steps = realloc(day->steps, capacity * sizeof(*steps));
-        if (steps == NULL) {
-            day->out_of_memory = true;
-            return;
-        }
-        day->steps = steps;
-        day->capacity = capacity;
+    if (!array_reserve(&day->steps, &day->capacity, day->count + 1, sizeof(*day->steps))) {
+        day->out_of_memory = true;
+        return;
     }
     day->steps[day->count++] = *step;
     if (step->kind == LOAD_CANCEL)
