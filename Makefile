@@ -113,7 +113,8 @@ $(B)/%.o: %.cc Makefile
 
 $(B)/tests/bench/bench_book: $(B)/tests/bench/book_tape.o $(B)/tests/bench/peer_map.o
 $(B)/tests/bench/bench_concurrency: $(B)/tests/bench/book_tape.o $(B)/tests/bench/peer_map.o
-$(B)/tests/bench/bench_book $(B)/tests/bench/bench_concurrency: LDLIBS += -lstdc++
+$(B)/tests/bench/bench_memory: $(B)/tests/bench/book_tape.o $(B)/tests/bench/peer_map.o $(B)/tests/bench/peer_vector.o
+$(addprefix $(B)/tests/bench/bench_,book concurrency memory): LDLIBS += -lstdc++
 
 # The fuzzer is clang's; the rooms under it are built with the same sanitizers. A target may have
 # functions of its own in the place of a file's: the archive's are taken where there are none.
