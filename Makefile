@@ -92,7 +92,7 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(shared)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -lcriterion -o $@
 
 # It fails allocations.
-$(B)/tests/unit/test_array: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=reallocarray
+$(B)/tests/unit/test_array: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
 $(B)/tests/bench/%: $(B)/tests/bench/%.o $(shared)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@

@@ -14,9 +14,12 @@ bool array_reserve(void *array, size_t *capacity, size_t wanted, size_t unit)
     size_t larger = *capacity < SIZE_MAX / 2 ? 2 * *capacity : SIZE_MAX;
     larger = larger > wanted ? larger : wanted;
     larger = larger > CAPACITY_MIN ? larger : CAPACITY_MIN;
+    size_t size;
+    if (__builtin_mul_overflow(larger, unit, &size))
+        return false;
     void *memory; // copied in and out: the caller's pointer has a type of its own
     memcpy(&memory, array, sizeof(memory));
-    memory = reallocarray(memory, larger, unit); // NULL also where the product does not fit
+    memory = realloc(memory, size);
     if (!memory)
         return false;
     memcpy(array, &memory, sizeof(memory));

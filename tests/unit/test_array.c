@@ -19,13 +19,13 @@ static bool fails(void)
     return left_to_failure != NEVER && left_to_failure-- == 0;
 }
 
-// What the linker calls in place of malloc, calloc and reallocarray, and those themselves.
+// What the linker calls in place of malloc, calloc and realloc, and those themselves.
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_reallocarray(void *memory, size_t count, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
 extern void *__real_malloc(size_t size);
 extern void *__real_calloc(size_t count, size_t size);
-extern void *__real_reallocarray(void *memory, size_t count, size_t size);
+extern void *__real_realloc(void *memory, size_t size);
 
 void *__wrap_malloc(size_t size)
 {
@@ -37,9 +37,9 @@ void *__wrap_calloc(size_t count, size_t size)
     return fails() ? NULL : __real_calloc(count, size);
 }
 
-void *__wrap_reallocarray(void *memory, size_t count, size_t size)
+void *__wrap_realloc(void *memory, size_t size)
 {
-    return fails() ? NULL : __real_reallocarray(memory, count, size);
+    return fails() ? NULL : __real_realloc(memory, size);
 }
 
 struct element {
