@@ -91,6 +91,9 @@ $(B)/xdp/loader.o: $(B)/gen/xdp/steer.skel.h
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(shared)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -lcriterion -o $@
 
+# It fails allocations.
+$(B)/tests/unit/test_array: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+
 $(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/tests/bench/row.o $(shared)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
@@ -109,7 +112,9 @@ $(B)/%.o: %.cc Makefile
 	$(Q)$(CXX) $(CXXFLAGS) -MMD -MP -c $< -o $@
 
 $(B)/tests/bench/bench_book: $(B)/tests/bench/book_tape.o $(B)/tests/bench/peer_map.o
-$(B)/tests/bench/bench_book: LDLIBS += -lstdc++
+$(B)/tests/bench/bench_concurrency: $(B)/tests/bench/book_tape.o $(B)/tests/bench/peer_map.o
+$(B)/tests/bench/bench_memory: $(B)/tests/bench/book_tape.o $(B)/tests/bench/peer_map.o $(B)/tests/bench/peer_vector.o
+$(addprefix $(B)/tests/bench/bench_,book concurrency memory): LDLIBS += -lstdc++
 
 # The fuzzer is clang's; the rooms under it are built with the same sanitizers. A target may have
 # functions of its own in the place of a file's: the archive's are taken where there are none.

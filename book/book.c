@@ -67,8 +67,8 @@ static size_t lay_out(struct book *book, unsigned char *memory, const struct boo
     size_t used = 0, heads = table_heads(limits), orders = limits->orders_max + 1ull;
     uint32_t window = window_levels_of(limits);
     book->window_mask = window - 1;
-    book->far_levels_max = far_levels_of(limits);
-    book->extras_max = extras_of(limits);
+    book->far_slots.max = far_levels_of(limits);
+    book->extra_slots.max = extras_of(limits);
     book->table_mask = (uint32_t)heads - 1;
     book->position_mask = position_slots(limits) - 1;
     carve(memory, &used, sizeof(struct book));
@@ -86,9 +86,9 @@ static size_t lay_out(struct book *book, unsigned char *memory, const struct boo
     book->orders = carve(memory, &used, orders * sizeof(struct order));
     book->by_user_ref = carve(memory, &used, heads * sizeof(uint32_t));
     book->scratch = carve(memory, &used, orders * sizeof(uint32_t));
-    book->extras = carve(memory, &used, (book->extras_max + 1ull) * sizeof(struct extra));
+    book->extras = carve(memory, &used, (book->extra_slots.max + 1ull) * sizeof(struct extra));
     book->far_levels =
-        carve(memory, &used, (book->far_levels_max + 1ull) * sizeof(struct far_level));
+        carve(memory, &used, (book->far_slots.max + 1ull) * sizeof(struct far_level));
     book->wheel = carve(memory, &used, WHEEL_SECONDS * sizeof(uint32_t));
     book->members = carve(memory, &used, members_max(limits) * sizeof(struct member));
     book->positions = carve(memory, &used, (book->position_mask + 1ull) * sizeof(struct position));
@@ -109,7 +109,8 @@ struct book *book_open(void *memory, const struct book_limits *limits)
     lay_out(book, memory, limits);
     book->limits = *limits;
     book->feed_next = 1;
-    book->fresh_order = book->fresh_far_level = book->fresh_extra = 1;
+    book->order_slots.max = limits->orders_max;
+    book->order_slots.fresh = book->far_slots.fresh = book->extra_slots.fresh = 1;
     book->next_second_ns = 1000000000;
     // Where the kernel put it is not for clients to know; spread by SplitMix64's finaliser.
     book->table_seed = (uintptr_t)memory * 0xBF58476D1CE4E5B9ull;

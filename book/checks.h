@@ -111,7 +111,7 @@ static inline enum reject_reason enter_check(struct book *book, const struct com
         if (reason != REJECT_NONE)
             return reason;
     }
-    if (book->order_count == book->limits.orders_max)
+    if (book->order_slots.count == book->limits.orders_max)
         return REJECT_PROCESSING_ERROR;
     if (unlikely(has_extra))
         return extra_check(book, command);

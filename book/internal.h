@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "numa/invariant.h"
+#include "numa/slots.h"
 
 #define NONE           0u
 #define RANK_NONE      UINT32_MAX
@@ -194,9 +195,7 @@ struct book {
     uint16_t shard;
     uint16_t instrument_count;
     uint16_t session_count;
-    uint32_t order_count;
-    uint32_t free_order;  // used before
-    uint32_t fresh_order; // first that never was
+    struct slots order_slots;
     uint32_t window_mask; // levels of an instrument's window, a power of two, - 1
     uint32_t table_mask;
     uint64_t table_seed; // only speed depends on it: that nobody can choose numbers that collide
@@ -214,8 +213,7 @@ struct book {
     uint32_t *by_user_ref; // heads of the chains
     struct extra *extras;
     struct far_level *far_levels;
-    uint32_t free_far_level, fresh_far_level, far_level_count, far_levels_max;
-    uint32_t free_extra, fresh_extra, extra_count, extras_max;
+    struct slots far_slots, extra_slots;
     uint32_t used_up_head, used_up_tail; // orders whose slices the order being applied used up
     uint32_t timed_count;
     uint32_t *wheel;   // last order to expire in each second, of a ring linked by timer_next

@@ -79,14 +79,9 @@ static uint32_t tree_insert(struct book *book, struct tree *tree, uint32_t rank)
         parent = at;
         at = far[at].child[rank > far[at].rank];
     }
-    uint32_t index = book->free_far_level;
-    if (index != NONE)
-        book->free_far_level = far[index].parent;
-    else if (book->fresh_far_level <= book->far_levels_max)
-        index = book->fresh_far_level++;
-    else
+    uint32_t index = slots_take(&book->far_slots, &far->parent, sizeof(*far));
+    if (index == NONE)
         return NONE;
-    book->far_level_count++;
     far[index] = (struct far_level){.parent = parent, .rank = rank, .red = true};
     if (parent == NONE)
         tree->root = index;
@@ -179,9 +174,7 @@ void tree_remove(struct book *book, struct tree *tree, uint32_t index)
     }
     if (black_lost)
         remove_fixup(book, tree, filler);
-    far[index].parent = book->free_far_level;
-    book->free_far_level = index;
-    book->far_level_count--;
+    slots_give(&book->far_slots, &far[index].parent, index);
 }
 
 uint32_t tree_claim(struct book *book, struct tree *tree, uint32_t rank)
@@ -291,7 +284,7 @@ static void follow(struct book *book, struct instrument *listing, enum side side
     if (would_leave(book, listing, side, step))
         return;
     for (uint32_t i = 0; i < SHIFTS_A_COMMAND && !in_window(book, listing, step); i++) {
-        if (book->far_levels_max - book->far_level_count < 128)
+        if (book->far_slots.max - book->far_slots.count < 128)
             return;
         shift_window(book, listing, step > listing->base);
     }

@@ -74,13 +74,8 @@ static inline void account_less(struct book *book, const struct order *order, ui
 // A slot for an order, of which there is one. What it holds is undefined.
 static inline uint32_t order_take(struct book *book)
 {
-    INVARIANT(book->order_count < book->limits.orders_max);
-    book->order_count++;
-    uint32_t index = book->free_order;
-    if (likely(index != NONE))
-        book->free_order = book->orders[index].next;
-    else
-        index = book->fresh_order++;
+    uint32_t index = slots_take(&book->order_slots, &book->orders->next, sizeof(*book->orders));
+    INVARIANT(index != NONE);
     return index;
 }
 
@@ -94,9 +89,7 @@ static inline void order_give(struct book *book, uint32_t index)
     if (unlikely(order->extra != NONE))
         extra_leave(book, index);
     order->open = 0;
-    order->next = book->free_order;
-    book->free_order = index;
-    book->order_count--;
+    slots_give(&book->order_slots, &order->next, index);
 }
 
 static inline struct level *order_level(const struct book *book, const struct instrument *listing,

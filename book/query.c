@@ -79,7 +79,7 @@ void book_summarise(const struct book *book, struct book_summary *summary)
         .shard = book->shard,
         .instrument_count = book->instrument_count,
         .session_count = book->session_count,
-        .order_count = book->order_count,
+        .order_count = book->order_slots.count,
         .timed_count = book->timed_count,
         .wants_clock = book->timed_count > 0 || cross_builds(book),
         .seq = book->seq,

@@ -134,7 +134,7 @@ void watch(struct book *book, uint16_t index)
     member->watched = book->watching = true;
     for (uint16_t i = 0; i < book->session_count; i++)
         book->sessions[i].watched |= book->sessions[i].member == index;
-    for (uint32_t i = 1; i < book->fresh_order; i++) {
+    for (uint32_t i = 1; i < book->order_slots.fresh; i++) {
         const struct order *order = &book->orders[i];
         if (order->open == 0 || book->sessions[order->session].member != index)
             continue;

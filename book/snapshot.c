@@ -552,7 +552,7 @@ static const char *order_problem(const struct book *book, const struct record *r
     if (attributes.peg != PEG_MIDPOINT && !attributes.auction &&
         listing->best[other] <= rank_of(other, record->order.price))
         return "orders that cross";
-    if (book->order_count == book->limits.orders_max ||
+    if (book->order_slots.count == book->limits.orders_max ||
         (record->order.has_extra && !extra_available(book)))
         return "an order too many";
     return NULL;

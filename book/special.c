@@ -50,18 +50,13 @@ void dark_drop(struct book *book, struct instrument *listing, const struct order
 
 bool extra_available(const struct book *book)
 {
-    return book->extra_count < book->extras_max;
+    return book->extra_slots.count < book->extra_slots.max;
 }
 
 struct extra *extra_new(struct book *book, struct order *order)
 {
-    INVARIANT(extra_available(book));
-    book->extra_count++;
-    order->extra = book->free_extra;
-    if (order->extra != NONE)
-        book->free_extra = book->extras[order->extra].timer_next;
-    else
-        order->extra = book->fresh_extra++;
+    order->extra = slots_take(&book->extra_slots, &book->extras->timer_next, sizeof(*book->extras));
+    INVARIANT(order->extra != NONE);
     return &book->extras[order->extra];
 }
 
@@ -226,9 +221,7 @@ void extra_leave(struct book *book, uint32_t index)
         timer_remove(book, index);
     if (extra->limit != 0)
         peg_leave(book, index);
-    extra->timer_next = book->free_extra;
-    book->free_extra = book->orders[index].extra;
-    book->extra_count--;
+    slots_give(&book->extra_slots, &extra->timer_next, book->orders[index].extra);
 }
 
 static void settle_all(struct book *book, struct event_sink *sink)
@@ -587,7 +580,7 @@ void apply_mass_cancel(struct book *book, const struct command *command, struct 
         return;
     }
     uint32_t count = 0;
-    for (uint32_t index = 1; index < book->fresh_order; index++)
+    for (uint32_t index = 1; index < book->order_slots.fresh; index++)
         if (book->orders[index].open > 0 && in_scope(book, command, &book->orders[index]))
             book->scratch[count++] = index;
     sort_by_ref(book, book->scratch, count);

@@ -796,7 +796,7 @@ static void prefetch_block(const struct book *book, const struct command *comman
 void book_prefetch(const struct book *book, const struct command *commands, uint32_t count)
 {
     uint32_t *heads[BLOCK];
-    if (book->order_count < PREFETCH_FROM_ORDERS)
+    if (book->order_slots.count < PREFETCH_FROM_ORDERS)
         return;
     for (uint32_t i = 0; i < count; i += BLOCK) {
         uint32_t block = count - i < BLOCK ? count - i : BLOCK;
@@ -816,7 +816,7 @@ void book_apply_batch(struct book *book, const struct command *commands, uint32_
             prefetch(&commands[i + j + BLOCK]);
             heads[j] = head_of(book, &commands[i + j]);
         }
-        if (book->order_count >= PREFETCH_FROM_ORDERS)
+        if (book->order_slots.count >= PREFETCH_FROM_ORDERS)
             prefetch_block(book, &commands[i], heads, block);
         for (uint32_t j = 0; j < block; j++)
             apply(book, &commands[i + j], heads[j], sink);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "book/book.h"
+#include "numa/array.h"
 #include "numa/invariant.h"
 
 #define TICK           100u // one cent
@@ -83,28 +84,13 @@ uint32_t load_day_new_ref(struct load_day *day, uint8_t session)
     return ++day->refs[session];
 }
 
-static bool grow(struct load_day *day, uint64_t capacity)
-{
-    struct load_step *steps = realloc(day->steps, capacity * sizeof(*steps));
-    if (steps != NULL)
-        day->steps = steps;
-    uint64_t *times = day->timed ? realloc(day->times, capacity * sizeof(*times)) : NULL;
-    if (times != NULL)
-        day->times = times;
-    if (steps == NULL || (day->timed && times == NULL))
-        return false;
-    day->capacity = capacity;
-    return true;
-}
-
 void load_day_push(struct load_day *day, const struct load_step *step)
 {
-    if (day->count == day->capacity) {
-        uint64_t capacity = day->capacity == 0 ? 4096 : day->capacity * 2;
-        if (!grow(day, capacity)) {
-            day->out_of_memory = true;
-            return;
-        }
+    if (!array_reserve(&day->steps, &day->capacity, day->count + 1, sizeof(*day->steps)) ||
+        (day->timed &&
+         !array_reserve(&day->times, &day->times_capacity, day->count + 1, sizeof(*day->times)))) {
+        day->out_of_memory = true;
+        return;
     }
     if (day->timed)
         day->times[day->count] = day->now_ns;

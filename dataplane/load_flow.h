@@ -48,7 +48,7 @@ struct load_step {
 struct load_day {
     struct load_step *steps;
     uint64_t count;
-    uint64_t capacity;
+    size_t capacity, times_capacity;
     char (*symbols)[8]; // padded with spaces
     uint32_t symbol_count;
     uint32_t session_count;

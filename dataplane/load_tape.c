@@ -15,6 +15,7 @@
 #include "dataplane/mold.h"
 #include "dataplane/packet.h"
 #include "dataplane/symbols.h"
+#include "numa/array.h"
 
 #define SYMBOLS_MAX      (NO_INSTRUMENT - 1u)
 #define TAPE_SECONDS_MAX 1000000000u
@@ -56,7 +57,8 @@ struct price_heap {
         uint64_t id;
         uint64_t rank; // the higher the better: price, then time
     } * entries;
-    uint64_t count, capacity;
+    uint64_t count;
+    size_t capacity;
 };
 
 struct tape {
@@ -70,7 +72,8 @@ struct tape {
     bool other_locate[65536]; // ITCH stock locates of symbols that were not asked for
     uint64_t enters;
     struct older_order *older; // by id
-    uint64_t older_count, older_capacity, older_next;
+    uint64_t older_count, older_next;
+    size_t older_capacity;
     struct price_heap heaps[2]; // LOBSTER: by side
 };
 
@@ -594,14 +597,9 @@ static uint32_t line_price(const struct line *line)
 
 static struct older_order *older_add(struct tape *tape, const struct line *line)
 {
-    if (tape->older_count == tape->older_capacity) {
-        uint64_t capacity = tape->older_capacity == 0 ? 1024 : 2 * tape->older_capacity;
-        struct older_order *older = realloc(tape->older, capacity * sizeof(*older));
-        if (older == NULL)
-            return NULL;
-        tape->older = older;
-        tape->older_capacity = capacity;
-    }
+    if (!array_reserve(&tape->older, &tape->older_capacity, tape->older_count + 1,
+                       sizeof(*tape->older)))
+        return NULL;
     struct older_order *order = &tape->older[tape->older_count++];
     *order =
         (struct older_order){.id = line->id,
@@ -666,14 +664,8 @@ static int survey_lines(struct tape *tape, struct bytes file, struct error *erro
 
 static bool heap_push(struct price_heap *heap, struct price_entry entry)
 {
-    if (heap->count == heap->capacity) {
-        uint64_t capacity = heap->capacity == 0 ? 4096 : 2 * heap->capacity;
-        struct price_entry *entries = realloc(heap->entries, capacity * sizeof(*entries));
-        if (entries == NULL)
-            return false;
-        heap->entries = entries;
-        heap->capacity = capacity;
-    }
+    if (!array_reserve(&heap->entries, &heap->capacity, heap->count + 1, sizeof(*heap->entries)))
+        return false;
     uint64_t at = heap->count++;
     for (; at > 0 && heap->entries[(at - 1) / 2].rank < entry.rank; at = (at - 1) / 2)
         heap->entries[at] = heap->entries[(at - 1) / 2];

@@ -9,6 +9,7 @@
 
 #include "dataplane/port.h"
 #include "dataplane/recording.h"
+#include "numa/array.h"
 #include "numa/clock.h"
 
 #define FRAMES   4096u
@@ -25,32 +26,17 @@ struct recorded {
 struct recording {
     struct recorded *packets;
     uint8_t *bytes;
-    uint64_t count, capacity, byte_count, byte_capacity;
+    uint64_t count, byte_count;
+    size_t capacity, byte_capacity;
 };
-
-static void *grow(void *memory, uint64_t *capacity, uint64_t wanted, size_t unit)
-{
-    if (wanted <= *capacity)
-        return memory;
-    uint64_t larger = 2 * wanted + 4096;
-    void *grown = realloc(memory, larger * unit);
-    if (grown)
-        *capacity = larger;
-    return grown;
-}
 
 static int keep(struct recording *recording, const uint8_t *frame, uint32_t size,
                 uint64_t offset_ns, struct error *error)
 {
-    void *packets = grow(recording->packets, &recording->capacity, recording->count + 1,
-                         sizeof(*recording->packets));
-    if (packets)
-        recording->packets = packets;
-    void *bytes =
-        grow(recording->bytes, &recording->byte_capacity, recording->byte_count + size, 1);
-    if (bytes)
-        recording->bytes = bytes;
-    if (!packets || !bytes)
+    if (!array_reserve(&recording->packets, &recording->capacity, recording->count + 1,
+                       sizeof(*recording->packets)) ||
+        !array_reserve(&recording->bytes, &recording->byte_capacity, recording->byte_count + size,
+                       1))
         return error_set(error, "no memory for a recording of more than %llu packets",
                          (unsigned long long)recording->count);
     recording->packets[recording->count++] =

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "numa/array.h"
 #include "numa/error.h"
 #include "numa/fault.h"
 
@@ -92,15 +93,10 @@ static void list_found(void *context, const char *name)
     uint64_t number;
     if (!parse_name(name, &number) || scan->list_failed)
         return;
-    if (scan->segment_count == scan->segment_capacity) {
-        size_t capacity = scan->segment_capacity ? 2 * scan->segment_capacity : 64;
-        void *grown = realloc(scan->segments, capacity * sizeof(*scan->segments));
-        if (!grown) {
-            scan->list_failed = true;
-            return;
-        }
-        scan->segments = grown;
-        scan->segment_capacity = capacity;
+    if (!array_reserve(&scan->segments, &scan->segment_capacity, scan->segment_count + 1,
+                       sizeof(*scan->segments))) {
+        scan->list_failed = true;
+        return;
     }
     scan->segments[scan->segment_count++] = (struct segment){.number = number};
 }

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include "book/book.h"
@@ -18,6 +17,7 @@
 #include "numa/histogram.h"
 #include "numa/thread.h"
 #include "tests/bench/book_tape.h"
+#include "tests/bench/measure.h"
 #include "tests/bench/peer_map.h"
 #include "tests/bench/row.h"
 
@@ -32,26 +32,6 @@ static struct tsc_clock house_clock;
 static uint64_t timer_ns; // what reading the clock twice costs by itself
 
 static const char *const kind_names[TAPE_KINDS] = {": add", ": cancel", ": replace", ": cross"};
-
-// On huge pages where the host has them transparent, all touched.
-static void *memory_map(size_t size)
-{
-    size_t huge = 2u << 20, rounded = (size + huge - 1) & ~(huge - 1);
-    void *memory = mmap(NULL, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
-        fprintf(stderr, "bench_book: no memory: %zu bytes\n", rounded);
-        exit(1);
-    }
-    madvise(memory, rounded, MADV_HUGEPAGE);
-    memset(memory, 0, rounded);
-    return memory;
-}
-
-static void memory_unmap(void *memory, size_t size)
-{
-    size_t huge = 2u << 20;
-    munmap(memory, (size + huge - 1) & ~(huge - 1));
-}
 
 // This thread's time, so that what others do on a shared core does not count.
 static uint64_t thread_time_ns(void)

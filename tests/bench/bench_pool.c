@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "journal/block.h"
+#include "numa/array.h"
 #include "numa/clock.h"
 #include "numa/pool.h"
 #include "numa/thread.h"
@@ -38,7 +39,7 @@ struct crew {
     pthread_cond_t work; // or the end
     pthread_cond_t done;
     struct task *tasks;
-    uint32_t capacity;
+    size_t capacity;
     uint32_t count;   // waiting
     uint32_t pending; // waiting or running
     bool closing;
@@ -49,11 +50,7 @@ struct crew {
 static void crew_submit(struct crew *crew, struct task task)
 {
     pthread_mutex_lock(&crew->mutex);
-    if (crew->count == crew->capacity) {
-        crew->capacity = crew->capacity ? 2 * crew->capacity : 4096;
-        crew->tasks = realloc(crew->tasks, crew->capacity * sizeof(*crew->tasks));
-        INVARIANT(crew->tasks);
-    }
+    INVARIANT(array_reserve(&crew->tasks, &crew->capacity, crew->count + 1, sizeof(*crew->tasks)));
     crew->tasks[crew->count++] = task;
     crew->pending++;
     pthread_cond_signal(&crew->work);

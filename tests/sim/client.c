@@ -7,6 +7,7 @@
 
 #include "dataplane/ouch.h"
 #include "dataplane/ufo.h"
+#include "numa/array.h"
 #include "numa/invariant.h"
 
 #define RESEND_NS    20000000u // at most
@@ -33,10 +34,6 @@ void client_init(struct client *client, uint32_t index, uint64_t seed, struct ne
     client->patience_ns = random_percent(&client->random, 50)
                               ? RESEND_NS
                               : 30000 + random_below(&client->random, RESEND_NS / 20);
-    client->orders_capacity = 4096;
-    client->orders = calloc(client->orders_capacity, sizeof(*client->orders));
-    if (!client->orders)
-        abort();
 }
 
 void client_free(struct client *client)
@@ -115,15 +112,12 @@ static uint32_t next_number(struct client *client)
 {
     uint32_t number = ++client->user_ref_num;
     INVARIANT(number < ORDERS_MAX);
-    if (number >= client->orders_capacity) {
-        uint32_t capacity = 2 * client->orders_capacity;
-        client->orders = realloc(client->orders, capacity * sizeof(*client->orders));
-        if (!client->orders)
-            abort();
-        memset(client->orders + client->orders_capacity, 0,
-               (capacity - client->orders_capacity) * sizeof(*client->orders));
-        client->orders_capacity = capacity;
-    }
+    size_t before = client->orders_capacity;
+    if (!array_reserve(&client->orders, &client->orders_capacity, number + 1u,
+                       sizeof(*client->orders)))
+        abort();
+    memset(client->orders + before, 0,
+           (client->orders_capacity - before) * sizeof(*client->orders));
     return number;
 }
 

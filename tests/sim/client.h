@@ -30,7 +30,7 @@ struct client {
     bool ended; // its end of day was heard
 
     struct client_order *orders; // by UserRefNum
-    uint32_t orders_capacity;
+    size_t orders_capacity;
     uint32_t user_ref_num; // the last one used
     uint32_t answered;     // the last one that was answered
 

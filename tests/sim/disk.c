@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "numa/array.h"
+
 #define STALL_NS 1500000000ull
 
 static struct sim_disk *disk_of(struct disk *disk)
@@ -16,12 +18,9 @@ static struct sim_disk *disk_of(struct disk *disk)
 
 static void note_write(struct sim_disk *disk, uint32_t file, uint64_t offset, uint64_t length)
 {
-    if (disk->write_count == disk->write_capacity) {
-        disk->write_capacity = disk->write_capacity ? 2 * disk->write_capacity : 256;
-        disk->writes = realloc(disk->writes, disk->write_capacity * sizeof(*disk->writes));
-        if (!disk->writes)
-            abort();
-    }
+    if (!array_reserve(&disk->writes, &disk->write_capacity, disk->write_count + 1,
+                       sizeof(*disk->writes)))
+        abort();
     disk->writes[disk->write_count++] =
         (struct sim_write){.file = file, .offset = offset, .length = length};
 }

@@ -43,7 +43,8 @@ struct sim_disk {
     void *context;
 
     struct sim_write *writes; // since the disk was made, rings not being needed
-    uint32_t write_count, write_capacity;
+    uint32_t write_count;
+    size_t write_capacity;
 };
 
 // sim_disk_init: empty; `random` is its own. sim_disk_free.

@@ -7,21 +7,17 @@
 
 #include "dataplane/itch.h"
 #include "dataplane/ouch.h"
+#include "numa/array.h"
 #include "tests/unit/reference_query.h"
 
 void heard_take(struct heard *heard, uint64_t number, const void *message, size_t size,
                 const char *whose)
 {
     uint64_t hash = sim_hash(message, size);
-    if (number >= heard->capacity) {
-        uint64_t capacity = number * 2 + 256;
-        heard->hashes = realloc(heard->hashes, capacity * sizeof(*heard->hashes));
-        if (!heard->hashes)
-            abort();
-        memset(heard->hashes + heard->capacity, 0,
-               (capacity - heard->capacity) * sizeof(*heard->hashes));
-        heard->capacity = capacity;
-    }
+    size_t before = heard->capacity;
+    if (!array_reserve(&heard->hashes, &heard->capacity, number + 1, sizeof(*heard->hashes)))
+        abort();
+    memset(heard->hashes + before, 0, (heard->capacity - before) * sizeof(*heard->hashes));
     if (heard->hashes[number] != 0 && heard->hashes[number] != hash)
         sim_fail("message %" PRIu64 " to %.5s has changed since it was first told", number, whose);
     heard->hashes[number] = hash;
@@ -54,12 +50,9 @@ void oracle_free(struct oracle *oracle)
 
 void oracle_log(struct oracle *oracle, const struct command *command)
 {
-    if (oracle->log_count == oracle->log_capacity) {
-        oracle->log_capacity = oracle->log_capacity ? 2 * oracle->log_capacity : 4096;
-        oracle->log = realloc(oracle->log, oracle->log_capacity * sizeof(*oracle->log));
-        if (!oracle->log)
-            abort();
-    }
+    if (!array_reserve(&oracle->log, &oracle->log_capacity, oracle->log_count + 1,
+                       sizeof(*oracle->log)))
+        abort();
     if (oracle->log_count > 0 && command->time_ns < oracle->log[oracle->log_count - 1].time_ns)
         sim_fail("command %" PRIu64 " is from before the one before it", oracle->log_count + 1);
     oracle->log[oracle->log_count++] = *command;
@@ -79,15 +72,11 @@ void oracle_cut(struct oracle *oracle, uint64_t count, uint64_t durable)
 
 static void expect_event(struct expected *expected, const struct event *event)
 {
-    if (expected->count + 2 > expected->capacity) {
-        expected->capacity = expected->capacity ? 2 * expected->capacity : 1024;
-        expected->events =
-            realloc(expected->events, expected->capacity * sizeof(*expected->events));
-        expected->options =
-            realloc(expected->options, expected->capacity * sizeof(*expected->options));
-        if (!expected->events || !expected->options)
-            abort();
-    }
+    if (!array_reserve(&expected->events, &expected->capacity, expected->count + 2,
+                       sizeof(*expected->events)) ||
+        !array_reserve(&expected->options, &expected->option_capacity, expected->count + 2,
+                       sizeof(*expected->options)))
+        abort();
     if (event->type == EVENT_OPTIONS) {
         expected->coming = event->options;
         return;
@@ -134,12 +123,9 @@ static struct shown *find_shown(struct oracle *oracle, uint64_t order_ref)
 
 static void add_shown(struct oracle *oracle, struct shown order)
 {
-    if (oracle->shown_count == oracle->shown_capacity) {
-        oracle->shown_capacity = oracle->shown_capacity ? 2 * oracle->shown_capacity : 256;
-        oracle->shown = realloc(oracle->shown, oracle->shown_capacity * sizeof(*oracle->shown));
-        if (!oracle->shown)
-            abort();
-    }
+    if (!array_reserve(&oracle->shown, &oracle->shown_capacity, oracle->shown_count + 1,
+                       sizeof(*oracle->shown)))
+        abort();
     oracle->shown[oracle->shown_count++] = order;
 }
 

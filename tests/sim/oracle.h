@@ -13,7 +13,8 @@ struct expected {
     struct event *events;
     struct order_options *options; // of each
     struct order_options coming;   // of the next
-    uint64_t count, capacity;
+    uint64_t count;
+    size_t capacity, option_capacity;
     uint64_t checked; // of what was heard, up to here
 };
 
@@ -27,14 +28,16 @@ struct shown {
 
 struct oracle {
     struct command *log; // of seq 1, 2, …: as it went to the journal
-    uint64_t log_count, log_capacity;
+    uint64_t log_count;
+    size_t log_capacity;
     uint64_t applied; // to the reference and the book beside it
     struct reference reference;
     struct book *book;
     void *book_memory;
     struct expected sessions[SIM_CLIENTS_MAX], feed;
     struct shown *shown;
-    uint32_t shown_count, shown_capacity;
+    uint32_t shown_count;
+    size_t shown_capacity;
 };
 
 void oracle_init(struct oracle *oracle);

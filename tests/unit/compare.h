@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "numa/array.h"
 #include "tests/unit/random.h"
 #include "tests/unit/reference_query.h"
 
@@ -226,7 +227,8 @@ struct collector {
     uint32_t run_max;
     struct random random;
     struct event *events; // taken since collector_reset
-    uint32_t count, capacity;
+    uint32_t count;
+    size_t capacity;
 };
 
 static inline void collector_take(struct collector *collector)
@@ -234,12 +236,9 @@ static inline void collector_take(struct collector *collector)
     AGREE(collector->sink.next >= collector->first && collector->sink.next <= collector->sink.end,
           "the sink's next is outside of its space");
     uint32_t fresh = (uint32_t)(collector->sink.next - collector->first);
-    if (!collector->events || collector->count + fresh > collector->capacity) {
-        collector->capacity = 2 * (collector->count + fresh) + 64;
-        collector->events = realloc(collector->events, collector->capacity * sizeof(struct event));
-        if (!collector->events)
-            abort();
-    }
+    if (!array_reserve(&collector->events, &collector->capacity, collector->count + fresh + 1,
+                       sizeof(*collector->events)))
+        abort();
     memcpy(&collector->events[collector->count], collector->first, fresh * sizeof(struct event));
     collector->count += fresh;
     memset(collector->first, GARBAGE_BYTE, fresh * sizeof(struct event));

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "book/book.h"
+#include "numa/array.h"
 
 struct reference_order {
     uint64_t order_ref; // seq of the command that created it; of its slice once that was refreshed
@@ -102,7 +103,7 @@ struct reference {
 
     struct event *events; // of the last command
     uint32_t event_count;
-    uint32_t event_capacity;
+    size_t event_capacity;
 };
 
 static inline void reference_open(struct reference *r, const struct book_limits *limits)
@@ -132,12 +133,8 @@ static inline void reference_close(struct reference *r)
 static inline struct event *reference_emit(struct reference *r, uint16_t session,
                                            enum event_type type)
 {
-    if (r->event_count == r->event_capacity) {
-        r->event_capacity = r->event_capacity ? 2 * r->event_capacity : 64;
-        r->events = realloc(r->events, r->event_capacity * sizeof(*r->events));
-        if (!r->events)
-            abort();
-    }
+    if (!array_reserve(&r->events, &r->event_capacity, r->event_count + 1, sizeof(*r->events)))
+        abort();
     struct event *event = &r->events[r->event_count++];
     memset(event, 0, sizeof(*event));
     event->type = (uint8_t)type;

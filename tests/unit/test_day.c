@@ -22,6 +22,7 @@
 #include <zlib.h>
 
 #include "dataplane/shard.h"
+#include "numa/array.h"
 #include "tests/unit/compare.h"
 #include "tests/unit/recorded.h"
 
@@ -139,7 +140,8 @@ struct day {
     uint32_t named_count, order_count, order_capacity;
     struct queue queues[2];
     struct command *commands;
-    uint32_t command_count, command_capacity;
+    uint32_t command_count;
+    size_t command_capacity;
     uint32_t preamble_count; // commands before the first event's
     uint32_t user_ref_num[SESSION_COUNT];
     uint64_t time_ns; // of the commands being made
@@ -484,11 +486,8 @@ static struct day_order *queue_first(const struct day *day, enum side side)
 
 static struct command *add_command(struct day *day, enum command_type type, uint16_t session)
 {
-    if (day->command_count == day->command_capacity) {
-        day->command_capacity = 2 * day->command_capacity + 1024;
-        day->commands = realloc(day->commands, day->command_capacity * sizeof(*day->commands));
-        cr_assert(day->commands != NULL);
-    }
+    cr_assert(array_reserve(&day->commands, &day->command_capacity, day->command_count + 1,
+                            sizeof(*day->commands)));
     struct command *command = &day->commands[day->command_count++];
     *command = (struct command){.time_ns = day->time_ns, .type = (uint8_t)type, .session = session};
     return command;
