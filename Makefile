@@ -1,6 +1,7 @@
 # make          build/sluice and build/libbook.a
 # make run      the main job, on a fresh Debian 12, as root
 # make test     every test, on a fresh Debian 12, as root
+# make lint     what can be said of the sources without running them
 # make test-changed  those that the change since BASE touches (main); at home
 # make flake    the tests that fit ONLY=word COUNT times (20): which failed, and how often
 # make test-dpdk  the lab's tests over DPDK (make test has some of them)
@@ -56,7 +57,7 @@ headers   := $(wildcard $(rooms:%=%/*.h))
 formatted := $(wildcard $(rooms:%=%/*.[ch]) tests/*/*.[ch] tests/*/*.cc)
 dpdk      := $(shell pkg-config --exists 'libdpdk >= 21.11' && echo $(B)/sluice-dpdk.so)
 
-.PHONY: all run test test-changed flake test-dpdk test-numa unit sim fuzz bench adapter install clean format format-check
+.PHONY: all run lint test test-changed flake test-dpdk test-numa unit sim fuzz bench adapter install clean format format-check
 .SECONDARY:
 all: $(B)/sluice $(B)/libbook.a $(dpdk)
 
@@ -135,7 +136,7 @@ $(B)/tests/fuzz/%: tests/fuzz/%.c $(B)/fuzz/rooms.a Makefile
 
 unit: $(unit)
 
-packages-run packages-test: packages-%:
+packages-run packages-test packages-ci: packages-%:
 	$(Q)scripts/install-packages $*
 
 run: packages-run
@@ -145,6 +146,9 @@ run: packages-run
 test: packages-test
 	$(Q)$(MAKE) --no-print-directory -j2 all unit
 	$(Q)tests/run
+
+lint: packages-ci format-check $(B)/gen/xdp/steer.skel.h
+	$(Q)B=$(B) FLAGS="$(CFLAGS)" scripts/lint
 
 BASE ?= main
 test-changed: packages-test
