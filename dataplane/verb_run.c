@@ -85,16 +85,14 @@ static void close_day(struct gateway *gateway)
 }
 
 // Runs until a signal says stop, or an interface is gone. The signals are blocked in every thread.
-static int serve(struct gateway *gateway, struct control *control, const sigset_t *signals,
-                 bool json)
+static int serve(struct gateway *gateway, struct control *control, struct calendar *calendar,
+                 const sigset_t *signals, bool json)
 {
     const struct timespec second = {.tv_sec = 1};
     bool all_there = true;
-    struct calendar calendar;
-    calendar_open(&calendar, gateway);
     while (all_there) {
         int signal_number = sigtimedwait(signals, NULL, &second);
-        calendar_tick(&calendar, clock_wall_ns(&gateway->clock));
+        calendar_tick(calendar, clock_wall_ns(&gateway->clock));
         if (signal_number < 0)
             all_there = gateway_watch(gateway);
         else if (signal_number == SIGUSR1)
@@ -145,12 +143,15 @@ static int run(const char *path, bool json)
     struct config *config = config_load(path, &error);
     struct gateway *gateway = config ? gateway_open(config, &error) : NULL;
     struct control *control;
+    struct calendar calendar;
+    if (gateway)
+        calendar_open(&calendar, gateway); // it reads the books: their threads are not there yet
     if (!gateway || start(gateway, &control, &error)) {
         fprintf(stderr, "sluice: %s\n", error.text);
         return 1; // threads, sockets and the program end with the process
     }
     say(ready_message(gateway, started_ns), json, "ready");
-    int status = serve(gateway, control, &signals, json);
+    int status = serve(gateway, control, &calendar, &signals, json);
     gateway_free(gateway);
     return status;
 }
