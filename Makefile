@@ -1,6 +1,9 @@
 # make          build/sluice and build/libbook.a
 # make run      the main job, on a fresh Debian 12, as root
 # make test     every test, on a fresh Debian 12, as root
+# make lint     what can be said of the sources without running them
+# make test-changed  those that the change since BASE touches (main); at home
+# make flake    the tests that fit ONLY=word COUNT times (20): which failed, and how often
 # make test-dpdk  the lab's tests over DPDK (make test has some of them)
 # make test-numa  the gateway on two NUMA nodes, in a QEMU guest (make test has it too)
 # make sim      the house on simulated disks and networks: SEED=, COUNT=, SECONDS=
@@ -54,7 +57,7 @@ headers   := $(wildcard $(rooms:%=%/*.h))
 formatted := $(wildcard $(rooms:%=%/*.[ch]) tests/*/*.[ch] tests/*/*.cc)
 dpdk      := $(shell pkg-config --exists 'libdpdk >= 21.11' && echo $(B)/sluice-dpdk.so)
 
-.PHONY: all run test test-dpdk test-numa unit sim fuzz bench adapter install clean format format-check
+.PHONY: all run lint test test-changed flake test-dpdk test-numa unit sim fuzz bench adapter install clean format format-check
 .SECONDARY:
 all: $(B)/sluice $(B)/libbook.a $(dpdk)
 
@@ -138,7 +141,7 @@ $(B)/tests/fuzz/%: tests/fuzz/%.c $(B)/fuzz/rooms.a Makefile
 
 unit: $(unit)
 
-packages-run packages-test packages-bench: packages-%:
+packages-run packages-test packages-bench packages-ci: packages-%:
 	$(Q)scripts/install-packages $*
 
 run: packages-run
@@ -148,6 +151,21 @@ run: packages-run
 test: packages-test
 	$(Q)$(MAKE) --no-print-directory -j2 all unit
 	$(Q)tests/run
+
+lint: packages-ci format-check $(B)/gen/xdp/steer.skel.h
+	$(Q)B=$(B) FLAGS="$(CFLAGS)" scripts/lint
+
+BASE ?= main
+test-changed: packages-test
+	$(if $(CI),$(error make test-changed is for your own machine: CI runs every test))
+	$(Q)$(MAKE) --no-print-directory -j2 all unit
+	$(Q)words=$$(B=$(B) tests/changed $(BASE)) && \
+	    if [ -z "$$words" ]; then echo "no test is touched"; else B=$(B) tests/run $$words; fi
+
+flake: packages-test
+	$(if $(ONLY),,$(error make flake needs ONLY=word, as tests/run takes it))
+	$(Q)$(MAKE) --no-print-directory -j2 all unit
+	$(Q)B=$(B) tests/flake $(or $(COUNT),20) $(ONLY)
 
 test-dpdk: packages-test
 	$(Q)$(MAKE) --no-print-directory -j2 all

@@ -10,7 +10,7 @@ static const char any_firm[4];
 
 // Of each phase: the letter of its command, and ITCH's trading state.
 static const struct {
-    char state, told;
+    uint8_t state, told;
 } phases[] = {
     [PHASE_TRADING] = {'T', 'T'},   [PHASE_HALTED] = {'H', 'H'}, [PHASE_PREOPEN] = {'O', 'Q'},
     [PHASE_QUOTATION] = {'Q', 'Q'}, [PHASE_PAUSED] = {'P', 'P'}, [PHASE_CLOSED] = {'C', 'H'}};
@@ -56,7 +56,7 @@ static void set_phase(struct book *book, struct event_sink *sink, uint16_t index
     mind(listing);
     struct event *event = emit_rare(book, sink, EVENT_FEED_ACTION, FEED_SESSION);
     event->instrument = index;
-    event->code = (uint8_t)phases[phase].told;
+    event->code = phases[phase].told;
     memcpy(event->listing.symbol, listing->symbol, sizeof(event->listing.symbol));
     if (cross != CROSS_NONE)
         cross_release(book, sink, listing);

@@ -220,7 +220,7 @@ static void print_fates(const struct load_report *report, FILE *stream)
     fprintf(stream,
             "orders        %llu = %llu executed + %llu cancelled + %llu cancelled after a part "
             "executed + %llu replaced + %llu open, partly executed + %llu resting\n",
-            (ull)(f->enters_accepted + f->replaces_replaced), (ull)f->executed_fully,
+            (ull)f->enters_accepted + f->replaces_replaced, (ull)f->executed_fully,
             (ull)f->canceled, (ull)f->canceled_partly_executed, (ull)f->replaced,
             (ull)f->open_partly_executed, (ull)f->resting);
     fprintf(stream,

@@ -519,7 +519,7 @@ static bool parse_number(const uint8_t **cursor, const uint8_t *end, char separa
     int digits = 0;
     for (; at < end && *at >= '0' && *at <= '9' && digits < 18; at++, digits++)
         number = number * 10 + (*at - '0');
-    if (digits == 0 || at == end || *at != separator)
+    if (digits == 0 || at == end || *at != (uint8_t)separator)
         return false;
     *cursor = at + 1;
     *value = negative ? -number : number;

@@ -19,10 +19,10 @@ bool array_reserve(void *array, size_t *capacity, size_t wanted, size_t unit)
         return false;
     void *memory; // copied in and out: the caller's pointer has a type of its own
     memcpy(&memory, array, sizeof(memory));
-    memory = realloc(memory, size);
-    if (!memory)
+    void *grown = realloc(memory, size);
+    if (!grown)
         return false;
-    memcpy(array, &memory, sizeof(memory));
+    memcpy(array, &grown, sizeof(grown));
     *capacity = larger;
     return true;
 }

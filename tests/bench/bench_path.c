@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// bench_path CONFIG: what the gateway makes of a packet, without wire and disk: parse, session,
-// decode, match, gate, encode, in one thread, of orders of LOAD0 to ACME that are entered and
-// cancelled in turn, one a packet. Prints "p50_ns p99_ns" of the time from a packet's arrival to
-// its answer's being ready to leave, the feed's packet included.
+// bench_path CONFIG [ORDERS]: what the gateway makes of a packet, without wire and disk: parse,
+// session, decode, match, gate, encode, in one thread, of orders of LOAD0 to ACME that are entered
+// and cancelled in turn, one a packet. Prints "p50_ns p99_ns" of the time from a packet's arrival
+// to its answer's being ready to leave, the feed's packet included.
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include "dataplane/load_client.h"
 #include "numa/histogram.h"
 
-#define ORDERS      500000u
+#define ORDERS      500000 // when none are said
 #define CLIENT_PORT 40000
 #define WARM_UP     10000u // orders
 
@@ -119,14 +119,16 @@ int main(int argc, char **argv)
 {
     struct error error;
     struct port port = {.operations = &operations};
+    uint32_t orders = (uint32_t)(argc == 3 ? atoi(argv[2]) : ORDERS);
     struct load_client_options options = {.user_name = "LOAD0",
                                           .password = "SECRET",
-                                          .ref_count = ORDERS,
-                                          .cancel_count = ORDERS,
+                                          .ref_count = orders,
+                                          .cancel_count = orders,
                                           .latency = &latency};
-    struct config *config = argc == 2 ? config_load(argv[1], &error) : NULL;
+    bool good = (argc == 2 || argc == 3) && orders > 0;
+    struct config *config = good ? config_load(argv[1], &error) : NULL;
     if (!config)
-        die(argc == 2 ? error.text : "usage: bench_path CONFIG");
+        die(good ? error.text : "usage: bench_path CONFIG [ORDERS]");
     clock_calibrate(&house_clock, 50);
     histogram_reset(&latency);
     histogram_reset(&path);
@@ -136,11 +138,11 @@ int main(int argc, char **argv)
     if (lane_prime(&lane, clock_wall_ns(&house_clock), &error))
         die(error.text);
     log_in();
-    for (uint32_t ref = 1; ref <= ORDERS; ref++) {
+    for (uint32_t ref = 1; ref <= orders; ref++) {
         trade(ref, false);
         trade(ref, true);
     }
-    if (client.answered < 2 * ORDERS)
+    if (client.answered < 2 * orders)
         die("not every message was answered");
     printf("%llu %llu\n", (unsigned long long)histogram_percentile(&path, 50),
            (unsigned long long)histogram_percentile(&path, 99));

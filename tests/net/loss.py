@@ -12,7 +12,6 @@ import time
 
 import checks
 import kill9
-import ouch
 import trader
 import ufo
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # kill -9 at each place of numa/crash.h, in a gateway that is built with them: nothing that was acknowledged is lost,
 # streams come back whole and unchanged, and nothing executes twice. By hand: PLACES="batch_written …" SEED=…
+# alone: it builds with every core
 . "$(dirname "$0")/lib.sh"
 build=${B:-build}-faults
 targets=$build/sluice

@@ -1,5 +1,6 @@
 #!/bin/bash
 # A disk that answers EIO, and one that stalls: see disk_faults.py.
+# alone: its faults are to come while it trades
 . "$(dirname "$0")/lib.sh"
 shim=$work/fail_pwrite.so
 ${CC:-cc} -std=gnu17 -Wall -Wextra -Werror -O2 -D_GNU_SOURCE -shared -fPIC "$here/fail_pwrite.c" -o "$shim" ||

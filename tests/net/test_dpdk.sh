@@ -1,6 +1,7 @@
 #!/bin/bash
 # The DPDK port: some of the lab's tests over net_af_packet in place of AF_XDP (`make test-dpdk` has all); and a
 # recording that net_pcap plays to a gateway comes to what `sluice replay` makes of the same file.
+# alone: DPDK's threads poll
 . "$(dirname "$0")/lib.sh"
 if [ ! -e "$root/${B:-build}/sluice-dpdk.so" ]; then
     skip "DPDK: sluice-dpdk.so was not built: libdpdk-dev is not here"

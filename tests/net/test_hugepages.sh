@@ -1,5 +1,6 @@
 #!/bin/bash
 # scripts/hugepages: what check asks for can be had, on a node and anywhere; and all or nothing.
+# alone: it changes the host's huge pages
 . "$(dirname "$0")/lib.sh"
 not_on_dpdk "huge pages: no gateway has a part in it"
 pages_before=$(cat /proc/sys/vm/nr_hugepages) overcommit=$(cat /proc/sys/vm/nr_overcommit_hugepages)

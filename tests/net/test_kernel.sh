@@ -9,7 +9,7 @@ import socket
 s = socket.create_server(("10.77.0.1", 2222)); s.settimeout(10)
 c, _ = s.accept(); c.sendall(c.recv(100).upper())' &
 server=$!
-sleep 0.3
+for _ in $(seq 100); do $in_gw ss -Htln 'sport = 2222' | grep -q . && break; sleep 0.1; done
 check "a TCP connection to the same address works" $in_cl python3 -c '
 import socket
 c = socket.create_connection(("10.77.0.1", 2222), 5); c.sendall(b"ssh"); assert c.recv(100) == b"SSH"'

@@ -1,5 +1,6 @@
 #!/bin/bash
 # What cannot work is refused with one line that says what, where, and what to do; what can, works with a warning.
+# alone: it takes the host's huge pages away
 . "$(dirname "$0")/lib.sh"
 lab_up
 

@@ -1,5 +1,6 @@
 #!/bin/bash
 # Stopping: SIGTERM drains; the log is clean; a restart, and a replay, give the same state. SIGUSR2 ends the day.
+# alone: it times the start
 . "$(dirname "$0")/lib.sh"
 lab_up
 gateway_start || { fail "the gateway starts"; exit 1; }

@@ -1,6 +1,7 @@
 #!/bin/bash
 # What must not be heard is not: strangers' orders, spoofed logins, another Ethernet address, a session beyond its rate.
 # The XDP program drops it, and a session that behaves loses nothing by it.
+# alone: it counts what a rate lets in while the host is busy
 . "$(dirname "$0")/lib.sh"
 export SYMBOLS="ACME QUIET S LOGINS ORDERS AFTER" # one each: who finds others' orders in its book complains
 lab_up

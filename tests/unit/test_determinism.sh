@@ -1,6 +1,7 @@
 #!/bin/bash
 # One journal, one set of hashes: whatever the compiler, the optimisation and the sanitizers. (Several lanes at once:
 # test_golden.c.)
+# alone: it builds with every core
 cd "$(dirname "$0")/../.." || exit 1
 B=${B:-build}
 work=$(mktemp -d)
