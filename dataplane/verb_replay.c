@@ -16,6 +16,9 @@
 #include "dataplane/report.h"
 #include "numa/clock.h"
 
+#define PACE_MIN 1e-6 // times the recorded one
+#define PACE_MAX 1e6
+
 static void print_result(const struct replay *replay, double seconds, bool json)
 {
     struct book_summary summary;
@@ -194,10 +197,14 @@ int verb_replay(int argc, char **argv)
             options.wire.interface = optarg;
             break;
         case 'p':
-            options.wire.pace = strcmp(optarg, "full") == 0 ? 0 : strtod(optarg, &end);
-            if (options.wire.pace < 0 ||
-                (strcmp(optarg, "full") != 0 && (*end != 0 || options.wire.pace == 0))) {
-                fprintf(stderr, "sluice: replay: --pace %s: give a factor, or full\n", optarg);
+            options.wire.pace = strtod(optarg, &end);
+            if (strcmp(optarg, "full") == 0) {
+                options.wire.pace = 0;
+            } else if (*end != 0 ||
+                       !(options.wire.pace >= PACE_MIN && options.wire.pace <= PACE_MAX)) {
+                fprintf(stderr,
+                        "sluice: replay: --pace %s: give a factor, 0.000001 to 1000000, or full\n",
+                        optarg);
                 return 2;
             }
             break;

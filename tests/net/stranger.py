@@ -6,9 +6,9 @@
     stranger.py session --seconds 2   good orders, from a session that is logged in
     stranger.py mac                   good orders in its name, from other Ethernet addresses
 
-All but the last as fast as they can be sent.
+All but the last at RATE packets a second.
 
-Prints how many were sent, as one JSON object.
+Prints how many were sent, and for how many the wire (the veth's queue) had no room, as one JSON object.
 """
 
 import errno
@@ -26,6 +26,7 @@ import ufo
 
 PREPARED = 4000  # packets that are sent over and over
 BURST = 8
+RATE = 100_000
 IP_RECVERR = 11  # linux/in.h
 
 
@@ -51,9 +52,12 @@ def open_raw(interface):
 
 
 def pour(options, send, prepared):
-    """The same packets again and again until the time is over; how many left: the rest found the veth's queue full."""
-    tried, full, until = 0, 0, time.monotonic() + options.seconds
-    while time.monotonic() < until:
+    """The same packets again and again until the time is over; how many left, and how many found the queue full."""
+    tried, full, began = 0, 0, time.monotonic()
+    while (late := time.monotonic() - began) < options.seconds:
+        if tried > late * RATE:
+            time.sleep(0.0001)
+            continue
         for packet in prepared[tried % PREPARED : tried % PREPARED + BURST]:
             try:
                 send(packet)
@@ -62,7 +66,7 @@ def pour(options, send, prepared):
                     raise
                 full += 1
         tried += BURST
-    return tried - full
+    return {"sent": tried - full, "full": full}
 
 
 def flood(options):
@@ -122,8 +126,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     options, report = parser.parse_args(), checks.Report()
     if options.what != "mac":
-        sent = flood_session(options) if options.what == "session" else flood(options)
-        print(json.dumps({"sent": sent}))
+        print(json.dumps(flood_session(options) if options.what == "session" else flood(options)))
         return 0
     try:
         print(json.dumps({"sent": spoof_mac(options, report)}))

@@ -48,5 +48,7 @@ check "and what they carry stays" sh -c "[ \"\$(tshark -r '$work/other.pcap' -T 
 check "an end that is none is refused" sh -c "! '$sluice' replay --interface lo --source 10.77 '$work/orders.pcap' 2>/dev/null"
 check "an interface that is not there is refused" \
     sh -c "! $in_cl '$sluice' replay --interface nosuch0 '$work/orders.pcap' 2>/dev/null"
-check "a pace that is none is refused" sh -c "! '$sluice' replay --interface lo --pace fast '$work/orders.pcap' 2>/dev/null"
+for pace in fast nan inf 0 -1 1e-300; do
+    check "a pace of $pace is refused" sh -c "! '$sluice' replay --interface lo --pace $pace '$work/orders.pcap' 2>/dev/null"
+done
 finish
