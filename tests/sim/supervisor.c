@@ -14,6 +14,19 @@ static const struct command *newest_order(const struct lane *lane)
     return command->type == COMMAND_ENTER || command->type == COMMAND_REPLACE ? command : NULL;
 }
 
+// As the book is now, a displayed order of the other side is acceptable to it.
+static bool will_trade(const struct lane *lane, const struct command *order)
+{
+    struct book_level best;
+    enum side other = order->side == SIDE_BUY ? SIDE_SELL : SIDE_BUY;
+    if (order->type != COMMAND_ENTER || order->verdict != REJECT_NONE ||
+        !book_best(lane->shard.book, order->instrument, other, &best))
+        return false;
+    return other == SIDE_SELL
+               ? order->order.price >= best.price
+               : order->order.price <= best.price || order->order.price == PRICE_MARKET;
+}
+
 // Of a scope that has this order.
 static struct command random_stop(struct random *random, const struct lane *lane,
                                   const struct command *order)
@@ -109,8 +122,7 @@ static void acknowledged(struct supervisor *who, struct lane *lane, struct oracl
             const struct event *event = &expected->events[number];
             if (event->seq <= who->given_seq)
                 break;
-            raced |= (event->type == EVENT_EXECUTED || event->type == EVENT_ACCEPTED) &&
-                     event_in_scope(oracle, &who->stop, event);
+            raced |= event->type == EVENT_EXECUTED && event_in_scope(oracle, &who->stop, event);
         }
     }
     who->kill_count++;
@@ -151,7 +163,8 @@ void supervisor_act(struct supervisor *who, struct random *random, struct lane *
     const struct command *order;
     switch (who->state) {
     case SUPERVISOR_IDLE:
-        if (!more || !(order = newest_order(lane)) || !random_percent(random, 20))
+        order = more ? newest_order(lane) : NULL;
+        if (!order || !random_percent(random, will_trade(lane, order) ? 60 : 2))
             return;
         who->stop = random_stop(random, lane, order);
         who->given_seq = oracle->log_count;

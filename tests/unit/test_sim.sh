@@ -53,7 +53,7 @@ done
 [ $same = 12 ] && echo "ok the same seed has the same trace, and no other seed has it"
 
 # After its acknowledgement nothing of a kill's scope is live, is accepted or trades (supervisor.h).
-if log=$("$B/tests/sim/sim" --seed "$seed" --count 200 --steps 6000 --supervised --faults loss,duplication,delay,kill,vanish 2>&1) &&
+if log=$("$B/tests/sim/sim" --seed "$seed" --count 600 --steps 6000 --supervised --faults loss,duplication,delay,kill,vanish 2>&1) &&
     races=$(grep -o '[0-9]* raced with fills' <<<"$log") && [ "${races%% *}" -ge 1000 ]; then
     echo "ok kills race with fills, and nothing is live after them"
     echo "note $log"
