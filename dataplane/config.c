@@ -701,16 +701,28 @@ static int read_time(const struct reader *reader, const config_setting_t *group,
     return 0;
 }
 
+// By the letter of COMMAND_TRADING.
+static const char *const phase_names[] = {"preopen",   "trading", "halted",
+                                          "quotation", "paused",  "closed"};
+static const char phase_letters[] = "OTHQPC";
+#define PHASE_COUNT (sizeof(phase_names) / sizeof(phase_names[0]))
+
+uint8_t config_phase(const char *name)
+{
+    for (size_t i = 0; i < PHASE_COUNT; i++)
+        if (strcmp(name, phase_names[i]) == 0)
+            return (uint8_t)phase_letters[i];
+    return 0;
+}
+
 static int read_entry(const struct reader *reader, const config_setting_t *group,
                       struct config *config)
 {
     static const char *const known[] = {"at", "phase", "symbol", NULL};
-    static const char *const phases[] = {"preopen",   "trading", "halted",
-                                         "quotation", "paused",  "closed"};
     struct config_entry *entry = &config->calendar[config->calendar_count];
     uint32_t phase = UINT32_MAX;
     if (check_keys(reader, group, known) || read_time(reader, group, &entry->second) ||
-        read_word(reader, group, "phase", phases, 6, &phase))
+        read_word(reader, group, "phase", phase_names, PHASE_COUNT, &phase))
         return -1;
     if (phase == UINT32_MAX)
         return complain(reader, group, "\"phase\" is missing");
@@ -721,7 +733,7 @@ static int read_entry(const struct reader *reader, const config_setting_t *group
         return complain(reader, group, "symbol \"%.8s\" is not listed", entry->symbol);
     if (config->calendar_count > 0 && entry[-1].second > entry->second)
         return complain(reader, group, "the calendar must be in order of time");
-    entry->state = (uint8_t) "OTHQPC"[phase];
+    entry->state = (uint8_t)phase_letters[phase];
     config->calendar_count++;
     return 0;
 }

@@ -132,6 +132,10 @@ struct config {
 struct config *config_load(const char *path, struct error *error);
 void config_free(struct config *config);
 
+// config_phase: the letter (COMMAND_TRADING) of a phase that a calendar or an operator names; 0
+// when there is none of that name.
+uint8_t config_phase(const char *name);
+
 // config_has_firm: whether a session is of this firm, which is padded with spaces.
 bool config_has_firm(const struct config *config, const char firm[4]);
 

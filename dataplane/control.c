@@ -245,14 +245,7 @@ static int read_resume(struct wish *wish, const char *value, struct error *error
 
 static int read_phase(struct wish *wish, const char *value, struct error *error)
 {
-    static const struct {
-        const char *name;
-        char state;
-    } phases[] = {{"preopen", 'O'},   {"trading", 'T'}, {"halted", 'H'},
-                  {"quotation", 'Q'}, {"paused", 'P'},  {"closed", 'C'}};
-    for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++)
-        if (strcmp(value, phases[i].name) == 0)
-            wish->trading.trading.state = (uint8_t)phases[i].state;
+    wish->trading.trading.state = config_phase(value);
     if (wish->trading.trading.state == 0)
         return error_set(error, "the phase must be preopen, trading, halted, quotation, paused or "
                                 "closed");
