@@ -737,25 +737,35 @@ Test(steer, where_a_bucket_is_full_all_that_share_it_go_to_user_space, .init = e
     close_strangers(&here);
 }
 
+static void expect_of_other_addresses(bool pinned, enum steer_verdict expected)
+{
+    struct strangers here;
+    struct steer_options options = usual;
+    options.pin_mac = pinned;
+    open_strangers(&here, &options);
+    cr_assert(bind_source(here.steer, 0, &client, 0));
+    for (int byte = 0; byte < 6; ++byte) {
+        struct endpoint spoofed = client;
+        spoofed.mac[byte] ^= 0x80;
+        expect_order(&here, &spoofed, 0, expected);
+        expect_login(&here, &spoofed, expected);
+    }
+    expect_order(&here, &client, 0, STEER_REDIRECT);
+    close_strangers(&here);
+}
+
 Test(steer, a_bound_source_with_another_ethernet_address_is_dropped_where_it_is_pinned,
      .init = enter_namespace)
 {
-    for (int pinned = 0; pinned <= 1; ++pinned) {
-        struct strangers here;
-        struct steer_options options = usual;
-        options.pin_mac = pinned;
-        open_strangers(&here, &options);
-        cr_assert(bind_source(here.steer, 0, &client, 0));
-        for (int byte = 0; byte < 6; ++byte) {
-            struct endpoint spoofed = client;
-            spoofed.mac[byte] ^= 0x80;
-            enum steer_verdict expected = pinned ? STEER_DROP_WRONG_MAC : STEER_REDIRECT;
-            expect_order(&here, &spoofed, 0, expected);
-            expect_login(&here, &spoofed, expected);
-        }
-        expect_order(&here, &client, 0, STEER_REDIRECT);
-        close_strangers(&here);
-    }
+    expect_of_other_addresses(true, STEER_DROP_WRONG_MAC);
+}
+
+// A test of its own, and so in a namespace of its own: the kernel frees the queue of a closed
+// socket later, and a bind meanwhile fails with EBUSY.
+Test(steer, a_bound_source_may_have_another_ethernet_address_where_it_is_not_pinned,
+     .init = enter_namespace)
+{
+    expect_of_other_addresses(false, STEER_REDIRECT);
 }
 
 #define BURST 5
