@@ -45,6 +45,12 @@ behaves "nor while another sends fifty times its rate" session
 behaves "nor while logins are spoofed" logins
 behaves "nor while strangers send orders" orders
 check "a client can log in afterwards" load LOAD2 AFTER 1000 1000
+if on_dpdk; then
+    skip "what the XDP program drops, and a pinned Ethernet address: a DPDK device has no XDP program, as sluice check says"
+    gateway_end || fail "the gateway stops with status 0"
+    finish
+    exit
+fi
 stranger mac --user LOAD4:SECRET >"$work/mac.log" 2>&1
 grep -E '^(ok|FAIL)' "$work/mac.log" || { fail "stranger.py mac"; tail -n 5 "$work/mac.log"; }
 gateway_end || fail "the gateway stops with status 0"
