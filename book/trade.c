@@ -536,7 +536,7 @@ static void apply_replace(struct book *book, const struct command *command, stru
     *last = command->order.user_ref_num;
     enum reject_reason reason = command->verdict;
     if (unlikely(restricted(book, order->session, order->instrument)) && reason == REJECT_NONE)
-        reason = restriction(book, command, order, firm_of(book, order));
+        reason = restriction(book, command, order);
     if (unlikely(reason != REJECT_NONE)) {
         reject(book, command, sink, reason);
         return;
@@ -606,16 +606,22 @@ static inline uint32_t intended_total(const struct book *book, const struct orde
     return order->executed + order->open + order_reserve(book, order);
 }
 
-// A cancel too many a second: true when the client has been told so.
-static __attribute__((noinline)) bool cancel_refused(struct book *book,
-                                                     const struct command *command,
-                                                     struct event_sink *sink)
+static __attribute__((noinline)) void emit_cancel_rejected(struct book *book,
+                                                           const struct command *command,
+                                                           struct event_sink *sink)
 {
-    if (cancel_allowed(book, command->session))
-        return false;
     struct event *event = emit_rare(book, sink, EVENT_CANCEL_REJECTED, command->session);
     event->user_ref_num = command->order.user_ref_num;
     event->user_ref_index = command->user_ref_index;
+}
+
+// A cancel too many a second: true when the client has been told so.
+static inline bool cancel_refused(struct book *book, const struct order *order,
+                                  const struct command *command, struct event_sink *sink)
+{
+    if (!watched(book, order) || likely(cancel_allowed(book, command->session)))
+        return false;
+    emit_cancel_rejected(book, command, sink);
     return true;
 }
 
@@ -631,7 +637,7 @@ static inline void apply_cancel(struct book *book, const struct command *command
     struct instrument *listing = &book->instruments[order->instrument];
     bool special = listing->special_count != 0;
     if (command->order.quantity >= intended_total(book, order) ||
-        (watched(book, order) && cancel_refused(book, command, sink)))
+        cancel_refused(book, order, command, sink))
         return;
     if (likely(command->order.quantity <= order->executed)) {
         emit_canceled(book, sink, order, 'U');
@@ -663,7 +669,7 @@ static void apply_modify(struct book *book, const struct command *command, struc
     uint32_t total = intended_total(book, order);
     bool no_change = command->side == order->side && command->order.quantity == total;
     if (!side_change_allowed(order->side, command->side) || command->order.quantity > total ||
-        no_change || (watched(book, order) && cancel_refused(book, command, sink)))
+        no_change || cancel_refused(book, order, command, sink))
         return;
     bool special = listing->special_count != 0;
     if (command->order.quantity <= order->executed) {
