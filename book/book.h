@@ -137,12 +137,23 @@ struct order_attributes {
 };
 static_assert(sizeof(struct order_attributes) == 2, "two bytes");
 
+// Of a REPLACE, bits of `kept`: what the command has there does not count.
+#define KEPT_MAX_FLOOR      1u
+#define KEPT_RANDOM_RESERVE 2u // only while there is a maximum floor
+#define KEPT_EXPIRE_SECONDS 4u // only with TIF_GTT; counted anew
+#define KEPT_PEG            8u
+#define KEPT_PEG_OFFSET     16u // only with PEG_PRIMARY or PEG_MARKET
+#define KEPT_POST_ONLY      32u
+#define KEPT_SELF_MATCH     64u
+#define KEPT_TRADE_NOW      128u
+#define KEPT_ALL            255u
+
 // The cross that an order is for, and the cross that an event tells of: OUCH 5.0 and ITCH 5.0
 // CrossType.
-#define CROSS_NONE    0
-#define CROSS_OPENING 'O'
-#define CROSS_CLOSING 'C'
-#define CROSS_HALT    'H' // after a halt or a pause
+#define CROSS_NONE          0
+#define CROSS_OPENING       'O'
+#define CROSS_CLOSING       'C'
+#define CROSS_HALT          'H' // after a halt or a pause
 
 enum command_type {
     COMMAND_OPEN = 1,       // first of every journal: the trading day, its session id, the limits
@@ -260,8 +271,11 @@ struct command {
             struct order_attributes attributes; // ENTER, REPLACE
             uint16_t random_reserve; // ENTER, REPLACE: max_floor is up to so many more or fewer, by
                                      // chance; 0: exactly
-            uint32_t min_quantity;   // ENTER with TIF_IOC: trade so many at once, or none; 0: any
-            uint32_t max_floor;      // ENTER, REPLACE: display so many at a time; 0: all
+            union {
+                uint32_t min_quantity; // ENTER with TIF_IOC: trade so many at once, or none; 0: any
+                uint32_t kept;         // REPLACE: options that stay as the old order has them
+            };
+            uint32_t max_floor;           // ENTER, REPLACE: display so many at a time; 0: all
             uint32_t expire_seconds : 24; // ENTER, REPLACE with TIF_GTT: to live; else 0
             uint32_t cross : 8;           // ENTER: CROSS_NONE, or the only cross it is for
             char client_order_id[14];     // ENTER, REPLACE: echoed, not looked at

@@ -116,7 +116,7 @@ enum reject_reason special_check(const struct book *book, const struct command *
 static bool short_sale_refused(const struct instrument *listing, const struct command *command,
                                uint8_t side)
 {
-    return side == SIDE_SELL_SHORT && listing->short_sale != 0 &&
+    return listing->short_sale != 0 && side == SIDE_SELL_SHORT &&
            listing->best[SIDE_BUY] != RANK_NONE && command->order.attributes.peg != PEG_MIDPOINT &&
            (command->order.price == PRICE_MARKET ||
             command->order.price <= rank_of(SIDE_BUY, listing->best[SIDE_BUY]));
@@ -138,23 +138,25 @@ static bool cross_open(const struct instrument *listing, uint8_t cross)
     }
 }
 
-const char *named_firm(const struct book *book, const struct command *command)
+static __attribute__((noinline)) bool barred(const struct book *book, const struct command *command,
+                                             const struct order *old)
 {
-    const char *named = command->order.firm;
-    return named[0] | named[1] | named[2] | named[3] ? named
-                                                     : book->sessions[command->session].firm;
+    const char *firm = old ? firm_of(book, old) : command->order.firm;
+    if ((firm[0] | firm[1] | firm[2] | firm[3]) == 0)
+        firm = book->sessions[command->session].firm;
+    return entry_barred(book, command->session, firm);
 }
 
 enum reject_reason restriction(struct book *book, const struct command *command,
-                               const struct order *old, const char firm[4])
+                               const struct order *old)
 {
     const struct instrument *listing =
         &book->instruments[old ? old->instrument : command->instrument];
-    if (entry_barred(book, command->session, firm))
+    if (unlikely(book->sessions[command->session].restricted) && barred(book, command, old))
         return REJECT_FIRM_NOT_AUTHORIZED;
-    if (listing->phase == PHASE_HALTED)
+    if (unlikely(listing->phase == PHASE_HALTED))
         return REJECT_HALTED;
-    if (listing->phase == PHASE_CLOSED)
+    if (unlikely(listing->phase == PHASE_CLOSED))
         return REJECT_DESTINATION_CLOSED;
     if (short_sale_refused(listing, command, old ? old->side : command->side))
         return REJECT_SHORT_SELL_RESTRICTED;

@@ -20,13 +20,11 @@ static inline bool quantity_valid(uint32_t quantity)
 // What only an order that is not plain can have against it: its terms, and a peg's price.
 enum reject_reason special_check(const struct book *book, const struct command *command);
 // What stands against an order where `restricted`: bars, phases, sales short, limits. `old`: the
-// order to be replaced, or NULL; `firm`: that of the order.
+// order to be replaced, or NULL.
 enum reject_reason restriction(struct book *book, const struct command *command,
-                               const struct order *old, const char firm[4]);
+                               const struct order *old);
 // What stands against an order that needs an extra.
 enum reject_reason extra_check(const struct book *book, const struct command *command);
-// The firm that an ENTER's order will have.
-const char *named_firm(const struct book *book, const struct command *command);
 // Whether the details of a REPLACE are valid (OUCH 5.0 section 6).
 bool replace_valid(const struct book *book, const struct command *command, const struct order *old);
 
@@ -107,7 +105,7 @@ static inline enum reject_reason enter_check(struct book *book, const struct com
             return reason;
     }
     if (unlikely(restricted(book, command->session, command->instrument))) {
-        enum reject_reason reason = restriction(book, command, NULL, named_firm(book, command));
+        enum reject_reason reason = restriction(book, command, NULL);
         if (reason != REJECT_NONE)
             return reason;
     }

@@ -107,14 +107,16 @@ struct instrument {
     struct tree midpoint[2]; // by limit
     struct tree auction[2];  // wait for the next cross
     struct tree closing[2];  // for the closing cross only
-    uint32_t reference;      // price of the last cross, or an operator's; 0: none
     uint32_t band;           // nothing trades further from it, hundredths of a percent; 0: none
     uint32_t pegs;           // the first primary or market peg that rests here
     uint32_t peg_count;
     char symbol[8];
     uint32_t round_lot;
-    uint32_t last_price; // of the last execution, while there is a band
-    uint64_t limits[LIMIT_INSTRUMENT_END - LIMIT_TICK];
+    // What an order is held against, in one line.
+    alignas(64) uint64_t limits[LIMIT_INSTRUMENT_END - LIMIT_TICK];
+    uint64_t tick_inverse, lot_inverse; // of two of these: divisions by multiplication
+    uint32_t reference;                 // price of the last cross, or an operator's; 0: none
+    uint32_t last_price;                // of the last execution, while there is a limit
 };
 
 #define MIND_TRADES 1u // a phase or a band, before an order trades
@@ -168,14 +170,16 @@ struct sighting {
     bucket_t bucket;
 };
 
-// All sessions of a firm.
+// All sessions of a firm. What every order changes is in the first two lines.
 struct member {
-    char firm[4];
-    bool watched; // has, or had, a limit that needs an account
-    uint32_t open_orders;
-    value_t open_value[2], traded_value[2];
+    alignas(64) value_t open_value[2];
+    value_t traded_value[2];
+    uint64_t room; // value that may be added without a look at its limits: never too much
     uint64_t orders, executions;
     bucket_t order_bucket, cancel_bucket, execution_bucket;
+    uint32_t open_orders;
+    char firm[4];
+    bool watched; // has, or had, a limit that needs an account
     uint64_t limits[LIMIT_MEMBER_END];
     uint64_t intervals[LIMIT_MEMBER_END]; // of a rate: ns from one token to the next
     struct sighting sightings[SIGHTINGS];

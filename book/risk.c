@@ -60,9 +60,9 @@ struct position *position_claim(struct book *book, uint16_t member, uint16_t ins
 
 // --- Accounts
 
-static value_t value_of(uint32_t price, uint32_t shares)
+static uint64_t value_of(uint32_t price, uint32_t shares)
 {
-    return price == PRICE_MARKET ? 0 : (value_t)price * shares; // which rests only for a cross
+    return price == PRICE_MARKET ? 0 : (uint64_t)price * shares; // which rests only for a cross
 }
 
 static struct member *member_of(const struct book *book, const struct order *order)
@@ -70,11 +70,19 @@ static struct member *member_of(const struct book *book, const struct order *ord
     return &book->members[book->sessions[order->session].member];
 }
 
+static inline void room_less(struct member *member, uint64_t value)
+{
+    member->room = value < member->room ? member->room - value : 0;
+}
+
 void account_add(struct book *book, const struct order *order, uint32_t shares)
 {
+    struct member *member = member_of(book, order);
     struct position *position = position_of(book, order);
     enum side side = book_side(order->side);
-    member_of(book, order)->open_value[side] += value_of(order->price, shares);
+    uint64_t value = value_of(order->price, shares);
+    member->open_value[side] += value;
+    room_less(member, value);
     if (position)
         position->open[side] += shares;
 }
@@ -96,8 +104,10 @@ void account_open(struct book *book, const struct order *order)
 
 void account_close(struct book *book, const struct order *order)
 {
+    uint32_t left = order->open + order_reserve(book, order);
     member_of(book, order)->open_orders--;
-    account_remove(book, order, order->open + order_reserve(book, order));
+    if (left > 0)
+        account_remove(book, order, left);
 }
 
 // Takes a token of those that come every `interval` ns; false when there is none.
@@ -113,12 +123,16 @@ static inline bool bucket_take(bucket_t *bucket, uint64_t now_ns, uint64_t inter
 void account_trade(struct book *book, const struct order *order, uint32_t shares, uint32_t price)
 {
     struct member *member = member_of(book, order);
-    enum side side = book_side(order->side);
-    account_remove(book, order, shares);
     struct position *position = position_of(book, order);
-    if (position)
+    enum side side = book_side(order->side);
+    uint64_t open = value_of(order->price, shares), traded = value_of(price, shares);
+    member->open_value[side] -= open;
+    member->traded_value[side] += traded;
+    room_less(member, traded > open ? traded - open : 0);
+    if (position) {
+        position->open[side] -= shares;
         position->traded += side == SIDE_BUY ? (int64_t)shares : -(int64_t)shares;
-    member->traded_value[side] += value_of(price, shares);
+    }
     member->executions++;
     if (member->limits[LIMIT_EXECUTIONS] != 0 &&
         !bucket_take(&member->execution_bucket, book->last_time_ns,
@@ -183,11 +197,21 @@ bool limit_member(struct book *book, uint16_t index, uint8_t kind, uint64_t valu
     if (index >= book->member_count || !of_member(kind))
         return false;
     book->members[index].limits[kind] = value;
+    book->members[index].room = 0;
     book->members[index].intervals[kind] =
         value > 0 && value < NS_PER_SECOND ? NS_PER_SECOND / value : 1;
     if ((kind >= FIRST_STATEFUL || kind == LIMIT_NOTIONAL) && value != 0)
         watch(book, index);
     return true;
+}
+
+// For `multiple`: 2^64 / `of`, rounded up, in 64 bits. Of what is no 32-bit number only 0 is a
+// multiple; 0 is no limit.
+static uint64_t inverse_of(uint64_t of)
+{
+    if (of > UINT32_MAX)
+        return 1;
+    return of == 0 ? 0 : UINT64_MAX / of + 1;
 }
 
 bool limit_instrument(struct book *book, uint16_t index, uint8_t kind, uint64_t value)
@@ -196,6 +220,8 @@ bool limit_instrument(struct book *book, uint16_t index, uint8_t kind, uint64_t 
         return false;
     struct instrument *listing = &book->instruments[index];
     listing->limits[kind - LIMIT_TICK] = value;
+    listing->tick_inverse = inverse_of(listing->limits[0]);
+    listing->lot_inverse = inverse_of(listing->limits[LIMIT_LOT - LIMIT_TICK]);
     listing->guarded = false;
     for (uint32_t i = 0; i < LIMIT_INSTRUMENT_END - LIMIT_TICK; i++)
         listing->guarded |= listing->limits[i] != 0;
@@ -276,31 +302,29 @@ static struct wanted wanted_of(const struct book *book, const struct command *co
     return wanted;
 }
 
-// A multiple of a tick or a lot, of which only those below 2^32 can be kept to.
-static inline bool multiple(uint32_t number, uint64_t of)
+// A multiple of a tick or a lot, by its inverse (Lemire, Kaser and Kurz 2019): exact.
+static inline bool multiple(uint32_t number, uint64_t inverse)
 {
-    return of <= UINT32_MAX ? number % (uint32_t)of == 0 : number == 0;
+    return number * inverse <= inverse - 1;
 }
 
 static inline bool further_than(uint32_t price, uint64_t from, uint64_t share)
 {
     uint64_t distance = price > from ? price - from : from - price;
-    return (value_t)distance * FULL_MEASURE > (value_t)from * share;
+    return distance * FULL_MEASURE > (value_t)from * share;
 }
 
 static enum reject_reason instrument_check(const struct instrument *listing,
                                            const struct wanted *wanted)
 {
-    const uint64_t *limits = listing->limits;
-    uint64_t tick = limits[0], lot = limits[LIMIT_LOT - LIMIT_TICK];
-    uint64_t collar = limits[LIMIT_COLLAR - LIMIT_TICK];
-    uint64_t fat_finger = limits[LIMIT_FAT_FINGER - LIMIT_TICK];
+    uint64_t collar = listing->limits[LIMIT_COLLAR - LIMIT_TICK];
+    uint64_t fat_finger = listing->limits[LIMIT_FAT_FINGER - LIMIT_TICK];
     uint32_t price = wanted->command->order.price;
-    if (lot != 0 && !multiple(wanted->command->order.quantity, lot))
+    if (!multiple(wanted->command->order.quantity, listing->lot_inverse))
         return REJECT_INVALID_QUANTITY;
     if (price == PRICE_MARKET)
         return REJECT_NONE;
-    if (tick != 0 && !multiple(price, tick))
+    if (!multiple(price, listing->tick_inverse))
         return REJECT_INVALID_PRICE;
     if (collar != 0 && listing->reference != 0 && further_than(price, listing->reference, collar))
         return REJECT_RISK_FAT_FINGER;
@@ -310,45 +334,72 @@ static enum reject_reason instrument_check(const struct instrument *listing,
     return REJECT_NONE;
 }
 
-static bool above(value_t value, uint64_t limit)
+static bool above(uint64_t value, uint64_t limit)
 {
     return limit != 0 && value > limit;
 }
 
-// What the side's value would exceed the other's by.
-static value_t excess(value_t side, value_t other)
+static uint64_t least(uint64_t a, uint64_t b)
 {
-    return side > other ? side - other : 0;
+    return a < b ? a : b;
+}
+
+// What may be added to a value before it exceeds another by more than a limit.
+static uint64_t left_of(uint64_t limit, value_t value, value_t other)
+{
+    value_t most = limit + other;
+    if (limit == 0)
+        return UINT64_MAX;
+    return value < most ? saturated(most - value) : 0;
+}
+
+static value_t committed(const struct member *member, enum side side)
+{
+    return member->traded_value[side] + member->open_value[side];
+}
+
+static uint64_t exposure_left(const struct member *member, enum side side)
+{
+    enum side other = opposite_of(side);
+    value_t ours = committed(member, side);
+    return least(left_of(member->limits[LIMIT_GROSS], ours + committed(member, other), 0),
+                 left_of(member->limits[LIMIT_NET], ours, member->traded_value[other]));
+}
+
+// An order adds so much value. Sums are looked at only when what was left at the last look could be
+// used up; cancels in between leave more than is known.
+static inline enum reject_reason value_check(struct member *member, enum side side, uint64_t added)
+{
+    if (likely(added <= member->room))
+        return REJECT_NONE;
+    uint64_t exposure = exposure_left(member, side);
+    uint64_t credit = left_of(member->limits[LIMIT_CREDIT], committed(member, SIDE_BUY),
+                              member->traded_value[SIDE_SELL]);
+    member->room = least(least(exposure, exposure_left(member, opposite_of(side))), credit);
+    if (added > exposure)
+        return REJECT_RISK_EXPOSURE;
+    return side == SIDE_BUY && added > credit ? REJECT_MAX_NOTIONAL : REJECT_NONE;
 }
 
 // Limits of what may come of the order together with what there is. What adds nothing to it, a
 // replacement for less, is not refused.
-static enum reject_reason exposure_check(const struct book *book, const struct member *member,
+static enum reject_reason exposure_check(const struct book *book, struct member *member,
                                          const struct position *position,
                                          const struct wanted *wanted)
 {
-    const uint64_t *limits = member->limits;
     const struct order *old = wanted->old;
-    enum side side = wanted->side, other = opposite_of(side);
+    enum side side = wanted->side;
     uint32_t old_shares = old ? old->open + order_reserve(book, old) : 0;
-    value_t value = (value_t)wanted->price * wanted->shares;
-    value_t old_value = old ? value_of(old->price, old_shares) : 0;
-    value_t bought_or_sold = member->traded_value[side], against = member->traded_value[other];
-    value_t open = member->open_value[side] - old_value + value;
-    if (value > old_value) {
-        if (above(bought_or_sold + against + open + member->open_value[other], limits[LIMIT_GROSS]))
-            return REJECT_RISK_EXPOSURE;
-        if (above(excess(bought_or_sold + open, against), limits[LIMIT_NET]))
-            return REJECT_RISK_EXPOSURE;
-        if (side == SIDE_BUY && above(excess(bought_or_sold + open, against), limits[LIMIT_CREDIT]))
-            return REJECT_MAX_NOTIONAL;
-    }
-    if (limits[LIMIT_POSITION] == 0 || wanted->shares <= old_shares)
-        return REJECT_NONE;
+    uint64_t value = (uint64_t)wanted->price * wanted->shares;
+    uint64_t old_value = old ? value_of(old->price, old_shares) : 0;
+    uint64_t limit = member->limits[LIMIT_POSITION];
+    enum reject_reason reason =
+        value_check(member, side, value > old_value ? value - old_value : 0);
+    if (reason != REJECT_NONE || limit == 0 || wanted->shares <= old_shares)
+        return reason;
     int64_t traded = side == SIDE_BUY ? position->traded : -position->traded;
     int64_t shares = traded + (int64_t)(position->open[side] - old_shares + wanted->shares);
-    return shares > 0 && (uint64_t)shares > limits[LIMIT_POSITION] ? REJECT_SHARES_EXCEED
-                                                                   : REJECT_NONE;
+    return shares > 0 && (uint64_t)shares > limit ? REJECT_SHARES_EXCEED : REJECT_NONE;
 }
 
 // Remembers the last orders, a slot for each of so many hashes: one that another has pushed out is
@@ -398,7 +449,7 @@ static enum reject_reason market_check(const struct member *member, const struct
                    limits[LIMIT_CREDIT]) != 0;
     if (valued && wanted->price == 0)
         return REJECT_RISK_MARKET_IMPACT;
-    return above((value_t)wanted->price * wanted->shares, limits[LIMIT_NOTIONAL])
+    return above((uint64_t)wanted->price * wanted->shares, limits[LIMIT_NOTIONAL])
                ? REJECT_RISK_NOTIONAL
                : REJECT_NONE;
 }

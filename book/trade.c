@@ -516,9 +516,59 @@ static void become(struct book *book, struct order *order, const struct command 
     book->extras[order->extra].cross = cross;
 }
 
+// An order without any option that a replacement can keep.
+static inline bool bare(struct order_attributes attributes)
+{
+    return only(attributes,
+                (struct order_attributes){
+                    .time_in_force = 7, .display = 3, .capacity = 3, .sweep = 1, .auction = 1});
+}
+
+// Whether a REPLACE says itself all that the new order is, as it does where neither order has any
+// option.
+static inline bool says_all(const struct command *command, const struct order *old)
+{
+    return command->order.kept == 0 ||
+           (old->extra == NONE && bare(old->attributes) && bare(command->order.attributes) &&
+            (command->order.max_floor | command->order.expire_seconds |
+             command->order.random_reserve | (uint16_t)command->order.peg_offset) == 0);
+}
+
+// The REPLACE that says so.
+static __attribute__((noinline)) struct command said_out(const struct book *book,
+                                                         const struct command *command,
+                                                         const struct order *old)
+{
+    static const struct extra none;
+    const struct extra *extra = old->extra != NONE ? &book->extras[old->extra] : &none;
+    struct command said = *command;
+    struct order_attributes *attributes = &said.order.attributes;
+    uint32_t kept = command->order.kept;
+    said.order.kept = 0;
+    if (kept & KEPT_PEG)
+        attributes->peg = old->attributes.peg;
+    if (kept & KEPT_POST_ONLY)
+        attributes->post_only = old->attributes.post_only;
+    if (kept & KEPT_SELF_MATCH)
+        attributes->self_match = old->attributes.self_match;
+    if (kept & KEPT_TRADE_NOW)
+        attributes->trade_now = old->attributes.trade_now;
+    if (kept & KEPT_MAX_FLOOR)
+        said.order.max_floor = extra->max_floor;
+    if (kept & KEPT_RANDOM_RESERVE)
+        said.order.random_reserve = said.order.max_floor != 0 ? extra->random_reserve : 0;
+    if (kept & KEPT_EXPIRE_SECONDS)
+        said.order.expire_seconds =
+            attributes->time_in_force == TIF_GTT ? extra->expire_seconds : 0;
+    if (kept & KEPT_PEG_OFFSET)
+        said.order.peg_offset = follows(*attributes) ? extra->peg_offset : 0;
+    return said;
+}
+
 // OUCH 5.0 section 6: outcome 1 is silence, 2 cancels the old order, 4 replaces it.
 static void apply_replace(struct book *book, const struct command *command, struct event_sink *sink)
 {
+    struct command said;
     uint32_t index = order_find(book, command->session, command->user_ref_index,
                                 command->order.orig_user_ref_num);
     uint32_t *last = &book->sessions[command->session].last_user_ref_num[command->user_ref_index];
@@ -527,6 +577,10 @@ static void apply_replace(struct book *book, const struct command *command, stru
     struct order *order = &book->orders[index];
     struct instrument *listing = &book->instruments[order->instrument];
     bool special = listing->special_count != 0;
+    if (unlikely(!says_all(command, order))) {
+        said = said_out(book, command, order);
+        command = &said;
+    }
     if (unlikely(!replace_valid(book, command, order))) {
         cancel_resting(book, sink, index, 'U');
         if (special)
@@ -536,7 +590,7 @@ static void apply_replace(struct book *book, const struct command *command, stru
     *last = command->order.user_ref_num;
     enum reject_reason reason = command->verdict;
     if (unlikely(restricted(book, order->session, order->instrument)) && reason == REJECT_NONE)
-        reason = restriction(book, command, order, firm_of(book, order));
+        reason = restriction(book, command, order);
     if (unlikely(reason != REJECT_NONE)) {
         reject(book, command, sink, reason);
         return;
@@ -606,16 +660,22 @@ static inline uint32_t intended_total(const struct book *book, const struct orde
     return order->executed + order->open + order_reserve(book, order);
 }
 
-// A cancel too many a second: true when the client has been told so.
-static __attribute__((noinline)) bool cancel_refused(struct book *book,
-                                                     const struct command *command,
-                                                     struct event_sink *sink)
+static __attribute__((noinline)) void emit_cancel_rejected(struct book *book,
+                                                           const struct command *command,
+                                                           struct event_sink *sink)
 {
-    if (cancel_allowed(book, command->session))
-        return false;
     struct event *event = emit_rare(book, sink, EVENT_CANCEL_REJECTED, command->session);
     event->user_ref_num = command->order.user_ref_num;
     event->user_ref_index = command->user_ref_index;
+}
+
+// A cancel too many a second: true when the client has been told so.
+static inline bool cancel_refused(struct book *book, const struct order *order,
+                                  const struct command *command, struct event_sink *sink)
+{
+    if (!watched(book, order) || likely(cancel_allowed(book, command->session)))
+        return false;
+    emit_cancel_rejected(book, command, sink);
     return true;
 }
 
@@ -631,7 +691,7 @@ static inline void apply_cancel(struct book *book, const struct command *command
     struct instrument *listing = &book->instruments[order->instrument];
     bool special = listing->special_count != 0;
     if (command->order.quantity >= intended_total(book, order) ||
-        (watched(book, order) && cancel_refused(book, command, sink)))
+        cancel_refused(book, order, command, sink))
         return;
     if (likely(command->order.quantity <= order->executed)) {
         emit_canceled(book, sink, order, 'U');
@@ -663,7 +723,7 @@ static void apply_modify(struct book *book, const struct command *command, struc
     uint32_t total = intended_total(book, order);
     bool no_change = command->side == order->side && command->order.quantity == total;
     if (!side_change_allowed(order->side, command->side) || command->order.quantity > total ||
-        no_change || (watched(book, order) && cancel_refused(book, command, sink)))
+        no_change || cancel_refused(book, order, command, sink))
         return;
     bool special = listing->special_count != 0;
     if (command->order.quantity <= order->executed) {

@@ -63,6 +63,19 @@ static const uint8_t value_sizes[256] = {
     [OUCH_TAG_AIQ_GROUP] = 2,
 };
 
+// What a replacement keeps of the old order where the tag is absent, section 3. Of the other tags
+// no order has anything that could be kept, or they are to be said each time.
+static const uint8_t kept_options[256] = {
+    [OUCH_TAG_MAX_FLOOR] = KEPT_MAX_FLOOR,
+    [OUCH_TAG_PRICE_TYPE] = KEPT_PEG,
+    [OUCH_TAG_PEG_OFFSET] = KEPT_PEG_OFFSET,
+    [OUCH_TAG_POST_ONLY] = KEPT_POST_ONLY,
+    [OUCH_TAG_RANDOM_RESERVES] = KEPT_RANDOM_RESERVE,
+    [OUCH_TAG_EXPIRE_TIME] = KEPT_EXPIRE_SECONDS,
+    [OUCH_TAG_TRADE_NOW] = KEPT_TRADE_NOW,
+    [OUCH_TAG_AIQ_STRATEGY] = KEPT_SELF_MATCH,
+};
+
 static const char blank[4] = "    ";
 static const char nothing[14];
 
@@ -294,6 +307,8 @@ static void take_self_match(struct command *command, uint8_t letter)
 static void take_order_option(struct command *command, enum ouch_tag tag, const uint8_t *value,
                               size_t size, const char session_firm[4])
 {
+    if (command->type == COMMAND_REPLACE)
+        command->order.kept &= ~(uint32_t)kept_options[tag];
     switch (tag) {
     case OUCH_TAG_FIRM:
         take_firm(command, value, session_firm);
@@ -436,6 +451,7 @@ static enum ouch_fault decode_replace(const uint8_t *message, size_t size,
     if (size < sizeof(*replace))
         return OUCH_WRONG_LENGTH;
     command->type = COMMAND_REPLACE;
+    command->order.kept = KEPT_ALL;
     command->order.user_ref_num = be32_load(replace->user_ref_num);
     command->order.orig_user_ref_num = be32_load(replace->orig_user_ref_num);
     memcpy(command->order.client_order_id, replace->client_order_id, 14);

@@ -473,8 +473,8 @@ enum ouch_fault {
 // Conditions that hang together, as of time in force and display, are the book's to judge.
 //
 // REPLACE: side is that of the Side tag, and SIDE_BUY without one. As no sell order can become a
-// buy, SIDE_BUY on a sell order's replacement means that the side stays. An option without its tag
-// is off, as on ENTER.
+// buy, SIDE_BUY on a sell order's replacement means that the side stays. `kept` has the options
+// without a tag.
 //
 // Nobody is in a group here: an order that names one is refused, and the GroupID 0 of MASS_CANCEL
 // is everybody's.

@@ -39,6 +39,7 @@ static const char *const command_names[] = {
 static json_t *order_json(const struct command *command)
 {
     struct order_attributes attributes = command->order.attributes;
+    bool replaces = command->type == COMMAND_REPLACE;
     return json_pack(
         "{s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:i, s:i, s:b, s:I, s:I, s:I, s:i, s:i, s:i}",
         "session", command->session, "instrument", command->instrument, "side", command->side,
@@ -46,7 +47,7 @@ static json_t *order_json(const struct command *command)
         "orig_user_ref_num", (json_int_t)command->order.orig_user_ref_num, "quantity",
         (json_int_t)command->order.quantity, "price", (json_int_t)command->order.price,
         "time_in_force", (int)attributes.time_in_force, "display", (int)attributes.display,
-        "midpoint", (int)(attributes.peg == PEG_MIDPOINT), "min_quantity",
+        "midpoint", (int)(attributes.peg == PEG_MIDPOINT), replaces ? "kept" : "min_quantity",
         (json_int_t)command->order.min_quantity, "max_floor", (json_int_t)command->order.max_floor,
         "expire_seconds", (json_int_t)command->order.expire_seconds, "random_reserve",
         (int)command->order.random_reserve, "peg", (int)attributes.peg, "peg_offset",
@@ -166,10 +167,11 @@ static void print_order(const struct command *command)
            command->order.price, command->verdict);
     if (command->order.cross)
         printf(" cross %c", command->order.cross);
-    printf(" tif %u display %u%s offset %d min %u floor %u random %u seconds %u",
+    printf(" tif %u display %u%s offset %d %s %u floor %u random %u seconds %u",
            attributes.time_in_force, attributes.display, peg_names[attributes.peg],
-           command->order.peg_offset, command->order.min_quantity, command->order.max_floor,
-           command->order.random_reserve, command->order.expire_seconds);
+           command->order.peg_offset, command->type == COMMAND_REPLACE ? "kept" : "min",
+           command->order.min_quantity, command->order.max_floor, command->order.random_reserve,
+           command->order.expire_seconds);
 }
 
 static void print_mass(const struct command *command)

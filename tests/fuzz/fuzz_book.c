@@ -208,6 +208,7 @@ static struct command make_command(const uint8_t *bytes, uint64_t time_ns, uint3
         c.order.orig_user_ref_num = pick_order(&c, bytes[7]);
         c.order.user_ref_num = pick_new_number(&c, bytes[2]);
         fill_terms(&c, bytes, tick);
+        c.order.kept = bytes[9];
     } else if (c.type == COMMAND_CANCEL || c.type == COMMAND_MODIFY) {
         c.order.user_ref_num = pick_order(&c, bytes[7]);
         c.order.quantity = pick_number(bytes[3], bytes[3]);

@@ -707,9 +707,15 @@ def test_the_options_of_an_order_are_echoed(scene):
     scene.b.enter("B", 100, PRICE, {ouch.MIN_QTY: 90}, tif="3")
     scene.settle("", "AC")
     options.pop(ouch.RANDOM_RESERVES)  # which Replaced has not
-    scene.a.replace(urn, 80, PRICE, tif="6", tags=options)
+    urn = scene.a.replace(urn, 80, PRICE, tif="6", tags=options)
     (replaced,) = scene.settle("U", "")
     equal(replaced.tags, options, "replaced")
+    urn = scene.a.replace(urn, 70, PRICE, tif="6")
+    (replaced,) = scene.settle("U", "")
+    equal(replaced.tags, options, "replaced by an order that says nothing of them")
+    scene.a.replace(urn, 70, PRICE, tags={ouch.MAX_FLOOR: 0})
+    (replaced,) = scene.settle("U", "")
+    equal(replaced.tags, {}, "replaced by a day order that switches its reserve off")
     scene.prints()
 
 

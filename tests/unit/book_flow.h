@@ -263,6 +263,8 @@ static inline void fill_replace(struct generator *g, struct command *c)
     }
     c->order.user_ref_num = new_user_ref(g, c);
     fill_terms(g, c, order && order->side == SIDE_BUY);
+    if (random_percent(&g->random, 50))
+        c->order.kept = random_percent(&g->random, 50) ? KEPT_ALL : random_below(&g->random, 1024);
     if (!order)
         return;
     if (random_percent(&g->random, 70)) {

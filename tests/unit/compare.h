@@ -81,7 +81,8 @@ static inline void print_order(const struct command *c)
     print_number("order.attributes.peg", c->order.attributes.peg);
     print_number("order.attributes.trade_now", c->order.attributes.trade_now);
     print_number("order.attributes.auction", c->order.attributes.auction);
-    print_number("order.min_quantity", c->order.min_quantity);
+    print_number(c->type == COMMAND_REPLACE ? "order.kept" : "order.min_quantity",
+                 c->order.min_quantity);
     print_number("order.max_floor", c->order.max_floor);
     print_number("order.random_reserve", c->order.random_reserve);
     print_number("order.expire_seconds", c->order.expire_seconds);

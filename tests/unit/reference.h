@@ -383,13 +383,44 @@ static inline bool reference_replacement_valid(const struct reference *r, const 
            reference_replacement_of_cross_valid(c, old) && c->order.quantity > old->executed;
 }
 
-static inline void reference_apply_replace(struct reference *r, const struct command *c)
+// The replacement with everything that it keeps of the old order.
+static inline struct command reference_whole(const struct command *c,
+                                             const struct reference_order *old)
 {
+    struct command whole = *c;
+    const uint32_t kept = c->order.kept;
+    whole.order.kept = 0;
+    if (kept & KEPT_PEG)
+        whole.order.attributes.peg = old->attributes.peg;
+    if (kept & KEPT_POST_ONLY)
+        whole.order.attributes.post_only = old->attributes.post_only;
+    if (kept & KEPT_SELF_MATCH)
+        whole.order.attributes.self_match = old->attributes.self_match;
+    if (kept & KEPT_TRADE_NOW)
+        whole.order.attributes.trade_now = old->attributes.trade_now;
+    if (kept & KEPT_MAX_FLOOR)
+        whole.order.max_floor = old->max_floor;
+    if (kept & KEPT_RANDOM_RESERVE)
+        whole.order.random_reserve = whole.order.max_floor ? old->random_reserve : 0;
+    if (kept & KEPT_EXPIRE_SECONDS) {
+        bool timed = whole.order.attributes.time_in_force == TIF_GTT;
+        whole.order.expire_seconds = timed ? old->expire_seconds : 0;
+    }
+    if (kept & KEPT_PEG_OFFSET)
+        whole.order.peg_offset = reference_follows(whole.order.attributes) ? old->peg_offset : 0;
+    return whole;
+}
+
+static inline void reference_apply_replace(struct reference *r, const struct command *said)
+{
+    struct command whole = *said;
+    const struct command *c = &whole;
     uint32_t *last = &r->sessions[c->session].last[c->user_ref_index];
     struct reference_order *found =
         reference_find(r, c->session, c->user_ref_index, c->order.orig_user_ref_num);
     if (!found || c->order.user_ref_num <= *last)
         return;
+    whole = reference_whole(said, found);
     if (!reference_replacement_valid(r, c, found)) {
         reference_cancel_all(r, found, 'U');
         return;

@@ -153,6 +153,28 @@ Test(book_risk, a_replacement_for_less_is_taken_above_a_limit_that_was_lowered)
     expect_replace_rejected(command_replace(ALICE, 2, 3, 100, PRICE), REJECT_RISK_EXPOSURE);
 }
 
+Test(book_risk, what_is_left_of_a_limit_is_used_up_to_the_last_share_by_either_side)
+{
+    limit(ALICE, LIMIT_GROSS, 100ull * PRICE);
+    expect_taken(sell(1, 30, 2 * PRICE));
+    expect_taken(buy(2, 39, PRICE));
+    expect_rejected(buy(3, 2, PRICE), REJECT_RISK_EXPOSURE);
+    expect_taken(buy(4, 1, PRICE));
+    apply_quietly(command_cancel(ALICE, 1, 0));
+    expect_taken(buy(5, 60, PRICE));
+    expect_rejected(buy(6, 1, 1), REJECT_RISK_EXPOSURE);
+}
+
+Test(book_risk, a_sale_at_a_better_price_than_its_limit_uses_up_what_it_was_sold_for)
+{
+    limit(ALICE, LIMIT_GROSS, 100ull * PRICE);
+    enter(BOB, 1, SIDE_BUY, 30, 2 * PRICE);
+    expect_taken(sell(1, 30, PRICE));
+    cr_assert_eq(account_of(ALICE).traded_value[SIDE_SELL], 60ull * PRICE);
+    expect_rejected(buy(2, 41, PRICE), REJECT_RISK_EXPOSURE);
+    expect_taken(buy(3, 40, PRICE));
+}
+
 Test(book_risk, a_limit_set_during_the_day_counts_what_is_open)
 {
     enter(BOB, 1, SIDE_SELL, 30, PRICE);
@@ -298,6 +320,23 @@ Test(book_risk, prices_and_quantities_are_multiples_of_tick_and_lot)
     struct command other = buy(6, 11, PRICE + 1);
     other.instrument = 1;
     expect_taken(other);
+}
+
+Test(book_risk, a_lot_may_be_larger_than_any_quantity)
+{
+    static const uint64_t lots[] = {QUANTITY_MAX, QUANTITY_MAX + 1, UINT32_MAX, 1ull << 32,
+                                    UINT64_MAX};
+    for (uint32_t i = 0; i < sizeof(lots) / sizeof(lots[0]); i++) {
+        limit_symbol(0, LIMIT_LOT, lots[i]);
+        expect_rejected(buy(2 * i + 1, 1, PRICE), REJECT_INVALID_QUANTITY);
+        struct command most = buy(2 * i + 2, QUANTITY_MAX, PRICE);
+        if (lots[i] == QUANTITY_MAX)
+            expect_taken(most);
+        else
+            expect_rejected(most, REJECT_INVALID_QUANTITY);
+    }
+    limit_symbol(0, LIMIT_LOT, 0);
+    expect_taken(buy(20, 7, PRICE));
 }
 
 Test(book_risk, a_collar_keeps_prices_near_the_reference)

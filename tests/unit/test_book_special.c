@@ -579,6 +579,103 @@ Test(book_special, a_replacement_of_a_reserve_order_counts_what_slice_and_reserv
     cr_assert_eq(resting(BOB, 2).executed, 250);
 }
 
+// What a replacement keeps of the old order
+
+static struct command keeping(struct command command, uint32_t kept)
+{
+    command.order.kept = kept;
+    return command;
+}
+
+Test(book_special, a_replacement_keeps_the_floor_that_it_does_not_speak_of)
+{
+    uint64_t old = enter_reserve(BOB, 1, SIDE_BUY, 500, PRICE, 100);
+    apply(keeping(command_replace(BOB, 1, 2, 400, PRICE - CENT), KEPT_ALL));
+    EXPECT(.type = EVENT_OPTIONS, .session = BOB, .user_ref_num = 2, .options.max_floor = 100);
+    EXPECT(.type = EVENT_REPLACED, .session = BOB, .user_ref_num = 2, .orig_user_ref_num = 1,
+           .quantity = 400, .price = PRICE - CENT);
+    EXPECT_FEED(.type = EVENT_FEED_REPLACE, .quantity = 100, .price = PRICE - CENT,
+                .trade.order_ref = old);
+    apply_quietly(keeping(with_floor(command_replace(BOB, 2, 3, 400, PRICE), 70),
+                          KEPT_ALL & ~KEPT_MAX_FLOOR));
+    cr_assert_eq(resting(BOB, 3).displayed, 70);
+}
+
+Test(book_special, a_replacement_that_says_no_floor_keeps_no_random_reserve)
+{
+    struct command command = with_floor(command_enter(BOB, 1, SIDE_BUY, 500, PRICE), 100);
+    command.order.random_reserve = 50;
+    apply_quietly(command);
+    apply_quietly(keeping(command_replace(BOB, 1, 2, 500, PRICE), KEPT_ALL));
+    cr_assert_eq(resting(BOB, 2).random_reserve, 50);
+    apply_quietly(keeping(command_replace(BOB, 2, 3, 500, PRICE), KEPT_ALL & ~KEPT_MAX_FLOOR));
+    cr_assert_eq(resting(BOB, 3).random_reserve, 0);
+    cr_assert_eq(resting(BOB, 3).displayed, 500);
+}
+
+Test(book_special, a_replacement_keeps_its_seconds_only_while_it_has_an_end)
+{
+    struct command command = command_enter(BOB, 1, SIDE_BUY, 100, PRICE);
+    command.order.attributes.time_in_force = TIF_GTT;
+    command.order.expire_seconds = 60;
+    apply_quietly(command);
+    command = keeping(command_replace(BOB, 1, 2, 100, PRICE), KEPT_ALL);
+    command.order.attributes.time_in_force = TIF_GTT;
+    apply_quietly(command);
+    cr_assert_eq(resting(BOB, 2).expire_seconds, 60);
+    apply_quietly(keeping(command_replace(BOB, 2, 3, 100, PRICE), KEPT_ALL));
+    cr_assert_eq(resting(BOB, 3).expire_seconds, 0);
+}
+
+Test(book_special, a_replacement_keeps_its_peg_and_offset_or_says_another)
+{
+    enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    enter(ALICE, 2, SIDE_SELL, 100, PRICE + 9 * CENT);
+    struct command command = command_enter(BOB, 1, SIDE_BUY, 100, PRICE + 5 * CENT);
+    command.order.attributes.display = DISPLAY_HIDDEN;
+    command.order.attributes.peg = PEG_PRIMARY;
+    command.order.peg_offset = CENT;
+    apply_quietly(command);
+    command = keeping(command_replace(BOB, 1, 2, 200, PRICE + 5 * CENT), KEPT_ALL);
+    command.order.attributes.display = DISPLAY_HIDDEN;
+    apply_quietly(command);
+    cr_assert_eq(resting(BOB, 2).attributes.peg, PEG_PRIMARY);
+    cr_assert_eq(resting(BOB, 2).price, PRICE + CENT);
+    command.order.orig_user_ref_num = 2;
+    command.order.user_ref_num = 3;
+    command.order.kept = KEPT_ALL & ~KEPT_PEG;
+    apply_quietly(command);
+    cr_assert_eq(resting(BOB, 3).attributes.peg, PEG_NONE);
+    cr_assert_eq(resting(BOB, 3).price, PRICE + 5 * CENT, "and no offset");
+}
+
+Test(book_special, what_is_kept_counts_as_if_it_had_been_said)
+{
+    enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    enter(ALICE, 2, SIDE_SELL, 100, PRICE + 9 * CENT);
+    struct command command = command_midpoint(BOB, 1, SIDE_BUY, 100, PRICE + 5 * CENT);
+    apply_quietly(command);
+    apply(keeping(command_replace(BOB, 1, 2, 100, PRICE), KEPT_ALL)); // displayed
+    EXPECT_CANCELED('U', {BOB, 1});
+    skip_events();
+    command = command_enter(BOB, 2, SIDE_BUY, 100, PRICE);
+    command.order.attributes.post_only = 1;
+    apply_quietly(command);
+    apply(keeping(command_replace(BOB, 2, 3, 100, PRICE + 9 * CENT), KEPT_ALL));
+    EXPECT_CANCELED('G', {BOB, 3});
+    skip_events();
+}
+
+Test(book_special, a_replacement_keeps_its_self_match_prevention)
+{
+    uint64_t own = enter(ALICE, 1, SIDE_SELL, 100, PRICE + CENT);
+    apply_quietly(asking(command_enter(ALICE, 2, SIDE_BUY, 100, PRICE), SELF_MATCH_CANCEL_NEWEST));
+    apply(keeping(command_replace(ALICE, 2, 3, 100, PRICE + CENT), KEPT_ALL));
+    expect_no_fill();
+    skip_events();
+    cr_assert_eq(resting(ALICE, 1).order_ref, own);
+}
+
 Test(book_special, the_end_cancels_a_reserve_order_whole_at_the_place_of_its_slice)
 {
     enter_reserve(BOB, 1, SIDE_BUY, 500, PRICE, 100);

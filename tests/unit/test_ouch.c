@@ -118,7 +118,8 @@ Test(ouch, a_replacement_becomes_a_command)
                   .orig_user_ref_num = 7,
                   .quantity = 200,
                   .price = 600000,
-                  .attributes = {.time_in_force = TIF_IOC, .display = DISPLAY_HIDDEN, .sweep = 1}},
+                  .attributes = {.time_in_force = TIF_IOC, .display = DISPLAY_HIDDEN, .sweep = 1},
+                  .kept = KEPT_ALL},
     };
     memcpy(expected.order.client_order_id, "abcdefghijklmn", 14);
     expect_command(REPLACE, &expected);
@@ -489,8 +490,9 @@ Test(ouch, a_minimum_quantity_is_a_new_orders_and_no_replacements)
     cr_assert_eq(command.verdict, REJECT_INVALID_MIN_QUANTITY);
 }
 
-// What the appendage adds to a plain order, and to a plain replacement.
-static void expect_option(const char *appendage, const struct command *expected)
+// What the appendage adds to a plain order, and to a plain replacement, which keeps all but what is
+// `said` (KEPT_…).
+static void expect_option(const char *appendage, uint32_t said, const struct command *expected)
 {
     char text[256];
     struct command enter = *expected, replace = *expected;
@@ -510,6 +512,7 @@ static void expect_option(const char *appendage, const struct command *expected)
     replace.order.attributes.time_in_force = TIF_IOC;
     replace.order.attributes.display = DISPLAY_HIDDEN;
     replace.order.attributes.sweep = 1;
+    replace.order.kept = KEPT_ALL & ~said;
     memcpy(replace.order.client_order_id, "abcdefghijklmn", 14);
     snprintf(text, sizeof(text), "%s%s", REPLACE_FIXED, appendage);
     expect_command(text, &replace);
@@ -517,36 +520,42 @@ static void expect_option(const char *appendage, const struct command *expected)
 
 Test(ouch, a_maximum_floor_reaches_the_order)
 {
-    expect_option("0006 05 05 00000064", &(struct command){.order.max_floor = 100});
-    expect_option("0006 05 05 FFFFFFFF", &(struct command){.order.max_floor = UINT32_MAX});
-    expect_option("0006 05 05 00000000", &(struct command){0});
+    expect_option("0006 05 05 00000064", KEPT_MAX_FLOOR, &(struct command){.order.max_floor = 100});
+    expect_option("0006 05 05 FFFFFFFF", KEPT_MAX_FLOOR,
+                  &(struct command){.order.max_floor = UINT32_MAX});
+    expect_option("0006 05 05 00000000", KEPT_MAX_FLOOR, &(struct command){0});
 }
 
 Test(ouch, a_random_reserve_reaches_the_order)
 {
-    expect_option("0006 05 0D 00000014", &(struct command){.order.random_reserve = 20});
-    expect_option("0003 02 10 59", &(struct command){.order.attributes.trade_now = 1});
+    expect_option("0006 05 0D 00000014", KEPT_RANDOM_RESERVE,
+                  &(struct command){.order.random_reserve = 20});
+    expect_option("0003 02 10 59", KEPT_TRADE_NOW,
+                  &(struct command){.order.attributes.trade_now = 1});
 }
 
 Test(ouch, a_midpoint_peg_has_two_letters)
 {
     struct command midpoint = {.order.attributes.peg = PEG_MIDPOINT};
-    expect_option("0003 02 06 4D", &midpoint);
-    expect_option("0003 02 06 6D", &midpoint);
-    expect_option("0003 02 06 4C", &(struct command){0});
+    expect_option("0003 02 06 4D", KEPT_PEG, &midpoint);
+    expect_option("0003 02 06 6D", KEPT_PEG, &midpoint);
+    expect_option("0003 02 06 4C", KEPT_PEG, &(struct command){0});
 }
 
 Test(ouch, primary_and_market_pegs_reach_the_order)
 {
-    expect_option("0003 02 06 52", &(struct command){.order.attributes.peg = PEG_PRIMARY});
-    expect_option("0009 02 06 50 05 07 FFFFFF9C",
+    expect_option("0003 02 06 52", KEPT_PEG,
+                  &(struct command){.order.attributes.peg = PEG_PRIMARY});
+    expect_option("0009 02 06 50 05 07 FFFFFF9C", KEPT_PEG | KEPT_PEG_OFFSET,
                   &(struct command){.order = {.attributes.peg = PEG_MARKET, .peg_offset = -100}});
 }
 
 Test(ouch, seconds_to_live_reach_the_order_and_are_left_to_the_book)
 {
-    expect_option("0006 05 0F 0001517F", &(struct command){.order.expire_seconds = 86399});
-    expect_option("0006 05 0F 00015180", &(struct command){.order.expire_seconds = 86400});
+    expect_option("0006 05 0F 0001517F", KEPT_EXPIRE_SECONDS,
+                  &(struct command){.order.expire_seconds = 86399});
+    expect_option("0006 05 0F 00015180", KEPT_EXPIRE_SECONDS,
+                  &(struct command){.order.expire_seconds = 86400});
     struct command command;
     cr_assert_eq(decode_hex("4F 00000007 42 00000064 41434D4520202020 000000000007A120 36 59 41 4E"
                             "4E 4142434445464748494A4B4C4D4E 0006 05 0F 0000003C",
@@ -555,6 +564,17 @@ Test(ouch, seconds_to_live_reach_the_order_and_are_left_to_the_book)
     cr_assert_eq(command.verdict, REJECT_NONE);
     cr_assert_eq(command.order.attributes.time_in_force, TIF_GTT);
     cr_assert_eq(command.order.expire_seconds, 60);
+}
+
+Test(ouch, what_a_replacement_says_of_post_only_and_self_match_it_does_not_keep)
+{
+    struct command command;
+    cr_assert_eq(decode_hex(REPLACE_FIXED "0003 02 0C 4E", &command), OUCH_OK);
+    cr_assert_eq(command.order.kept, KEPT_ALL & ~KEPT_POST_ONLY);
+    cr_assert_eq(decode_hex(REPLACE_FIXED "0003 02 1D 2A", &command), OUCH_OK);
+    cr_assert_eq(command.order.kept, KEPT_ALL & ~KEPT_SELF_MATCH);
+    cr_assert_eq(decode_hex(REPLACE_FIXED "0003 02 1B 54", &command), OUCH_OK);
+    cr_assert_eq(command.order.kept, KEPT_ALL);
 }
 
 Test(ouch, post_only_and_self_match_prevention_reach_the_order)
