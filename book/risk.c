@@ -178,11 +178,18 @@ static bool of_instrument(uint8_t kind)
     return kind >= LIMIT_TICK && kind < LIMIT_INSTRUMENT_END;
 }
 
-bool limit_member(struct book *book, uint16_t index, uint8_t kind, uint64_t value)
+static uint64_t *total_of(struct member *member, uint8_t kind)
+{
+    return &member->totals[kind - LIMIT_OPEN_ORDERS];
+}
+
+bool limit_member(struct book *book, uint16_t index, uint8_t kind, uint64_t value, uint64_t total)
 {
     if (index >= book->member_count || !of_member(kind))
         return false;
     book->members[index].limits[kind] = value;
+    if (limit_held(kind))
+        *total_of(&book->members[index], kind) = value != 0 ? total : 0;
     book->members[index].intervals[kind] =
         value > 0 && value < NS_PER_SECOND ? NS_PER_SECOND / value : 1;
     if ((kind >= FIRST_STATEFUL || kind == LIMIT_NOTIONAL) && value != 0)
@@ -205,18 +212,124 @@ bool limit_instrument(struct book *book, uint16_t index, uint8_t kind, uint64_t 
     return true;
 }
 
+// --- Shares: what this shard has of a limit that several have together
+
+static uint64_t share_of(uint64_t limit)
+{
+    return limit == LIMIT_NOTHING ? 0 : limit;
+}
+
+static uint64_t limit_of(uint64_t share)
+{
+    return share == 0 ? LIMIT_NOTHING : share;
+}
+
+static uint64_t saturated(value_t value)
+{
+    return value < UINT64_MAX ? (uint64_t)value : UINT64_MAX;
+}
+
+// What the side's value would exceed the other's by.
+static value_t excess(value_t side, value_t other)
+{
+    return side > other ? side - other : 0;
+}
+
+// As the checks below see it.
+static value_t used_of(const struct member *member, uint8_t kind)
+{
+    value_t bought = member->traded_value[SIDE_BUY], sold = member->traded_value[SIDE_SELL];
+    value_t long_at_worst = excess(bought + member->open_value[SIDE_BUY], sold);
+    value_t short_at_worst = excess(sold + member->open_value[SIDE_SELL], bought);
+    switch (kind) {
+    case LIMIT_OPEN_ORDERS:
+        return member->open_orders;
+    case LIMIT_GROSS:
+        return bought + sold + member->open_value[SIDE_BUY] + member->open_value[SIDE_SELL];
+    case LIMIT_NET:
+        return long_at_worst > short_at_worst ? long_at_worst : short_at_worst;
+    default:
+        return long_at_worst;
+    }
+}
+
+void book_tell_shares(struct book *book, book_told_fn *told, void *context)
+{
+    book->told = told;
+    book->told_context = context;
+}
+
+static void tell(const struct book *book, const struct member *member, uint8_t type, uint8_t kind,
+                 uint64_t amount)
+{
+    struct book_share share = {.seq = book->seq,
+                               .type = type,
+                               .kind = kind,
+                               .share = share_of(member->limits[kind]),
+                               .used = saturated(used_of(member, kind)),
+                               .amount = amount};
+    memcpy(share.firm, member->firm, sizeof(share.firm));
+    if (book->told)
+        book->told(book->told_context, &share);
+}
+
+// Nothing that is used: what all shards use together stays below what they have.
+static uint64_t yield(struct member *member, uint8_t kind, uint64_t asked)
+{
+    uint64_t share = share_of(member->limits[kind]), used = saturated(used_of(member, kind));
+    uint64_t unused = share > used ? share - used : 0;
+    uint64_t given = asked > unused / 2 ? asked : unused / 2;
+    if (given > unused)
+        given = unused;
+    if (member->limits[kind] != 0)
+        member->limits[kind] = limit_of(share - given);
+    return given;
+}
+
+static void raise_share(struct member *member, uint8_t kind, uint64_t added)
+{
+    value_t share = (value_t)share_of(member->limits[kind]) + added;
+    if (member->limits[kind] != 0)
+        member->limits[kind] =
+            limit_of(share < LIMIT_NOTHING ? (uint64_t)share : LIMIT_NOTHING - 1);
+}
+
+static void apply_to_member(struct book *book, uint16_t index, const struct command *command)
+{
+    struct member *member = &book->members[index];
+    uint8_t kind = command->side;
+    uint64_t given = 0;
+    if (command->type == COMMAND_LIMIT)
+        limit_member(book, index, kind, command->limit.value, command->limit.total);
+    if (!limit_held(kind))
+        return;
+    if (command->type == COMMAND_YIELD) {
+        watch(book, index); // also of one that has no limit yet, and gets one next
+        given = yield(member, kind, command->limit.value);
+    }
+    if (command->type == COMMAND_RAISE)
+        raise_share(member, kind, command->limit.value);
+    tell(book, member, command->type, kind, given);
+}
+
 void apply_limit(struct book *book, const struct command *command)
 {
-    uint8_t kind = command->side;
-    if (command->verdict != REJECT_NONE)
+    if (command->verdict != REJECT_NONE || command->type > COMMAND_RAISE)
         return;
-    if (of_instrument(kind)) {
-        limit_instrument(book, command->instrument, kind, command->limit.value);
+    if (command->type == COMMAND_LIMIT && of_instrument(command->side)) {
+        limit_instrument(book, command->instrument, command->side, command->limit.value);
         return;
     }
     for (uint16_t index = 0; index < book->member_count; index++)
         if (memcmp(book->members[index].firm, command->limit.firm, 4) == 0)
-            limit_member(book, index, kind, command->limit.value);
+            apply_to_member(book, index, command);
+}
+
+uint64_t book_limit_total(const struct book *book, uint16_t index, uint8_t kind)
+{
+    if (!limit_held(kind) || index >= book->session_count)
+        return 0;
+    return *total_of(&book->members[book->sessions[index].member], kind);
 }
 
 uint64_t book_limit(const struct book *book, uint16_t index, uint8_t kind)
@@ -226,11 +339,6 @@ uint64_t book_limit(const struct book *book, uint16_t index, uint8_t kind)
     if (of_instrument(kind) && index < book->instrument_count)
         return book->instruments[index].limits[kind - LIMIT_TICK];
     return 0;
-}
-
-static uint64_t saturated(value_t value)
-{
-    return value < UINT64_MAX ? (uint64_t)value : UINT64_MAX;
 }
 
 void book_find_account(const struct book *book, uint16_t session, struct book_account *account)
@@ -312,18 +420,23 @@ static enum reject_reason instrument_check(const struct instrument *listing,
 
 static bool above(value_t value, uint64_t limit)
 {
-    return limit != 0 && value > limit;
+    return limit != 0 && value > share_of(limit);
 }
 
-// What the side's value would exceed the other's by.
-static value_t excess(value_t side, value_t other)
+// Above the member's share of a limit; whoever can move shares is told.
+static bool beyond(const struct book *book, struct member *member, uint8_t kind, value_t value)
 {
-    return side > other ? side - other : 0;
+    uint64_t limit = member->limits[kind];
+    if (!above(value, limit))
+        return false;
+    if (*total_of(member, kind) != 0)
+        tell(book, member, COMMAND_ENTER, kind, saturated(value - share_of(limit)));
+    return true;
 }
 
 // Limits of what may come of the order together with what there is. What adds nothing to it, a
 // replacement for less, is not refused.
-static enum reject_reason exposure_check(const struct book *book, const struct member *member,
+static enum reject_reason exposure_check(const struct book *book, struct member *member,
                                          const struct position *position,
                                          const struct wanted *wanted)
 {
@@ -336,11 +449,13 @@ static enum reject_reason exposure_check(const struct book *book, const struct m
     value_t bought_or_sold = member->traded_value[side], against = member->traded_value[other];
     value_t open = member->open_value[side] - old_value + value;
     if (value > old_value) {
-        if (above(bought_or_sold + against + open + member->open_value[other], limits[LIMIT_GROSS]))
+        value_t at_worst = excess(bought_or_sold + open, against);
+        if (beyond(book, member, LIMIT_GROSS,
+                   bought_or_sold + against + open + member->open_value[other]))
             return REJECT_RISK_EXPOSURE;
-        if (above(excess(bought_or_sold + open, against), limits[LIMIT_NET]))
+        if (beyond(book, member, LIMIT_NET, at_worst))
             return REJECT_RISK_EXPOSURE;
-        if (side == SIDE_BUY && above(excess(bought_or_sold + open, against), limits[LIMIT_CREDIT]))
+        if (side == SIDE_BUY && beyond(book, member, LIMIT_CREDIT, at_worst))
             return REJECT_MAX_NOTIONAL;
     }
     if (limits[LIMIT_POSITION] == 0 || wanted->shares <= old_shares)
@@ -381,7 +496,7 @@ static enum reject_reason member_check(struct book *book, struct member *member,
         return REJECT_OTHER;
     if (duplicate(member, wanted, now_ns))
         return REJECT_RISK_DUPLICATE;
-    if (!wanted->old && above(member->open_orders + 1, limits[LIMIT_OPEN_ORDERS]))
+    if (!wanted->old && beyond(book, member, LIMIT_OPEN_ORDERS, member->open_orders + 1ull))
         return REJECT_OTHER;
     const struct position *position =
         position_claim(book, (uint16_t)(member - book->members), wanted->instrument);
