@@ -171,6 +171,8 @@ enum command_type {
     COMMAND_TRADING = 13, // an instrument's phase
     COMMAND_ENTRY = 14,   // OUCH Disable and Enable Order Entry, or an operator's
     COMMAND_LIMIT = 15,   // what a member, or an order for an instrument, may do
+    COMMAND_YIELD = 16,   // a member's share of a limit is lowered, by what it leaves unused
+    COMMAND_RAISE = 17,   // … is raised, by what other shards' yielded
 };
 
 // Reject reasons, OUCH 5.0 section 8. A command that arrives with a verdict other than 0 is
@@ -244,6 +246,15 @@ enum limit_kind {
     LIMIT_FAT_FINGER, // … from the last price since it was set; REJECT_FAT_FINGER
     LIMIT_INSTRUMENT_END,
 };
+
+// Of a member, what is held until it is given back: over several shards each has a share, which may
+// be nothing, and shares move.
+#define LIMIT_HELD_COUNT 4u
+#define LIMIT_NOTHING    UINT64_MAX // a share of 0, which would be no limit
+static inline bool limit_held(uint8_t kind)
+{
+    return kind >= LIMIT_OPEN_ORDERS && kind < LIMIT_OPEN_ORDERS + LIMIT_HELD_COUNT;
+}
 
 struct book_limits {
     uint32_t orders_max;      // resting at once, 1 to BOOK_ORDERS_MAX
@@ -326,10 +337,14 @@ struct command {
             uint32_t band;      // to either side, hundredths of a percent; above BAND_MAX: no band
             char actor[32];     // the operator, in words; not looked at
         } trading;              // command.instrument: or NO_INSTRUMENT for all
-        struct {                // LIMIT
-            uint64_t value;     // as the kind has it; 0: none
+        struct {                // LIMIT, YIELD, RAISE
+            uint64_t value;     // LIMIT: as the kind has it, 0: none; of what is held LIMIT_NOTHING
+                                // is a share of 0. YIELD: asked for: so much or half of what is
+                                // unused is given, whichever is more, but nothing that is used.
+                                // RAISE: added
             char firm[4];       // the member, where the kind is a member's
-            char actor[32];     // the operator, in words; not looked at
+            char actor[28];     // the operator, in words; not looked at
+            uint64_t total;     // LIMIT: what all shards have together; 0: shares do not move
         } limit; // command.side: enum limit_kind; command.instrument where the kind is an
                  // instrument's
         uint8_t bytes[48];
@@ -340,7 +355,8 @@ static_assert(offsetof(struct command, order) == 16, "journal format");
 static_assert(offsetof(struct command, mass.actor) == 28 &&
                   offsetof(struct command, entry.actor) == 28 &&
                   offsetof(struct command, trading.actor) == 28 &&
-                  offsetof(struct command, limit.actor) == 28,
+                  offsetof(struct command, limit.actor) == 28 &&
+                  offsetof(struct command, limit.total) == 56,
               "journal format");
 static_assert(offsetof(struct command, order.min_quantity) == 36, "journal format");
 static_assert(offsetof(struct command, order.client_order_id) == 48, "journal format");
@@ -578,6 +594,28 @@ const char *book_instrument_symbol(const struct book *book, uint16_t instrument)
 // book_limit: what the member of a session, or an instrument, has for a limit of this kind; 0 for
 // none, and where there is no such session, instrument or kind. Same thread as book_apply.
 uint64_t book_limit(const struct book *book, uint16_t index, uint8_t kind);
+
+// book_limit_total: of a limit that is held, what all shards have together; 0 where shares do not
+// move. Otherwise as book_limit.
+uint64_t book_limit_total(const struct book *book, uint16_t index, uint8_t kind);
+
+// What happened to a member's share of a limit that is held.
+struct book_share {
+    uint64_t seq;    // of the command
+    uint8_t type;    // of the command: LIMIT, YIELD, RAISE; or an order that was refused for it
+    uint8_t kind;    // enum limit_kind
+    char firm[4];    // the member's
+    uint64_t share;  // now
+    uint64_t used;   // now; may be more than the share
+    uint64_t amount; // YIELD: given; of an order: missing
+};
+
+// book_tell_shares: have `told` called, while a command is applied, for each LIMIT of what is held,
+// YIELD and RAISE, and for each order that is refused for a share that can move. It must not touch
+// the book. Nothing else depends on it, and it is in no snapshot. NULL: nobody is told, as after
+// book_open.
+typedef void book_told_fn(void *context, const struct book_share *share);
+void book_tell_shares(struct book *book, book_told_fn *told, void *context);
 
 // What a member has open and has traded on this book, in values, since a limit of the kinds that
 // need it was first set; what was open then is counted.

@@ -183,6 +183,7 @@ struct member {
     uint64_t limits[LIMIT_MEMBER_END];
     uint64_t intervals[LIMIT_MEMBER_END]; // of a rate: ns from one token to the next
     struct sighting sightings[SIGHTINGS];
+    uint64_t totals[LIMIT_HELD_COUNT]; // of all shards together; 0: shares do not move
 };
 
 // A watched member's shares of an instrument.
@@ -231,6 +232,8 @@ struct book {
     struct position *positions;
     uint32_t bar_count;
     struct bar bars[BOOK_BARS_MAX];
+    book_told_fn *told; // of members' shares; or NULL
+    void *told_context;
 };
 
 // Asks for a line. The empty asm is a side effect: without one gcc 12 takes a function that only

@@ -204,6 +204,11 @@ static void hash_member(uint64_t *hash, const struct member *member)
 {
     for (uint8_t kind = LIMIT_QUANTITY; kind < LIMIT_MEMBER_END; kind++)
         hash_word(hash, member->limits[kind]);
+    for (uint8_t i = 0; i < LIMIT_HELD_COUNT; i++)
+        if (member->totals[i] != 0) {
+            hash_word(hash, i);
+            hash_word(hash, member->totals[i]);
+        }
     for (enum side side = SIDE_BUY; side <= SIDE_SELL; side++) {
         hash_value(hash, member->open_value[side]);
         hash_value(hash, member->traded_value[side]);

@@ -192,12 +192,19 @@ static bool of_instrument(uint8_t kind)
     return kind >= LIMIT_TICK && kind < LIMIT_INSTRUMENT_END;
 }
 
-bool limit_member(struct book *book, uint16_t index, uint8_t kind, uint64_t value)
+static uint64_t *total_of(struct member *member, uint8_t kind)
+{
+    return &member->totals[kind - LIMIT_OPEN_ORDERS];
+}
+
+bool limit_member(struct book *book, uint16_t index, uint8_t kind, uint64_t value, uint64_t total)
 {
     if (index >= book->member_count || !of_member(kind))
         return false;
     book->members[index].limits[kind] = value;
     book->members[index].room = 0;
+    if (limit_held(kind))
+        *total_of(&book->members[index], kind) = value != 0 ? total : 0;
     book->members[index].intervals[kind] =
         value > 0 && value < NS_PER_SECOND ? NS_PER_SECOND / value : 1;
     if ((kind >= FIRST_STATEFUL || kind == LIMIT_NOTIONAL) && value != 0)
@@ -231,18 +238,137 @@ bool limit_instrument(struct book *book, uint16_t index, uint8_t kind, uint64_t 
     return true;
 }
 
+// --- Shares: what this shard has of a limit that several have together
+
+static uint64_t share_of(uint64_t limit)
+{
+    return limit == LIMIT_NOTHING ? 0 : limit;
+}
+
+static uint64_t limit_of(uint64_t share)
+{
+    return share == 0 ? LIMIT_NOTHING : share;
+}
+
+static uint64_t saturated(value_t value)
+{
+    return value < UINT64_MAX ? (uint64_t)value : UINT64_MAX;
+}
+
+static value_t committed(const struct member *member, enum side side)
+{
+    return member->traded_value[side] + member->open_value[side];
+}
+
+// What stands against a share: of NET and CREDIT a side's, which may exceed the share by what the
+// other has traded.
+static value_t held(const struct member *member, uint8_t kind, enum side side)
+{
+    if (kind == LIMIT_OPEN_ORDERS)
+        return member->open_orders;
+    if (kind == LIMIT_GROSS)
+        return committed(member, SIDE_BUY) + committed(member, SIDE_SELL);
+    return committed(member, side);
+}
+
+static value_t most(const struct member *member, uint8_t kind, enum side side)
+{
+    bool netted = kind == LIMIT_NET || kind == LIMIT_CREDIT;
+    return (value_t)share_of(member->limits[kind]) +
+           (netted ? member->traded_value[opposite_of(side)] : 0);
+}
+
+static uint64_t used_by(const struct member *member, uint8_t kind, enum side side)
+{
+    value_t value = held(member, kind, side) + share_of(member->limits[kind]);
+    value_t others = most(member, kind, side);
+    return value > others ? saturated(value - others) : 0;
+}
+
+static uint64_t used_of(const struct member *member, uint8_t kind)
+{
+    uint64_t bought = used_by(member, kind, SIDE_BUY), sold = used_by(member, kind, SIDE_SELL);
+    return kind == LIMIT_NET && sold > bought ? sold : bought;
+}
+
+void book_tell_shares(struct book *book, book_told_fn *told, void *context)
+{
+    book->told = told;
+    book->told_context = context;
+}
+
+static void tell(const struct book *book, const struct member *member, uint8_t type, uint8_t kind,
+                 uint64_t amount)
+{
+    struct book_share share = {.seq = book->seq,
+                               .type = type,
+                               .kind = kind,
+                               .share = share_of(member->limits[kind]),
+                               .used = used_of(member, kind),
+                               .amount = amount};
+    memcpy(share.firm, member->firm, sizeof(share.firm));
+    if (book->told)
+        book->told(book->told_context, &share);
+}
+
+// Nothing that is used: what all shards use together stays below what they have.
+static uint64_t yield(struct member *member, uint8_t kind, uint64_t asked)
+{
+    uint64_t share = share_of(member->limits[kind]), used = used_of(member, kind);
+    uint64_t unused = share > used ? share - used : 0;
+    uint64_t given = asked > unused / 2 ? asked : unused / 2;
+    if (given > unused)
+        given = unused;
+    if (member->limits[kind] != 0)
+        member->limits[kind] = limit_of(share - given);
+    member->room = 0;
+    return given;
+}
+
+static void raise_share(struct member *member, uint8_t kind, uint64_t added)
+{
+    value_t share = (value_t)share_of(member->limits[kind]) + added;
+    if (member->limits[kind] != 0)
+        member->limits[kind] =
+            limit_of(share < LIMIT_NOTHING ? (uint64_t)share : LIMIT_NOTHING - 1);
+}
+
+static void apply_to_member(struct book *book, uint16_t index, const struct command *command)
+{
+    struct member *member = &book->members[index];
+    uint8_t kind = command->side;
+    uint64_t given = 0;
+    if (command->type == COMMAND_LIMIT)
+        limit_member(book, index, kind, command->limit.value, command->limit.total);
+    if (!limit_held(kind))
+        return;
+    if (command->type == COMMAND_YIELD) {
+        watch(book, index); // also of one that has no limit yet, and gets one next
+        given = yield(member, kind, command->limit.value);
+    }
+    if (command->type == COMMAND_RAISE)
+        raise_share(member, kind, command->limit.value);
+    tell(book, member, command->type, kind, given);
+}
+
 void apply_limit(struct book *book, const struct command *command)
 {
-    uint8_t kind = command->side;
-    if (command->verdict != REJECT_NONE)
+    if (command->verdict != REJECT_NONE || command->type > COMMAND_RAISE)
         return;
-    if (of_instrument(kind)) {
-        limit_instrument(book, command->instrument, kind, command->limit.value);
+    if (command->type == COMMAND_LIMIT && of_instrument(command->side)) {
+        limit_instrument(book, command->instrument, command->side, command->limit.value);
         return;
     }
     for (uint16_t index = 0; index < book->member_count; index++)
         if (memcmp(book->members[index].firm, command->limit.firm, 4) == 0)
-            limit_member(book, index, kind, command->limit.value);
+            apply_to_member(book, index, command);
+}
+
+uint64_t book_limit_total(const struct book *book, uint16_t index, uint8_t kind)
+{
+    if (!limit_held(kind) || index >= book->session_count)
+        return 0;
+    return *total_of(&book->members[book->sessions[index].member], kind);
 }
 
 uint64_t book_limit(const struct book *book, uint16_t index, uint8_t kind)
@@ -252,11 +378,6 @@ uint64_t book_limit(const struct book *book, uint16_t index, uint8_t kind)
     if (of_instrument(kind) && index < book->instrument_count)
         return book->instruments[index].limits[kind - LIMIT_TICK];
     return 0;
-}
-
-static uint64_t saturated(value_t value)
-{
-    return value < UINT64_MAX ? (uint64_t)value : UINT64_MAX;
 }
 
 void book_find_account(const struct book *book, uint16_t session, struct book_account *account)
@@ -334,51 +455,48 @@ static enum reject_reason instrument_check(const struct instrument *listing,
     return REJECT_NONE;
 }
 
-static bool above(uint64_t value, uint64_t limit)
-{
-    return limit != 0 && value > limit;
-}
-
 static uint64_t least(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
 }
 
-// What may be added to a value before it exceeds another by more than a limit.
-static uint64_t left_of(uint64_t limit, value_t value, value_t other)
+static uint64_t left_of(const struct member *member, uint8_t kind, enum side side)
 {
-    value_t most = limit + other;
-    if (limit == 0)
+    value_t value = held(member, kind, side), may = most(member, kind, side);
+    if (member->limits[kind] == 0)
         return UINT64_MAX;
-    return value < most ? saturated(most - value) : 0;
+    return value < may ? saturated(may - value) : 0;
 }
 
-static value_t committed(const struct member *member, enum side side)
+// Whether so much more is above the member's share of a limit; whoever can move shares is told.
+static bool beyond(const struct book *book, struct member *member, uint8_t kind, enum side side,
+                   uint64_t added)
 {
-    return member->traded_value[side] + member->open_value[side];
-}
-
-static uint64_t exposure_left(const struct member *member, enum side side)
-{
-    enum side other = opposite_of(side);
-    value_t ours = committed(member, side);
-    return least(left_of(member->limits[LIMIT_GROSS], ours + committed(member, other), 0),
-                 left_of(member->limits[LIMIT_NET], ours, member->traded_value[other]));
+    value_t value = held(member, kind, side) + added, may = most(member, kind, side);
+    if (member->limits[kind] == 0 || value <= may)
+        return false;
+    if (*total_of(member, kind) != 0)
+        tell(book, member, COMMAND_ENTER, kind, saturated(value - may));
+    return true;
 }
 
 // An order adds so much value. Sums are looked at only when what was left at the last look could be
 // used up; cancels in between leave more than is known.
-static inline enum reject_reason value_check(struct member *member, enum side side, uint64_t added)
+static inline enum reject_reason value_check(const struct book *book, struct member *member,
+                                             enum side side, uint64_t added)
 {
     if (likely(added <= member->room))
         return REJECT_NONE;
-    uint64_t exposure = exposure_left(member, side);
-    uint64_t credit = left_of(member->limits[LIMIT_CREDIT], committed(member, SIDE_BUY),
-                              member->traded_value[SIDE_SELL]);
-    member->room = least(least(exposure, exposure_left(member, opposite_of(side))), credit);
-    if (added > exposure)
+    if (beyond(book, member, LIMIT_GROSS, side, added) ||
+        beyond(book, member, LIMIT_NET, side, added))
         return REJECT_RISK_EXPOSURE;
-    return side == SIDE_BUY && added > credit ? REJECT_MAX_NOTIONAL : REJECT_NONE;
+    if (side == SIDE_BUY && beyond(book, member, LIMIT_CREDIT, side, added))
+        return REJECT_MAX_NOTIONAL;
+    uint64_t net =
+        least(left_of(member, LIMIT_NET, SIDE_BUY), left_of(member, LIMIT_NET, SIDE_SELL));
+    uint64_t credit = left_of(member, LIMIT_CREDIT, SIDE_BUY);
+    member->room = least(left_of(member, LIMIT_GROSS, side), least(net, credit));
+    return REJECT_NONE;
 }
 
 // Limits of what may come of the order together with what there is. What adds nothing to it, a
@@ -394,7 +512,7 @@ static enum reject_reason exposure_check(const struct book *book, struct member 
     uint64_t old_value = old ? value_of(old->price, old_shares) : 0;
     uint64_t limit = member->limits[LIMIT_POSITION];
     enum reject_reason reason =
-        value_check(member, side, value > old_value ? value - old_value : 0);
+        value_check(book, member, side, value > old_value ? value - old_value : 0);
     if (reason != REJECT_NONE || limit == 0 || wanted->shares <= old_shares)
         return reason;
     int64_t traded = side == SIDE_BUY ? position->traded : -position->traded;
@@ -432,7 +550,7 @@ static enum reject_reason member_check(struct book *book, struct member *member,
         return REJECT_OTHER;
     if (duplicate(member, wanted, now_ns))
         return REJECT_RISK_DUPLICATE;
-    if (!wanted->old && above(member->open_orders + 1, limits[LIMIT_OPEN_ORDERS]))
+    if (!wanted->old && beyond(book, member, LIMIT_OPEN_ORDERS, wanted->side, 1))
         return REJECT_OTHER;
     const struct position *position =
         position_claim(book, (uint16_t)(member - book->members), wanted->instrument);
@@ -449,9 +567,9 @@ static enum reject_reason market_check(const struct member *member, const struct
                    limits[LIMIT_CREDIT]) != 0;
     if (valued && wanted->price == 0)
         return REJECT_RISK_MARKET_IMPACT;
-    return above((uint64_t)wanted->price * wanted->shares, limits[LIMIT_NOTIONAL])
-               ? REJECT_RISK_NOTIONAL
-               : REJECT_NONE;
+    bool above = limits[LIMIT_NOTIONAL] != 0 &&
+                 (uint64_t)wanted->price * wanted->shares > limits[LIMIT_NOTIONAL];
+    return above ? REJECT_RISK_NOTIONAL : REJECT_NONE;
 }
 
 enum reject_reason risk_check(struct book *book, const struct command *command,

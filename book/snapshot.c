@@ -20,9 +20,9 @@ enum {
     RECORD_POSITION = 22,
 };
 
-// And 2, which had no limits, random reserves, pegs and crosses; and 1, which had no halts and no
-// bars.
-#define VERSION 3
+// And 3, which had no shares of limits; 2, which had no limits, random reserves, pegs and crosses;
+// and 1, which had no halts and no bars.
+#define VERSION 4
 #define NUMBERS 12u // channels in a record
 #define BARS    6u  // bars in a record
 
@@ -67,6 +67,7 @@ struct record {
             uint64_t value;
             uint16_t instrument; // or NO_INSTRUMENT: of the member
             uint8_t kind;
+            uint64_t total; // of version 4
         } limit;
         struct {
             uint64_t traded_value[2][2]; // by side; lower half first
@@ -233,10 +234,11 @@ static bool save_instrument(const struct writer *writer, const struct instrument
 }
 
 static bool save_limit(const struct writer *writer, uint16_t member, uint16_t instrument,
-                       uint8_t kind, uint64_t value)
+                       uint8_t kind, uint64_t value, uint64_t total)
 {
     struct record record = {.type = RECORD_LIMITS_OF, .session = member};
     record.limit.value = value;
+    record.limit.total = total;
     record.limit.instrument = instrument;
     record.limit.kind = kind;
     return value == 0 || put(writer, &record);
@@ -291,7 +293,8 @@ static bool save_members(const struct book *book, const struct writer *writer)
     for (uint16_t i = 0; i < book->member_count; i++) {
         const struct member *member = &book->members[i];
         for (uint8_t kind = LIMIT_QUANTITY; kind < LIMIT_MEMBER_END; kind++)
-            if (!save_limit(writer, i, NO_INSTRUMENT, kind, member->limits[kind]))
+            if (!save_limit(writer, i, NO_INSTRUMENT, kind, member->limits[kind],
+                            limit_held(kind) ? member->totals[kind - LIMIT_OPEN_ORDERS] : 0))
                 return false;
         if (member->watched && !(save_account(book, writer, i) && save_sightings(book, writer, i) &&
                                  save_positions(book, writer, i)))
@@ -299,7 +302,7 @@ static bool save_members(const struct book *book, const struct writer *writer)
     }
     for (uint16_t i = 0; i < book->instrument_count; i++)
         for (uint8_t kind = LIMIT_TICK; kind < LIMIT_INSTRUMENT_END; kind++)
-            if (!save_limit(writer, 0, i, kind, book->instruments[i].limits[kind - LIMIT_TICK]))
+            if (!save_limit(writer, 0, i, kind, book->instruments[i].limits[kind - LIMIT_TICK], 0))
                 return false;
     return true;
 }
@@ -434,7 +437,9 @@ static const char *load_limit(struct book *book, const struct record *record)
     uint8_t kind = record->limit.kind;
     uint64_t value = record->limit.value;
     if (record->limit.instrument == NO_INSTRUMENT)
-        return limit_member(book, record->session, kind, value) ? NULL : "a limit of no member";
+        return limit_member(book, record->session, kind, value, record->limit.total)
+                   ? NULL
+                   : "a limit of no member";
     if (record->limit.instrument >= book->instrument_count)
         return "a limit of no instrument";
     uint32_t last_price = book->instruments[record->limit.instrument].last_price;

@@ -788,7 +788,7 @@ static inline __attribute__((always_inline)) void apply(struct book *book,
     if (likely(command->type >= COMMAND_ENTER)) {
         if (command->type == COMMAND_TRADING)
             apply_trading(book, command, sink);
-        else if (command->type == COMMAND_LIMIT)
+        else if (command->type >= COMMAND_LIMIT)
             apply_limit(book, command);
         else if (command->session < book->session_count || operators(command))
             apply_order(book, command, head, sink);

@@ -132,7 +132,7 @@ bool cancel_allowed(struct book *book, uint16_t session);
 bool member_join(struct book *book, struct session *session);
 uint32_t members_max(const struct book_limits *limits);
 // The limits of a member or an instrument; false when there is no such one, or kind.
-bool limit_member(struct book *book, uint16_t index, uint8_t kind, uint64_t value);
+bool limit_member(struct book *book, uint16_t index, uint8_t kind, uint64_t value, uint64_t total);
 bool limit_instrument(struct book *book, uint16_t index, uint8_t kind, uint64_t value);
 // How many positions are kept; one of them, made when there is none, NULL when that is one too
 // many; or NULL when there is none.

@@ -377,6 +377,19 @@ static json_t *refusal(const char *why)
     return json_pack("{s:b, s:s}", "ok", 0, "error", why);
 }
 
+static int order_all(struct gateway *gateway, const struct action *action, struct wish *wish,
+                     struct error *error)
+{
+    char firm[4];
+    if (!action->make)
+        return gateway_close_day(gateway, error);
+    if (!wish->limit || !limit_held(wish->limit->kind) || wish->shard_count == 1)
+        return gateway_order(gateway, action->make, wish, error);
+    copy_padded(firm, sizeof(firm), wish->firm);
+    return share_keeper_set(&gateway->shares, firm, wish->limit->kind, wish->value, wish->actor,
+                            error);
+}
+
 static json_t *carry_out(struct control *control, struct wish *wish)
 {
     struct error error;
@@ -396,8 +409,7 @@ static json_t *carry_out(struct control *control, struct wish *wish)
         return refusal(error.text);
     if (action->role == ROLE_VIEWER)
         return json_pack("{s:b, s:o}", "ok", 1, "stats", report_gateway(control->gateway));
-    int failed = action->make ? gateway_order(control->gateway, action->make, wish, &error)
-                              : gateway_close_day(control->gateway, &error);
+    int failed = order_all(control->gateway, action, wish, &error);
     return failed ? refusal(error.text) : json_pack("{s:b}", "ok", 1);
 }
 

@@ -357,6 +357,10 @@ static int open_all(struct gateway *gateway, struct error *error)
     for (uint32_t i = 0; i < gateway->loop_count; i++)
         if (bell_open(&gateway->loops[i].bell, error))
             return -1;
+    if (config->shard_count > 1 &&
+        share_keeper_open(&gateway->shares, gateway->lanes, config->shard_count, &gateway->lock,
+                          &gateway->clock, error))
+        return -1;
     return open_keeper(gateway, error);
 }
 
@@ -385,6 +389,8 @@ static int start_threads(struct gateway *gateway, struct error *error)
         if (lane_start(gateway->lanes[i], &gateway->clock, error))
             return -1;
     if (login_keeper_start(&gateway->keeper, error))
+        return -1;
+    if (gateway->config->shard_count > 1 && share_keeper_start(&gateway->shares, error))
         return -1;
     for (uint32_t i = 0; i < gateway->loop_count; i++) {
         struct loop *loop = &gateway->loops[i];
@@ -619,6 +625,7 @@ static bool drain(struct gateway *gateway)
 
 int gateway_stop(struct gateway *gateway, struct error *error)
 {
+    share_keeper_stop(&gateway->shares);
     bool drained = drain(gateway);
     atomic_store_explicit(&gateway->stop, true, memory_order_relaxed);
     for (uint32_t i = 0; i < gateway->loop_count; i++) {
@@ -654,6 +661,8 @@ void gateway_free(struct gateway *gateway)
     }
     if (gateway->keeper.count > 0)
         login_keeper_close(&gateway->keeper);
+    if (gateway->shares.lock)
+        share_keeper_close(&gateway->shares);
     for (uint32_t i = 0; i < gateway->lanes_opened; i++) {
         struct error ignored;
         lane_stop(gateway->lanes[i], &ignored);

@@ -7,6 +7,7 @@
 
 #include "dataplane/lane.h"
 #include "dataplane/login_keeper.h"
+#include "dataplane/share_keeper.h"
 #include "numa/histogram.h"
 #include "numa/tap.h"
 #include "xdp/loader.h"
@@ -83,6 +84,7 @@ struct gateway {
     struct loop loops[CONFIG_PORTS_MAX + CONFIG_SHARDS_MAX];
     uint32_t loop_count;
     struct login_keeper keeper;  // of all lanes' logins
+    struct share_keeper shares;  // of several lanes' limits
     pthread_mutex_t lock;        // of who gives orders, or has counters copied
     _Atomic bool draining, stop; // take no more packets; end the threads
 };

@@ -37,6 +37,7 @@ size_t lane_memory_size(const struct config *config, uint32_t index)
     uint32_t streams = config->session_count + 1; // and the feed's
     return ring_memory_size(LANE_COMMAND_RING_SLOTS) + ring_memory_size(config->in_flight_count) +
            ring_memory_size(config->in_flight_count * LANE_EVENTS_A_COMMAND) +
+           ring_memory_size(LANE_SHARE_SLOTS) +
            symbols_memory_size((uint16_t)instruments_of(config, index)) +
            entry_memory_size(config->session_count) + history_memory_size(config->session_count) +
            streams * (entry_stream_size(config->history_count) + 64) + 4096;
@@ -61,6 +62,7 @@ static int lay_out(struct lane *lane, struct error *error)
     lane->commands = take_ring(lane, LANE_COMMAND_RING_SLOTS);
     lane->to_journal = take_ring(lane, config->in_flight_count);
     lane->events = take_ring(lane, config->in_flight_count * LANE_EVENTS_A_COMMAND);
+    lane->shares = take_ring(lane, LANE_SHARE_SLOTS);
     uint16_t instruments = (uint16_t)instruments_of(config, lane->index);
     symbols_init(&lane->symbols, arena_take(&lane->memory, symbols_memory_size(instruments), 64),
                  instruments);
@@ -366,7 +368,8 @@ static int set_limits(struct lane *lane, uint64_t time_ns, struct error *error)
             .side = limit->limit->kind,
             .limit = {.value =
                           limit_share(limit->limit, limit->value, lane->index, config->shard_count),
-                      .actor = "configuration"},
+                      .actor = "configuration",
+                      .total = limit_total(limit->limit, limit->value, config->shard_count)},
         };
         memcpy(command.limit.firm, limit->firm, sizeof(limit->firm));
         bool elsewhere = !limit_of_member(limit->limit) && instrument == NO_INSTRUMENT;
@@ -667,6 +670,27 @@ bool lane_orders_done(struct lane *lane)
         return false;
     atomic_store_explicit(&lane->orders.state, LANE_ORDERS_NONE, memory_order_relaxed);
     return true;
+}
+
+// Half of the ring is for what was asked for, of which there is one at a time, so that who is
+// refused again and again cannot keep that out. The shard's thread.
+static void note_share(void *context, const struct book_share *share)
+{
+    static_assert(sizeof(*share) <= RING_SLOT_SIZE, "one to a slot");
+    struct lane *lane = context;
+    uint32_t room = share->type == COMMAND_ENTER ? LANE_SHARE_SLOTS / 2 + 1 : 1;
+    if (ring_writable(lane->shares, room) < room)
+        return;
+    *(struct book_share *)ring_write_slot(lane->shares, 0) = *share;
+    ring_commit(lane->shares, 1);
+    if (lane->share_bell)
+        bell_ring(lane->share_bell);
+}
+
+void lane_tell_shares(struct lane *lane, struct bell *bell)
+{
+    lane->share_bell = bell;
+    book_tell_shares(lane->shard.book, note_share, lane);
 }
 
 // The port's half of a limit, from the next order on as the book's.

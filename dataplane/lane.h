@@ -25,6 +25,7 @@
 #define LANE_INSTRUMENTS_ROOM   64u // more than the configuration lists
 #define LANE_SESSIONS_ROOM      64u // the same
 #define LANE_EVENTS_A_COMMAND   4u  // event ring slots for each command in flight
+#define LANE_SHARE_SLOTS        64u // of what is told of members' shares
 #define LANE_PAST_KEPT_S        10u // without a request, until history's memory is given back
 
 // The counters of the port's side, copied by the port's thread for others to read.
@@ -54,6 +55,7 @@ struct lane {
     bool huge_pages;
     struct arena memory, book_memory;
     struct ring *commands, *to_journal, *events;
+    struct ring *shares; // struct book_share, from the shard's thread to whoever moves shares
 
     struct logins logins;   // port's thread and the logins'
     struct symbols symbols; // port's thread, from here on
@@ -63,6 +65,7 @@ struct lane {
     struct lane_snapshot snapshot;
     struct bell *port_bell;  // of the loop that polls the port
     struct bell *shard_bell; // of the loop that polls the shard; NULL when it is the same one
+    struct bell *share_bell; // of who takes what is told of shares, or NULL
 
     struct shard shard; // shard's thread
 
@@ -163,6 +166,11 @@ uint64_t lane_commanded(const struct lane *lane);
 // the port's.
 bool lane_give_orders(struct lane *lane, const struct command *commands, uint32_t count);
 bool lane_orders_done(struct lane *lane);
+
+// lane_tell_shares: from now on `shares` has what the book tells of members' shares, and `bell`
+// (NULL: none) is rung. Orders that lacked a share fill half of it at most, and are left out
+// beyond. Once the lane is primed, before it has threads.
+void lane_tell_shares(struct lane *lane, struct bell *bell);
 
 // lane_orders_given: whether there are orders to take. Port's thread, at each poll.
 static inline bool lane_orders_given(const struct lane *lane)

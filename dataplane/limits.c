@@ -58,7 +58,7 @@ static const char *check(const struct limit_name *limit, uint64_t value, uint32_
 {
     if (limit->onoff && value > 1)
         return "is 0 or 1";
-    if (limit->split && value > 0 && value < shard_count)
+    if (limit->split && !limit_held(limit->kind) && value > 0 && value < shard_count)
         return "is too small for each shard to have a share; 0 is no limit";
     return NULL;
 }
@@ -114,7 +114,13 @@ uint64_t limit_share(const struct limit_name *limit, uint64_t value, uint32_t sh
 {
     if (!limit->split)
         return value;
-    return value / shard_count + (shard < value % shard_count);
+    uint64_t share = value / shard_count + (shard < value % shard_count);
+    return share == 0 && value != 0 ? LIMIT_NOTHING : share;
+}
+
+uint64_t limit_total(const struct limit_name *limit, uint64_t value, uint32_t shard_count)
+{
+    return limit_held(limit->kind) && shard_count > 1 ? value : 0;
 }
 
 void precheck_set(struct precheck *precheck, uint8_t kind, uint64_t value)

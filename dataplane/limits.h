@@ -33,9 +33,11 @@ const char *limit_parse(const struct limit_name *limit, const char *text, uint32
 // above.
 const char *price_parse(const char *text, uint32_t *price);
 
-// limit_share: what of the value is a shard's. The shares' sum is the value.
+// limit_share: what of the value is a shard's to begin with; LIMIT_NOTHING where that is 0. The
+// shares' sum is the value. limit_total: what goes with the share: the value, where shares move.
 uint64_t limit_share(const struct limit_name *limit, uint64_t value, uint32_t shard,
                      uint32_t shard_count);
+uint64_t limit_total(const struct limit_name *limit, uint64_t value, uint32_t shard_count);
 
 // What a member's orders are held against one by one, on the port's thread.
 struct precheck {

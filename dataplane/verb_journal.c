@@ -32,6 +32,8 @@ static const char *const command_names[] = {
     [COMMAND_TRADING] = "trading",
     [COMMAND_ENTRY] = "entry",
     [COMMAND_LIMIT] = "limit",
+    [COMMAND_YIELD] = "yield",
+    [COMMAND_RAISE] = "raise",
 };
 
 #define COMMAND_NAME_COUNT (sizeof(command_names) / sizeof(command_names[0]))
@@ -101,20 +103,37 @@ static json_t *trading_json(const struct command *command)
     return object;
 }
 
-// Who did it, of what an operator does.
-static const char *actor_of(const struct command *command)
+static bool is_limit(const struct command *command)
 {
-    bool acts = command->type == COMMAND_TRADING || command->type == COMMAND_LIMIT ||
+    return command->type >= COMMAND_LIMIT && command->type <= COMMAND_RAISE;
+}
+
+// Who did it, of what an operator does, and how many characters that has; else NULL.
+static const char *actor_of(const struct command *command, size_t *length)
+{
+    bool acts = command->type == COMMAND_TRADING || is_limit(command) ||
                 (command->session == ANY_SESSION &&
                  (command->type == COMMAND_MASS_CANCEL || command->type == COMMAND_ENTRY));
-    return acts && command->trading.actor[0] ? command->trading.actor : NULL;
+    const char *actor = command->trading.actor;
+    *length = strnlen(actor, is_limit(command) ? sizeof(command->limit.actor)
+                                               : sizeof(command->trading.actor));
+    return acts && *length > 0 ? actor : NULL;
+}
+
+// A share of nothing is 0, as no limit is: what tells them apart is the total.
+static uint64_t limit_value(const struct command *command)
+{
+    bool nothing = command->type == COMMAND_LIMIT && command->limit.value == LIMIT_NOTHING;
+    return nothing ? 0 : command->limit.value;
 }
 
 static json_t *limit_json(const struct command *command)
 {
     const struct limit_name *limit = limit_by_kind(command->side);
     json_t *object = json_pack("{s:s, s:I}", "limit", limit ? limit->name : "unknown", "value",
-                               (json_int_t)command->limit.value);
+                               (json_int_t)limit_value(command));
+    if (command->limit.total != 0)
+        json_object_set_new(object, "total", json_integer((json_int_t)command->limit.total));
     if (limit && limit_of_member(limit))
         json_object_set_new(object, "firm", json_stringn(command->limit.firm, 4));
     else
@@ -133,7 +152,7 @@ static json_t *command_json(uint64_t seq, const struct command *command)
         object = entry_json(command);
     else if (command->type == COMMAND_TRADING)
         object = trading_json(command);
-    else if (command->type == COMMAND_LIMIT)
+    else if (is_limit(command))
         object = limit_json(command);
     else if (command->type == COMMAND_OPEN)
         object = json_pack("{s:s%, s:I}", "session_id", command->open.session_id, (size_t)10,
@@ -150,10 +169,10 @@ static json_t *command_json(uint64_t seq, const struct command *command)
     json_object_set_new(object, "seq", json_integer((json_int_t)seq));
     json_object_set_new(object, "time_ns", json_integer((json_int_t)command->time_ns));
     json_object_set_new(object, "command", json_string(name ? name : "unknown"));
-    const char *actor = actor_of(command);
+    size_t length;
+    const char *actor = actor_of(command, &length);
     if (actor)
-        json_object_set_new(object, "actor",
-                            json_stringn(actor, strnlen(actor, sizeof(command->trading.actor))));
+        json_object_set_new(object, "actor", json_stringn(actor, length));
     return object;
 }
 
@@ -195,7 +214,9 @@ static void print_limit(const struct command *command)
         printf(" firm %.4s", command->limit.firm);
     else
         printf(" instrument %u", command->instrument);
-    printf(" %s %" PRIu64, limit ? limit->name : "unknown", command->limit.value);
+    printf(" %s %" PRIu64, limit ? limit->name : "unknown", limit_value(command));
+    if (command->limit.total != 0)
+        printf(" of %" PRIu64, command->limit.total);
 }
 
 static void print_trading(const struct command *command)
@@ -224,7 +245,7 @@ static void dump_text(uint64_t seq, const struct command *command)
         print_entry(command);
     else if (command->type == COMMAND_TRADING)
         print_trading(command);
-    else if (command->type == COMMAND_LIMIT)
+    else if (is_limit(command))
         print_limit(command);
     else if (command->type == COMMAND_OPEN)
         printf(" %.10s", command->open.session_id);
@@ -232,8 +253,10 @@ static void dump_text(uint64_t seq, const struct command *command)
         printf(" %u %.8s", command->instrument, command->listing.symbol);
     else if (command->type == COMMAND_SESSION)
         printf(" %u %.6s", command->session, command->member.user_name);
-    if (actor_of(command))
-        printf(" by %.32s", actor_of(command));
+    size_t length;
+    const char *actor = actor_of(command, &length);
+    if (actor)
+        printf(" by %.*s", (int)length, actor);
     printf("\n");
 }
 

@@ -32,6 +32,7 @@ enum fault {
     FAULT_SNAPSHOT_UNVERIFIED,  // a snapshot is taken whatever its checksum
     FAULT_SNAPSHOT_STREAMS,     // a snapshot forgets the last message of each session
     FAULT_HISTORY_BEHIND,       // a replay for old messages is not begun again
+    FAULT_SHARE_RAISED_EARLY,   // a share is raised before what it is raised by is durably given
     FAULT_COUNT,
 };
 #define FAULT_NAMES                                                                                \
@@ -41,7 +42,7 @@ enum fault {
             "chain-unchecked", "tail-lost", "damage-cut", "dedupe-forgotten",                      \
             "stream-not-rebuilt", "feed-not-rebuilt", "retransmit-neighbour", "clock-backwards",   \
             "salt-reused", "recycled-early", "snapshot-late", "snapshot-unverified",               \
-            "snapshot-streams", "history-behind"                                                   \
+            "snapshot-streams", "history-behind", "share-raised-early"                             \
     }
 
 #ifdef SLUICE_FAULTS

@@ -453,6 +453,15 @@ static inline void fill_limit(struct generator *g, struct command *c)
     default:
         c->limit.value = 1 + random_below(random, 20);
     }
+    if (limit_held(c->side)) {
+        c->limit.total = random_percent(random, 50) ? 2 * c->limit.value : 0;
+        if (random_percent(random, 10))
+            c->limit.value = LIMIT_NOTHING;
+        if (random_percent(random, 50)) {
+            c->type = random_percent(random, 50) ? COMMAND_YIELD : COMMAND_RAISE;
+            return;
+        }
+    }
     if (random_percent(random, 50))
         c->limit.value = 0;
 }

@@ -38,7 +38,9 @@ static inline const char *command_name(uint8_t type)
                                         "COMMAND_CLOCK",
                                         "COMMAND_TRADING",
                                         "COMMAND_ENTRY",
-                                        "COMMAND_LIMIT"};
+                                        "COMMAND_LIMIT",
+                                        "COMMAND_YIELD",
+                                        "COMMAND_RAISE"};
     static char number[4];
     if (type < sizeof(names) / sizeof(names[0]))
         return names[type];
@@ -138,8 +140,9 @@ static inline void print_command(const struct command *c)
         print_number("trading.short_sale", c->trading.short_sale);
         print_number("trading.reference", c->trading.reference);
         print_number("trading.band", c->trading.band);
-    } else if (c->type == COMMAND_LIMIT) {
+    } else if (c->type >= COMMAND_LIMIT && c->type <= COMMAND_RAISE) {
         print_number("limit.value", c->limit.value);
+        print_number("limit.total", c->limit.total);
         print_text("limit.firm", c->limit.firm, sizeof(c->limit.firm));
     } else if (c->type >= COMMAND_ENTER && c->type <= COMMAND_QUERY) {
         print_order(c);

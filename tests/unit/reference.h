@@ -716,6 +716,10 @@ static inline void reference_apply(struct reference *r, const struct command *c)
     case COMMAND_LIMIT:
         reference_apply_limit(r, c);
         break;
+    case COMMAND_YIELD:
+    case COMMAND_RAISE:
+        reference_apply_share(r, c);
+        break;
     default:
         reference_apply_client(r, c);
     }

@@ -22,6 +22,12 @@ static inline bool reference_has_limit(const struct reference_instrument *instru
     return false;
 }
 
+static inline bool reference_held(uint8_t kind)
+{
+    return kind == LIMIT_OPEN_ORDERS || kind == LIMIT_GROSS || kind == LIMIT_NET ||
+           kind == LIMIT_CREDIT;
+}
+
 static inline void reference_apply_limit(struct reference *r, const struct command *c)
 {
     uint8_t kind = c->side;
@@ -43,6 +49,7 @@ static inline void reference_apply_limit(struct reference *r, const struct comma
             continue;
         struct reference_member *member = reference_member(r, c->limit.firm);
         member->limits[kind] = c->limit.value;
+        member->totals[kind] = c->limit.value == 0 || !reference_held(kind) ? 0 : c->limit.total;
         member->kept |=
             c->limit.value != 0 && (kind >= LIMIT_OPEN_ORDERS || kind == LIMIT_NOTIONAL);
     }
@@ -103,7 +110,50 @@ static inline uint32_t reference_open_orders(const struct reference *r,
 
 static inline bool reference_over(reference_value value, uint64_t limit)
 {
-    return limit != 0 && value > limit;
+    return limit == LIMIT_NOTHING ? value > 0 : limit != 0 && value > limit;
+}
+
+// What the member holds of what such a limit is of.
+static inline reference_value reference_used(const struct reference *r,
+                                             const struct reference_member *member, uint8_t kind)
+{
+    reference_value buys =
+        member->traded[SIDE_BUY] + reference_open_value(r, member, SIDE_BUY, NULL);
+    reference_value sells =
+        member->traded[SIDE_SELL] + reference_open_value(r, member, SIDE_SELL, NULL);
+    reference_value ahead = buys > member->traded[SIDE_SELL] ? buys - member->traded[SIDE_SELL] : 0;
+    reference_value behind =
+        sells > member->traded[SIDE_BUY] ? sells - member->traded[SIDE_BUY] : 0;
+    if (kind == LIMIT_OPEN_ORDERS)
+        return reference_open_orders(r, member);
+    if (kind == LIMIT_GROSS)
+        return buys + sells;
+    return kind == LIMIT_NET && behind > ahead ? behind : ahead;
+}
+
+static inline void reference_apply_share(struct reference *r, const struct command *c)
+{
+    uint8_t kind = c->side;
+    struct reference_member *member = NULL;
+    for (uint16_t i = 0; i < r->session_count; i++)
+        if (memcmp(r->sessions[i].firm, c->limit.firm, 4) == 0)
+            member = reference_member(r, c->limit.firm);
+    if (c->verdict != REJECT_NONE || !member || !reference_held(kind))
+        return;
+    if (c->type == COMMAND_YIELD)
+        member->kept = true;
+    if (member->limits[kind] == 0)
+        return;
+    reference_value share = member->limits[kind] == LIMIT_NOTHING ? 0 : member->limits[kind];
+    reference_value used = reference_used(r, member, kind), most = LIMIT_NOTHING - 1;
+    if (c->type == COMMAND_RAISE) {
+        share = share + c->limit.value < most ? share + c->limit.value : most;
+    } else if (used < share) {
+        reference_value kept_half = share - (share - used) / 2;
+        reference_value kept = c->limit.value < share - used ? share - c->limit.value : used;
+        share = kept < kept_half ? kept : kept_half;
+    }
+    member->limits[kind] = share == 0 ? LIMIT_NOTHING : (uint64_t)share;
 }
 
 // More than so many hundredths of a percent away.

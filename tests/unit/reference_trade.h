@@ -61,6 +61,7 @@ struct reference_member {
     struct reference_bucket seen_buckets[64];
     struct reference_bucket order_bucket, cancel_bucket, execution_bucket;
     uint64_t limits[LIMIT_MEMBER_END];
+    uint64_t totals[LIMIT_MEMBER_END];
 };
 #define REFERENCE_MEMBERS_MAX 64u
 

@@ -189,9 +189,9 @@ Test(book_risk, a_limit_set_during_the_day_counts_what_is_open)
 
 Test(book_risk, the_largest_orders_do_not_overflow_the_largest_limit)
 {
-    limit(ALICE, LIMIT_GROSS, UINT64_MAX);
-    limit(ALICE, LIMIT_NET, UINT64_MAX);
-    limit(ALICE, LIMIT_CREDIT, UINT64_MAX);
+    limit(ALICE, LIMIT_GROSS, LIMIT_NOTHING - 1);
+    limit(ALICE, LIMIT_NET, LIMIT_NOTHING - 1);
+    limit(ALICE, LIMIT_CREDIT, LIMIT_NOTHING - 1);
     limit(ALICE, LIMIT_POSITION, INT64_MAX);
     const uint64_t largest = (uint64_t)QUANTITY_MAX * PRICE_MAX;
     for (uint32_t number = 1; number < ORDERS_MAX; number++)
@@ -211,6 +211,112 @@ Test(book_risk, a_market_order_is_valued_at_what_is_displayed)
     expect_rejected(buy(2, 101, PRICE_MARKET), REJECT_RISK_NOTIONAL);
     expect_taken(buy(3, 100, PRICE_MARKET));
     expect_taken(buy(4, 99, PRICE_MARKET));
+}
+
+// Shares of what several shards have together
+
+static struct book_share told[8];
+static uint32_t told_count;
+
+static void take_share(void *context, const struct book_share *share)
+{
+    (void)context;
+    cr_assert_lt(told_count, 8);
+    told[told_count++] = *share;
+}
+
+static struct book_share last_told(void)
+{
+    cr_assert_gt(told_count, 0);
+    return told[--told_count];
+}
+
+static void have_share(uint16_t session, enum limit_kind kind, uint64_t value, uint64_t total)
+{
+    struct command command = {.type = COMMAND_LIMIT,
+                              .session = ANY_SESSION,
+                              .side = (uint8_t)kind,
+                              .limit = {.value = value, .total = total}};
+    memcpy(command.limit.firm, firm_of_session(session), 4);
+    apply(command);
+    expect_nothing();
+    told_count = 0;
+    book_tell_shares(book, take_share, NULL);
+}
+
+static struct book_share move(enum command_type type, enum limit_kind kind, uint64_t value)
+{
+    struct command command = {
+        .type = (uint8_t)type, .session = ANY_SESSION, .side = (uint8_t)kind, .limit.value = value};
+    memcpy(command.limit.firm, firm_of_session(ALICE), 4);
+    apply(command);
+    expect_nothing();
+    struct book_share share = last_told();
+    cr_assert_eq(share.type, type);
+    return share;
+}
+
+Test(book_risk, a_shard_gives_what_is_asked_for_or_half_of_what_is_unused_and_nothing_used)
+{
+    have_share(ALICE, LIMIT_GROSS, 100ull * PRICE, 200ull * PRICE);
+    expect_taken(buy(1, 20, PRICE));
+    struct book_share share = move(COMMAND_YIELD, LIMIT_GROSS, 1);
+    cr_assert_eq(share.amount, 40ull * PRICE);
+    cr_assert_eq(share.share, 60ull * PRICE);
+    cr_assert_eq(share.used, 20ull * PRICE);
+    cr_assert_eq(move(COMMAND_YIELD, LIMIT_GROSS, 25ull * PRICE).amount, 25ull * PRICE);
+    cr_assert_eq(move(COMMAND_YIELD, LIMIT_GROSS, 100ull * PRICE).amount, 15ull * PRICE);
+    cr_assert_eq(move(COMMAND_YIELD, LIMIT_GROSS, LIMIT_NOTHING).amount, 0);
+    cr_assert_eq(book_limit(book, ALICE, LIMIT_GROSS), 20ull * PRICE);
+    cr_assert_eq(book_limit_total(book, ALICE, LIMIT_GROSS), 200ull * PRICE);
+    expect_rejected(buy(2, 1, 1), REJECT_RISK_EXPOSURE);
+}
+
+Test(book_risk, a_share_of_nothing_lets_in_what_adds_nothing)
+{
+    have_share(ALICE, LIMIT_NET, 10ull * PRICE, 10ull * PRICE);
+    cr_assert_eq(move(COMMAND_YIELD, LIMIT_NET, LIMIT_NOTHING).share, 0);
+    cr_assert_eq(book_limit(book, ALICE, LIMIT_NET), LIMIT_NOTHING);
+    expect_rejected(buy(1, 1, PRICE), REJECT_RISK_EXPOSURE);
+    cr_assert_eq(move(COMMAND_RAISE, LIMIT_NET, PRICE).share, PRICE);
+    expect_taken(buy(2, 1, PRICE));
+    enter(BOB, 1, SIDE_SELL, 1, PRICE);
+    cr_assert_eq(move(COMMAND_YIELD, LIMIT_NET, LIMIT_NOTHING).amount, 0, "one is bought");
+    expect_taken(sell(3, 1, PRICE));
+}
+
+Test(book_risk, whoever_moves_shares_is_told_what_an_order_lacked)
+{
+    have_share(ALICE, LIMIT_CREDIT, 10ull * PRICE, 20ull * PRICE);
+    expect_rejected(buy(1, 13, PRICE), REJECT_MAX_NOTIONAL);
+    struct book_share lacking = last_told();
+    cr_assert_eq(lacking.type, COMMAND_ENTER);
+    cr_assert_eq(lacking.kind, LIMIT_CREDIT);
+    cr_assert_eq(lacking.amount, 3ull * PRICE);
+    cr_assert_eq(lacking.share, 10ull * PRICE);
+    cr_assert_eq(lacking.seq, book_seq(book));
+    have_share(ALICE, LIMIT_CREDIT, 10ull * PRICE, 0);
+    expect_rejected(buy(2, 13, PRICE), REJECT_MAX_NOTIONAL);
+    cr_assert_eq(told_count, 0, "a share that does not move");
+}
+
+Test(book_risk, a_limit_that_is_lifted_has_no_share)
+{
+    have_share(ALICE, LIMIT_OPEN_ORDERS, 1, 2);
+    have_share(ALICE, LIMIT_OPEN_ORDERS, 0, 2);
+    cr_assert_eq(book_limit_total(book, ALICE, LIMIT_OPEN_ORDERS), 0);
+    cr_assert_eq(move(COMMAND_RAISE, LIMIT_OPEN_ORDERS, 5).share, 0);
+    cr_assert_eq(move(COMMAND_YIELD, LIMIT_OPEN_ORDERS, 5).amount, 0);
+    cr_assert_eq(book_limit(book, ALICE, LIMIT_OPEN_ORDERS), 0);
+    expect_taken(buy(1, 1, PRICE));
+    expect_taken(buy(2, 1, PRICE));
+}
+
+Test(book_risk, what_there_was_before_a_limit_is_used_where_a_share_is_asked_for)
+{
+    expect_taken(buy(1, 10, PRICE));
+    book_tell_shares(book, take_share, NULL);
+    cr_assert_eq(move(COMMAND_YIELD, LIMIT_GROSS, LIMIT_NOTHING).used, 10ull * PRICE);
 }
 
 // Positions

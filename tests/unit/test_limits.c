@@ -37,6 +37,7 @@ Test(limits, the_shares_of_all_shards_are_the_value)
 {
     struct random random = {20261121};
     const struct limit_name *gross = limit_by_name("gross"), *position = limit_by_name("position");
+    const struct limit_name *rate = limit_by_name("order_rate");
     for (uint32_t round = 0; round < 10000; round++) {
         uint32_t shards = 1 + random_below(&random, 64);
         uint64_t value = shards + (random_bits(&random) >> (1 + random_below(&random, 60))),
@@ -45,11 +46,22 @@ Test(limits, the_shares_of_all_shards_are_the_value)
         for (uint32_t shard = 0; shard < shards; shard++) {
             uint64_t share = limit_share(gross, value, shard, shards);
             cr_assert_gt(share, 0, "0 would be no limit");
+            cr_assert_eq(limit_share(rate, value, shard, shards), share);
             sum += share;
             cr_assert_eq(limit_share(position, value, shard, shards), value);
         }
         cr_assert_eq(sum, value);
+        cr_assert_eq(limit_total(gross, value, shards), shards > 1 ? value : 0);
+        cr_assert_eq(limit_total(rate, value, shards), 0, "a rate's share does not move");
     }
+}
+
+Test(limits, a_share_of_what_is_held_may_be_nothing)
+{
+    const struct limit_name *gross = limit_by_name("gross");
+    cr_assert_eq(limit_share(gross, 2, 1, 3), 1);
+    cr_assert_eq(limit_share(gross, 2, 2, 3), LIMIT_NOTHING);
+    cr_assert_eq(limit_share(gross, 0, 2, 3), 0, "no limit");
 }
 
 static const char *parsed(const char *name, const char *text, uint32_t shards, uint64_t expected)
@@ -67,8 +79,9 @@ Test(limits, values_as_they_are_written)
     cr_assert_null(parsed("gross", "7", 1, 70000));
     cr_assert_null(parsed("gross", "90000000000000", 1, 900000000000000000));
     cr_assert_null(parsed("gross", "0", 4, 0));
-    cr_assert_null(parsed("gross", "0.0004", 4, 4));
-    cr_assert_not_null(parsed("gross", "0.0003", 4, 3), "no share for one of the shards");
+    cr_assert_null(parsed("gross", "0.0003", 4, 3));
+    cr_assert_null(parsed("order_rate", "4", 4, 4));
+    cr_assert_not_null(parsed("order_rate", "3", 4, 3), "no share for one of the shards");
     cr_assert_null(parsed("quantity", "999999", 1, 999999));
     cr_assert_not_null(parsed("no_short", "2", 1, 2));
     static const char *const bad[] = {"",

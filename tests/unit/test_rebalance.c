@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: MIT
+//
+// Members' shares over three lanes, each with its journal on a disk in memory: what moves, when,
+// and that all together never have more than the limit. tests/sim/shares.c has the same with
+// crashes.
+#include <criterion/criterion.h>
+
+#include "dataplane/limits.h"
+#include "dataplane/rebalance.h"
+#include "tests/unit/memory_disk.h"
+
+#define LANES    3u
+#define START_NS 1767609000000000000ull
+#define PRICE    500000u
+
+static struct error error;
+static struct config_instrument instruments[LANES] = {{.symbol = "ABC     ", .round_lot = 100},
+                                                      {.symbol = "DEF     ", .shard = 1},
+                                                      {.symbol = "GHI     ", .shard = 2}};
+static struct config_session sessions[2] = {{.user = "ALICE ", .firm = "ALFA"},
+                                            {.user = "BOB   ", .firm = "BETA"}};
+static struct config_limit limits[1] = {{.firm = "ALFA"}};
+static struct config config = {.segment_bytes = JOURNAL_SEGMENT_BYTES_MIN,
+                               .spare_count = 1,
+                               .orders_max = 64,
+                               .history_count = 64,
+                               .in_flight_count = 256,
+                               .port_count = 1,
+                               .shard_count = LANES,
+                               .instrument_count = LANES,
+                               .session_count = 2,
+                               .limit_count = 1,
+                               .instruments = instruments,
+                               .sessions = sessions,
+                               .limits = limits};
+
+static uint8_t frame[PACKET_SIZE_MAX];
+
+static uint8_t *claim(struct port *port)
+{
+    (void)port;
+    return frame;
+}
+
+static void send_frame(struct port *port, size_t size)
+{
+    (void)port;
+    (void)size;
+}
+
+static void flush(struct port *port)
+{
+    (void)port;
+}
+
+static const struct port_operations operations = {
+    .claim = claim, .send = send_frame, .flush = flush};
+static struct port port = {.operations = &operations};
+
+static struct memory_disk *disks[LANES];
+static struct lane *lanes[LANES];
+static struct rebalance rebalance;
+static uint32_t numbers[LANES];
+static uint64_t now_ns;
+
+static void start(void)
+{
+    for (uint32_t i = 0; i < LANES; i++) {
+        lanes[i] = aligned_alloc(128, (sizeof(struct lane) + 127) & ~(size_t)127);
+        cr_assert_eq(lane_open(lanes[i], i, &config, &disks[i]->disk, &error), 0, "%s", error.text);
+        lanes[i]->entry.port = lanes[i]->feed.port = &port;
+        cr_assert_eq(lane_prime(lanes[i], START_NS, &error), 0, "%s", error.text);
+    }
+    cr_assert_eq(rebalance_open(&rebalance, lanes, LANES, NULL, &error), 0, "%s", error.text);
+}
+
+static void set_up(const char *kind, uint64_t value)
+{
+    limits[0].limit = limit_by_name(kind);
+    limits[0].value = value;
+    for (uint32_t i = 0; i < LANES; i++)
+        disks[i] = memory_new();
+    start();
+}
+
+static void stop(void)
+{
+    rebalance_close(&rebalance);
+    for (uint32_t i = 0; i < LANES; i++) {
+        cr_assert_eq(lane_stop(lanes[i], &error), 0, "%s", error.text);
+        lane_close(lanes[i]);
+        free(lanes[i]);
+    }
+}
+
+static void tear_down(void)
+{
+    stop();
+    for (uint32_t i = 0; i < LANES; i++)
+        memory_free(disks[i]);
+}
+
+static uint64_t share(uint32_t lane)
+{
+    uint64_t limit = book_limit(lanes[lane]->shard.book, 0, limits[0].limit->kind);
+    return limit == LIMIT_NOTHING ? 0 : limit;
+}
+
+static uint64_t total(void)
+{
+    return book_limit_total(lanes[0]->shard.book, 0, limits[0].limit->kind);
+}
+
+static void check_sum(uint64_t most)
+{
+    uint64_t sum = share(0) + share(1) + share(2);
+    cr_assert_leq(sum, most);
+}
+
+static void round_of_lanes(void)
+{
+    for (uint32_t i = 0; i < LANES; i++) {
+        lane_take_orders(lanes[i], START_NS);
+        cr_assert(lane_pump(lanes[i], 0));
+    }
+}
+
+// Until nothing is in hand, and never with more than `most` shared out.
+static void settle(uint64_t most)
+{
+    for (uint32_t i = 0; rebalance_step(&rebalance, now_ns); i++) {
+        cr_assert_lt(i, 100);
+        round_of_lanes();
+        check_sum(most);
+    }
+}
+
+static uint64_t commands(void)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < LANES; i++)
+        count += book_seq(lanes[i]->shard.book);
+    return count;
+}
+
+static bool buy(uint32_t lane, uint32_t quantity)
+{
+    struct book_order found;
+    *(struct command *)ring_write_slot(lanes[lane]->commands, 0) = (struct command){
+        .type = COMMAND_ENTER,
+        .time_ns = START_NS,
+        .side = SIDE_BUY,
+        .order = {.user_ref_num = ++numbers[lane], .quantity = quantity, .price = PRICE}};
+    ring_commit(lanes[lane]->commands, 1);
+    cr_assert(lane_pump(lanes[lane], 0));
+    return book_find_user_ref(lanes[lane]->shard.book, 0, 0, numbers[lane], &found);
+}
+
+static void set_limit(uint64_t value)
+{
+    cr_assert(rebalance_set(&rebalance, "ALFA", limits[0].limit->kind, value, "somebody"));
+}
+
+TestSuite(rebalance, .fini = tear_down);
+
+Test(rebalance, the_whole_limit_can_be_used_on_one_lane_and_nothing_beyond)
+{
+    set_up("gross", 90ull * PRICE);
+    cr_assert(!buy(1, 90));
+    settle(90ull * PRICE);
+    cr_assert_eq(share(1), 90ull * PRICE);
+    cr_assert(buy(1, 90));
+    cr_assert(!buy(0, 1));
+    cr_assert(!buy(1, 1));
+    cr_assert(!buy(2, 1));
+    settle(90ull * PRICE);
+    cr_assert_eq(share(1), 90ull * PRICE, "what is used does not move");
+}
+
+Test(rebalance, half_of_what_is_unused_moves_and_the_next_lane_is_asked_when_that_is_too_little)
+{
+    set_up("gross", 90ull * PRICE);
+    cr_assert(buy(2, 10)); // 20 unused there
+    cr_assert(!buy(1, 35));
+    settle(90ull * PRICE);
+    cr_assert_eq(share(2), 20ull * PRICE, "half of what is unused, more than is missing");
+    cr_assert_eq(share(1), 40ull * PRICE);
+    cr_assert_eq(share(0), 30ull * PRICE, "was not asked");
+    now_ns += REBALANCE_EVERY_NS;
+    cr_assert(!buy(1, 65));
+    settle(90ull * PRICE);
+    cr_assert_eq(share(2), 10ull * PRICE);
+    cr_assert_eq(share(0), 15ull * PRICE);
+    cr_assert(buy(1, 65));
+}
+
+Test(rebalance, orders_are_counted_like_values)
+{
+    set_up("open_orders", 2);
+    cr_assert_eq(share(2), 0);
+    cr_assert(!buy(2, 1));
+    settle(2);
+    cr_assert(buy(2, 1));
+    cr_assert_eq(share(0) + share(1), 1);
+}
+
+Test(rebalance, who_is_at_his_limit_does_not_fill_the_journals)
+{
+    set_up("credit", 30ull * PRICE);
+    for (uint32_t i = 0; i < LANES; i++)
+        cr_assert(buy(i, 10));
+    uint64_t before = commands();
+    for (uint32_t i = 0; i < 200; i++) {
+        cr_assert(!buy(0, 1));
+        settle(30ull * PRICE);
+    }
+    cr_assert_eq(commands() - before, 200 + 2, "two were asked, once, and nothing was raised");
+    cr_assert(rebalance_waits(&rebalance));
+    now_ns += REBALANCE_EVERY_EMPTY_NS;
+    settle(30ull * PRICE);
+    cr_assert_eq(commands() - before, 200 + 4);
+    cr_assert(!rebalance_waits(&rebalance));
+}
+
+Test(rebalance, orders_that_were_refused_before_a_share_was_raised_ask_for_nothing_more)
+{
+    set_up("gross", 90ull * PRICE);
+    for (uint32_t i = 0; i < 3 * LANE_SHARE_SLOTS; i++)
+        cr_assert(!buy(0, 31));
+    settle(90ull * PRICE);
+    cr_assert(!rebalance_waits(&rebalance));
+    cr_assert_eq(share(0), 45ull * PRICE);
+}
+
+Test(rebalance, what_no_lane_has_after_a_crash_goes_to_whoever_asks_first)
+{
+    set_up("gross", 90ull * PRICE);
+    cr_assert(!buy(0, 50));
+    while (rebalance.state != REBALANCE_RAISING) {
+        rebalance_step(&rebalance, now_ns);
+        round_of_lanes();
+    }
+    stop();
+    start();
+    cr_assert_eq(share(0) + share(1) + share(2), 70ull * PRICE);
+    uint64_t before = commands();
+    cr_assert(!buy(2, 50));
+    settle(90ull * PRICE);
+    cr_assert_eq(share(2), 50ull * PRICE);
+    cr_assert_eq(share(0) + share(1) + share(2), 90ull * PRICE);
+    cr_assert_eq(commands() - before, 2, "the order and the raise: nobody had to yield");
+}
+
+Test(rebalance, a_limit_that_is_set_is_split_equally_beyond_what_is_used)
+{
+    set_up("gross", 90ull * PRICE);
+    cr_assert(buy(0, 30));
+    set_limit(150ull * PRICE);
+    settle(150ull * PRICE);
+    cr_assert_eq(total(), 150ull * PRICE);
+    cr_assert_eq(share(0), 70ull * PRICE);
+    cr_assert_eq(share(2), 40ull * PRICE);
+    set_limit(60ull * PRICE);
+    settle(150ull * PRICE);
+    cr_assert_eq(share(0), 40ull * PRICE);
+    cr_assert_eq(share(1), 10ull * PRICE);
+    check_sum(60ull * PRICE);
+}
+
+Test(rebalance, below_what_is_used_nobody_has_anything_unused)
+{
+    set_up("gross", 90ull * PRICE);
+    for (uint32_t i = 0; i < LANES; i++)
+        cr_assert(buy(i, 30));
+    set_limit(40ull * PRICE);
+    settle(90ull * PRICE);
+    check_sum(40ull * PRICE);
+    for (uint32_t i = 0; i < LANES; i++)
+        cr_assert(!buy(i, 1));
+    settle(90ull * PRICE);
+    check_sum(40ull * PRICE);
+}
+
+Test(rebalance, a_limit_is_lifted_and_set_again_with_what_is_open_counted)
+{
+    set_up("gross", 90ull * PRICE);
+    set_limit(0);
+    settle(90ull * PRICE);
+    cr_assert_eq(total(), 0);
+    cr_assert(buy(1, 500));
+    set_limit(600ull * PRICE);
+    settle(600ull * PRICE);
+    cr_assert_eq(share(1), 533ull * PRICE + PRICE / 3 + 1, "500 and a third of the rest");
+    check_sum(600ull * PRICE);
+}
+
+Test(rebalance, a_limit_that_not_all_lanes_know_stays_as_it_is_until_it_is_set_again)
+{
+    set_up("gross", 90ull * PRICE);
+    set_limit(60ull * PRICE);
+    while (book_limit_total(lanes[0]->shard.book, 0, LIMIT_GROSS) != 60ull * PRICE) {
+        rebalance_step(&rebalance, now_ns);
+        round_of_lanes();
+    }
+    stop();
+    start();
+    check_sum(90ull * PRICE);
+    uint64_t before = commands();
+    cr_assert(!buy(2, 50));
+    settle(90ull * PRICE);
+    cr_assert_eq(commands() - before, 1);
+    set_limit(60ull * PRICE);
+    settle(90ull * PRICE);
+    cr_assert_eq(share(0) + share(1) + share(2), 60ull * PRICE);
+}
+
+Test(rebalance, a_round_that_is_on_its_way_ends_before_a_limit_is_set)
+{
+    set_up("net", 90ull * PRICE);
+    cr_assert(!buy(0, 50));
+    cr_assert(rebalance_step(&rebalance, now_ns));
+    settle(90ull * PRICE);
+    cr_assert(!rebalance_set(&rebalance, "NONE", LIMIT_NET, 1, "somebody"));
+    cr_assert(buy(0, 50));
+}
