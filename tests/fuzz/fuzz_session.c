@@ -136,6 +136,8 @@ static void deliver(uint32_t client, const uint8_t *payload, size_t size, bool d
     phase = PHASE_QUIET;
     INVARIANT(taken == count && answered == leaving);
     INVARIANT(memcmp(verdicts, entry.counters.datagrams, sizeof(verdicts)) == 0);
+    for (size_t i = 0; verdict != ENTRY_TAKEN && i < size; i++)
+        INVARIANT(frame[offset + i] == 0); // there may have been a password
     check_taken(from, taken);
     waiting += taken;
     if (off != NOBODY) {
