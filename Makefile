@@ -41,7 +41,9 @@ CFLAGS    := -std=gnu17 -Wall -Wextra -Werror -Wshadow -Wvla -Wstrict-prototypes
              $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all) $(if $(FAULTS),-DSLUICE_FAULTS)
 CXXFLAGS  := -std=c++17 -Wall -Wextra -Werror -Wshadow $(OPT) -g -fno-omit-frame-pointer -I. \
              $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
-LDFLAGS   := -pthread $(if $(SAN),-fsanitize=$(SAN))
+# Functions are found at start: at their first call that takes time from an order, and leaves what
+# the registers hold, a password too, on the stack.
+LDFLAGS   := -pthread -Wl,-z,now $(if $(SAN),-fsanitize=$(SAN))
 LDLIBS    := -lxdp -lbpf -lelf -lz -lconfig -ljansson -lisal -lpcap -lnuma -lhwloc -lsodium -lseccomp -lm
 BPFFLAGS  := -O2 -g -target bpf -Wall -Wextra -Werror -I. -I/usr/include/$(shell uname -m)-linux-gnu
 

@@ -425,6 +425,13 @@ static int sweep_session(struct entry *entry, uint32_t index, uint64_t now_ns, u
     return 1;
 }
 
+// Logins have passwords in clear: of a datagram that may hold one nothing is left, once it was
+// read, in the frame that the port has lent to this thread.
+static void wipe(const struct packet *packet)
+{
+    sodium_memzero((uint8_t *)packet->payload, packet->payload_size);
+}
+
 // What is UFO, of session `index`, or NOBODY where the packet has to say whose it is.
 static enum entry_verdict receive_ufo(struct entry *entry, uint32_t index,
                                       const struct packet *packet, uint64_t now_ns,
@@ -453,8 +460,10 @@ static enum entry_verdict receive_ufo(struct entry *entry, uint32_t index,
     if (!session->bound)
         bind_session(entry, index, &packet->source);
     session->heard_ns = now_ns;
-    if (decoded != (int)block_count)
+    if (decoded != (int)block_count) {
         serve_blocks(entry, index, packet, block_count);
+        wipe(packet);
+    }
     ring_commit(entry->commands, (uint32_t)decoded);
     if (decoded > 0 && time_ns > entry->commanded_ns)
         entry->commanded_ns = time_ns;
@@ -606,12 +615,12 @@ static enum entry_verdict receive(struct entry *entry, const struct packet *pack
 uint32_t entry_receive(struct entry *entry, const struct packet *packet, uint64_t now_ns,
                        uint64_t time_ns)
 {
-    if (!packet_checksum_valid(packet)) {
-        entry->counters.datagrams[ENTRY_BAD_CHECKSUM]++;
-        return 0;
-    }
     uint32_t count = 0;
-    enum entry_verdict verdict = receive(entry, packet, now_ns, time_ns, &count);
+    enum entry_verdict verdict = packet_checksum_valid(packet)
+                                     ? receive(entry, packet, now_ns, time_ns, &count)
+                                     : ENTRY_BAD_CHECKSUM;
+    if (unlikely(verdict != ENTRY_TAKEN))
+        wipe(packet);
     if (verdict == ENTRY_LOGIN_WAITS)
         return entry_take_logins(entry, now_ns, time_ns);
     entry->counters.datagrams[verdict]++;

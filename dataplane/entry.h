@@ -138,7 +138,8 @@ void entry_add_session(struct entry *entry, const struct config_session *who, vo
                        uint32_t history_count);
 
 // entry_receive: a datagram to the shard's order port. `now_ns` is a monotonic clock, `time_ns` the
-// arrival time that goes into the commands. Returns how many commands were put into the ring.
+// arrival time that goes into the commands. Returns how many commands were put into the ring. Its
+// payload is overwritten where it was not orders alone that were taken: passwords are in clear.
 uint32_t entry_receive(struct entry *entry, const struct packet *packet, uint64_t now_ns,
                        uint64_t time_ns);
 

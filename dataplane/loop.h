@@ -12,6 +12,10 @@
 // loop_main: the thread of a struct loop; ends when its gateway's `stop` is set.
 void *loop_main(void *loop);
 
+// loop_receive: a batch from the port, into its lanes' command rings; `now_ns` is the house's
+// clock. How many packets. The port's thread.
+uint32_t loop_receive(struct house_port *house, uint64_t now_ns);
+
 // loop_relieve_same, loop_relieve_other: a shard's event ring is full (struct shard). Of a shard
 // that shares its thread with the port: a struct loop, whose ports release. Of another: a pause.
 // The shard's thread.

@@ -5,9 +5,7 @@
 
 #include "dataplane/ufo.h"
 
-static_assert(SIGNED_TAG_SIZE == crypto_shorthash_siphashx24_BYTES &&
-                  SIGNED_TAG_SIZE == crypto_verify_16_BYTES,
-              "a tag is such a hash, and compared as one");
+static_assert(SIGNED_TAG_SIZE == crypto_shorthash_siphashx24_BYTES, "a tag is such a hash");
 
 // What is signed and hashed begins with words of its own, so that nothing made for one purpose can
 // serve another.
@@ -159,10 +157,12 @@ bool signed_answer(const struct signed_login *login, const uint8_t public_key[32
 
 bool signed_tag_valid(const struct signed_channel *channel, const uint8_t *datagram, size_t size)
 {
-    uint8_t tag[SIGNED_TAG_SIZE];
-    crypto_shorthash_siphashx24(tag, datagram, size - sizeof(tag), channel->up);
-    // As sodium_memcmp, which goes byte by byte.
-    return crypto_verify_16(tag, datagram + size - sizeof(tag)) == 0;
+    uint64_t tag[2], given[2];
+    size -= SIGNED_TAG_SIZE;
+    crypto_shorthash_siphashx24((uint8_t *)tag, datagram, size, channel->up);
+    memcpy(given, datagram + size, sizeof(given));
+    // Eight bytes at once, so that no time that this takes says how many of a guess are right.
+    return ((tag[0] ^ given[0]) | (tag[1] ^ given[1])) == 0;
 }
 
 bool signed_fresh(struct signed_channel *channel, uint64_t sequence)

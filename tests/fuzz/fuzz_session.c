@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
 // The sessions of a lane under a clock of the fuzzer's own: an input is a list of steps (a datagram
-// from one of several clients, time that passes, a round of the shard, the disk or the port, frames
-// that run out, a disk that is full, the end of the day), which go through entry, shard, book, gate
-// and feed as the gateway wires them. A second, plain telling of UFO (ufo_story.h) says what each
-// datagram is counted as and which packets leave for whom; every packet that leaves is held against
-// it.
+// from one of several clients, in clear or signed, time that passes, a round of the shard, the disk
+// or the port, frames that run out, a disk that is full, the end of the day), which go through
+// entry, shard, book, gate and feed as the gateway wires them. A second, plain telling of UFO
+// (ufo_story.h) and of signed sessions (signed_story.h) says what each datagram is counted as and
+// which packets leave for whom; every packet that leaves is held against it.
 #include <stdlib.h>
 
 #include "dataplane/feed.h"
@@ -36,6 +36,12 @@ static const struct book_limits limits = {
     .orders_max = 16, .instruments_max = 2, .sessions_max = SESSIONS};
 
 static uint64_t written_seq, journal_time_ns;
+
+// The signed clients' own: how many datagrams each has sealed, and the last that any has sent.
+static uint64_t sealed[SESSIONS - PLAIN];
+static uint32_t login_count;
+static uint8_t last_datagram[STEER_PAYLOAD_MAX];
+static size_t last_size;
 
 // --- The port
 
@@ -130,11 +136,13 @@ static void deliver(uint32_t client, const uint8_t *payload, size_t size, bool d
     phase = PHASE_QUIET;
     INVARIANT(taken == count && answered == leaving);
     INVARIANT(memcmp(verdicts, entry.counters.datagrams, sizeof(verdicts)) == 0);
+    for (size_t i = 0; verdict != ENTRY_TAKEN && i < size; i++)
+        INVARIANT(frame[offset + i] == 0); // there may have been a password
     check_taken(from, taken);
     waiting += taken;
     if (off != NOBODY) {
         logoffs++;
-        leave(&stories[off]);
+        leave(off);
     }
     free(frame);
 }
@@ -205,7 +213,7 @@ static void tick(void)
     uint32_t before = frames_free;
     for (uint32_t s = 0; s < SESSIONS; s++)
         if (stories[s].client != NOBODY && now_ns - stories[s].heard_ns > TIMEOUT_NS) {
-            leave(&stories[s]);
+            leave(s);
             timeouts++;
         }
     phase = PHASE_TICK;
@@ -252,6 +260,7 @@ static void take_memory(void)
     struct error error;
     INVARIANT(bell_open(&bell, &error) == 0);
     logins_init(&door);
+    make_client_keys();
     commands = take(ring_memory_size(COMMANDS));
     to_journal = take(ring_memory_size(COMMANDS));
     events = take(ring_memory_size(EVENTS));
@@ -296,6 +305,10 @@ static void open_day(void)
 static void forget(void)
 {
     memset(stories, 0, sizeof(stories));
+    memset(signed_stories, 0, sizeof(signed_stories));
+    memset(sealed, 0, sizeof(sealed));
+    cookie_count = login_count = 0;
+    last_size = 0;
     memset(verdicts, 0, sizeof(verdicts));
     memset(strangers_sent, 0, sizeof(strangers_sent));
     memset(strangers_got, 0, sizeof(strangers_got));
@@ -334,14 +347,18 @@ static void set_up(void)
                            .logins = &door,
                            .commands = ring_init(commands, COMMANDS),
                            .cancel_only = &cancel_only};
+    door.house = (struct signed_house){.address = house.address, .port = house.port};
     memcpy(entry.session_id, session_id, sizeof(session_id));
     entry_init(&entry, sessions_memory, SESSIONS);
     for (uint32_t i = 0; i < SESSIONS; i++) {
         struct config_session who = {.user = "USER0 "};
         who.user[4] = (char)('0' + i);
         memcpy(who.firm, firms[i], 4);
+        memcpy(who.public_key, client_public, sizeof(who.public_key));
+        who.is_signed = i >= PLAIN;
         entry_add_session(&entry, &who, streams[i], HISTORY);
-        prove_password(&entry.sessions[i]);
+        if (i < PLAIN)
+            prove_password(&entry.sessions[i]);
     }
     feed = (struct feed){.port = &port,
                          .symbols = &symbols,
@@ -392,7 +409,9 @@ static void add_login(uint8_t how)
 {
     struct ufo_login login = {.type = UFO_LOGIN};
     memcpy(login.user_name, how & 4 ? "user0 " : "USER0 ", 6);
-    login.user_name[4] = (char)('0' + (how & 3)); // the last is nobody
+    login.user_name[4] = (char)('0' + (how & 3)); // the last has no password
+    if ((how & 0xF0) == 0xB0)
+        login.user_name[0] = 'N'; // nobody
     memcpy(login.password, how >= 224 ? "WRONG     " : how & 8 ? "secret    " : "SECRET    ", 10);
     memcpy(login.session, how & 16 ? session_id : "          ", 10);
     if ((how & 0xF0) == 0xD0)
@@ -580,6 +599,120 @@ static void step_datagram(struct input *input, uint8_t how)
     deliver(client, datagram, datagram_size, (shape & 0xF8) == 0xF0);
 }
 
+// --- Signed clients
+
+static void give_signed(uint32_t client, const void *bytes, size_t size)
+{
+    last_size = size;
+    memcpy(last_datagram, bytes, size);
+    deliver(client, last_datagram, size, false);
+}
+
+static void name_user(char user_name[6], uint32_t session, uint8_t twist)
+{
+    memcpy(user_name, twist & 64 ? "user0 " : "USER0 ", 6);
+    user_name[4] = (char)('0' + session); // 5 and 6 are nobody
+}
+
+static void step_hello(uint32_t client, uint32_t session, uint8_t twist)
+{
+    struct signed_hello hello = {.head = {.version = SIGNED_VERSION, .type = SIGNED_HELLO}};
+    name_user(hello.user_name, session, twist);
+    memset(hello.random, twist, sizeof(hello.random));
+    if (twist == 255)
+        hello.zeros[5] = 1;
+    give_signed(client, &hello, sizeof(hello) - (twist == 254));
+}
+
+// The last one that the client was given for that user, or anybody.
+static const struct story_cookie *find_cookie(uint32_t client, const char user_name[6], bool any)
+{
+    struct endpoint source = client_endpoint(client);
+    for (uint32_t i = cookie_count; i > 0; i--)
+        if (any || (same_end(&cookies[i - 1].source, &source) &&
+                    strncasecmp(cookies[i - 1].user_name, user_name, 6) == 0))
+            return &cookies[i - 1];
+    return NULL;
+}
+
+// Beside what is right: old bytes again, somebody else's cookie, a key that proves nothing, another
+// session of the day, a signature over something else, zeros that are none, less than all of it.
+static void step_signed_login(uint32_t client, uint32_t session, uint8_t twist)
+{
+    struct signed_login login = {.head = {.version = SIGNED_VERSION, .type = SIGNED_LOGIN}};
+    uint8_t wrong = twist >= 128 ? twist & 7 : 0;
+    const struct signed_story *own = signed_story_of(session);
+    name_user(login.user_name, session, twist);
+    const struct story_cookie *cookie = find_cookie(client, login.user_name, wrong == 1);
+    if (cookie)
+        memcpy(login.cookie, cookie->bytes, sizeof(login.cookie));
+    memcpy(login.session, wrong == 2 || twist & 32 ? session_id : "          ", 10);
+    login.session[9] ^= wrong == 2;
+    memset(login.random, (int)++login_count, sizeof(login.random));
+    if (wrong != 3)
+        memcpy(login.key, client_key, sizeof(login.key));
+    struct signed_text text = login_text(&login, wrong == 4 ? &request_house : &house);
+    crypto_sign_detached(login.signature, NULL, (const uint8_t *)&text, sizeof(text),
+                         client_signing);
+    login.zeros[3] = wrong == 5;
+    if (wrong == 6 && own && own->logged_in)
+        login = own->login;
+    give_signed(client, &login, sizeof(login) - (wrong == 7));
+}
+
+// The UFO datagram made last, sealed by the client's newest keys, and what may be wrong about that.
+static void seal(uint32_t client, uint32_t session, uint8_t twist)
+{
+    static uint8_t bytes[STEER_PAYLOAD_MAX];
+    const struct signed_story *own = &signed_stories[session - PLAIN];
+    const struct story_keys *keys = own->next.known ? &own->next : &own->now;
+    uint64_t *sent = &sealed[session - PLAIN], sequence = ++*sent;
+    uint8_t wrong = twist >= 128 ? twist & 7 : 0;
+    struct signed_data data = {.head = {.version = SIGNED_VERSION, .type = SIGNED_DATA}};
+    if (wrong == 1)
+        sequence -= 1 + (twist >> 3 & 15) * 8;
+    if (wrong == 2)
+        sequence = *sent += (uint64_t)(twist >> 3 & 15) * 16;
+    if (wrong == 3)
+        keys = &own->before;
+    if (wrong == 4)
+        keys = &own->now;
+    data.number = be16_of((uint16_t)(wrong == 5 ? session + 1 : session));
+    data.zeros[1] = twist == 254;
+    data.sequence = be64_of(sequence);
+    size_t size = sizeof(data) + datagram_size;
+    if (size + SIGNED_TAG_SIZE > sizeof(bytes))
+        return;
+    memcpy(bytes, &data, sizeof(data));
+    memcpy(bytes + sizeof(data), datagram, datagram_size);
+    crypto_shorthash_siphashx24(bytes + size, bytes, size, keys->up);
+    size += SIGNED_TAG_SIZE;
+    bytes[size - 1] ^= wrong == 6;
+    give_signed(client, bytes, size - (wrong == 7));
+}
+
+static void step_signed(struct input *input, uint8_t how)
+{
+    uint32_t client = how % CLIENTS, session = PLAIN + how / CLIENTS % 2;
+    uint8_t kind = next_byte(input), twist = next_byte(input);
+    switch (kind % 8) {
+    case 0:
+        step_hello(client, kind >= 224 ? kind % 7u : session, twist);
+        break;
+    case 1:
+        step_signed_login(client, kind >= 224 ? kind % 7u : session, twist);
+        break;
+    case 2: // the last one again, as it was, perhaps from elsewhere
+        deliver(client, last_datagram, last_size, twist >= 224);
+        break;
+    default:
+        datagram_size = 0;
+        for (uint32_t i = 0; i <= (kind >> 3 & 3u); i++)
+            add_any_block(input, client);
+        seal(client, session, twist);
+    }
+}
+
 static void step_raw(struct input *input, uint8_t how)
 {
     size_t left = (size_t)(input->end - input->at), size = next_byte(input);
@@ -652,6 +785,10 @@ static void step_close(uint8_t how)
 static void step(struct input *input)
 {
     uint8_t what = next_byte(input), how = next_byte(input);
+    if (what >= 192) {
+        step_signed(input, how);
+        return;
+    }
     switch (what % 16) {
     case 7:
         step_time(how);

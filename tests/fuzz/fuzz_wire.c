@@ -116,11 +116,11 @@ static void receive(const uint8_t *frame, size_t size)
     uint64_t before = 0, after = 0;
     for (int i = 0; i < ENTRY_VERDICT_COUNT; i++)
         before += entry.counters.datagrams[i];
+    feed_request(&feed, &packet, 0); // first: order entry may leave nothing of it
     entry_receive(&entry, &packet, 1, 1);
     for (int i = 0; i < ENTRY_VERDICT_COUNT; i++)
         after += entry.counters.datagrams[i];
     INVARIANT(after == before + 1);
-    feed_request(&feed, &packet, 0);
 }
 
 static void receive_payload(const uint8_t *payload, size_t size)

@@ -2,7 +2,8 @@
 //
 // UFO told a second time, plainly: which messages each stream has, to whom its session is bound,
 // what a datagram is counted as, which packets leave for whom. For fuzz_session.c, whose house does
-// the same in earnest; every packet that leaves it is held against this.
+// the same in earnest; every packet that leaves it is held against this. What is around the
+// datagrams of signed sessions is told in signed_story.h.
 #ifndef SLUICE_TESTS_FUZZ_UFO_STORY_H
 #define SLUICE_TESTS_FUZZ_UFO_STORY_H
 
@@ -14,8 +15,10 @@
 #include "dataplane/mold.h"
 #include "journal/journal.h"
 #include "numa/invariant.h"
+#include "tests/fuzz/signed_story.h"
 
-#define SESSIONS     3u
+#define PLAIN        3u             // sessions with a password
+#define SESSIONS     5u             // … and signed ones
 #define STREAMS      (SESSIONS + 1) // the last is the feed's
 #define CLIENTS      6u
 #define HISTORY      64u
@@ -26,7 +29,7 @@
 #define HEARTBEAT_NS SECOND_NS
 
 static const char session_id[10] = {'D', 'A', 'Y', '0', '0', '0', '0', '0', '0', '1'};
-static const char firms[SESSIONS][5] = {"ALFA", "BRAV", "ALFA"};
+static const char firms[SESSIONS][5] = {"ALFA", "BRAV", "ALFA", "BRAV", "ALFA"};
 
 // Of the house.
 static struct symbols symbols;
@@ -55,15 +58,24 @@ struct story {
 };
 
 static struct story stories[STREAMS];
+static struct signed_story signed_stories[SESSIONS - PLAIN];
 
-enum answer_type { ANSWER_ACCEPT, ANSWER_REJECT, ANSWER_MESSAGES };
+enum answer_type {
+    ANSWER_ACCEPT,
+    ANSWER_REJECT,
+    ANSWER_MESSAGES,
+    ANSWER_COOKIE,
+    ANSWER_SIGNED_ACCEPT,
+    ANSWER_SIGNED_REJECT
+};
 
 // A packet that has to leave in answer to a datagram.
 struct answer {
     enum answer_type type;
     uint8_t reason;
-    uint32_t session;
+    uint32_t session; // that it is sent to as one of its own packets, or NOBODY
     uint64_t first, count_max;
+    const uint8_t *to; // the signed datagram that is answered
 };
 
 enum phase { PHASE_QUIET, PHASE_ANSWER, PHASE_FLUSH, PHASE_TICK, PHASE_REQUEST };
@@ -92,11 +104,6 @@ static inline struct endpoint client_endpoint(uint32_t client)
                              .vlan = client == 3 ? 100 : PACKET_NO_VLAN};
 }
 
-static inline bool same_end(const struct endpoint *a, const struct endpoint *b)
-{
-    return a->address == b->address && a->port == b->port;
-}
-
 static inline bool same_client(uint32_t a, uint32_t b)
 {
     struct endpoint one = client_endpoint(a), other = client_endpoint(b);
@@ -111,10 +118,19 @@ static inline uint32_t session_of(uint32_t client)
     return NOBODY;
 }
 
-static inline void leave(struct story *story)
+static inline struct signed_story *signed_story_of(uint32_t session)
 {
+    return session >= PLAIN && session < SESSIONS ? &signed_stories[session - PLAIN] : NULL;
+}
+
+static inline void leave(uint32_t session)
+{
+    struct story *story = &stories[session];
+    struct signed_story *own = signed_story_of(session);
     story->client = NOBODY;
     story->heard = story->next; // nobody is told
+    if (own)
+        own->now.keyed = own->next.keyed = own->logged_in = false;
 }
 
 static inline const struct message *kept(uint32_t stream, uint64_t number)
@@ -192,13 +208,38 @@ static inline void check_blocks(uint32_t stream, uint64_t first, uint32_t count,
     }
     INVARIANT(at == size && count > 0 && count <= count_max);
     const struct message *next = kept(stream, first + count);
-    INVARIANT(count == count_max || !next || size + 2 + next->size > UFO_PAYLOAD_MAX);
+    size_t size_max = UFO_PAYLOAD_MAX - (signed_story_of(stream) ? SIGNED_OVERHEAD : 0);
+    INVARIANT(size <= size_max);
+    INVARIANT(count == count_max || !next || size + 2 + next->size > size_max);
+}
+
+// What a packet to session `s` says, without what is around it in a signed one.
+static inline const uint8_t *check_around(uint32_t s, const uint8_t *payload, size_t *size)
+{
+    struct signed_story *own = signed_story_of(s);
+    return own ? check_sealed(own, s, payload, size) : payload;
+}
+
+static inline void check_handshake(const struct answer *answer, const uint8_t *payload, size_t size)
+{
+    struct endpoint source = client_endpoint(asking);
+    if (answer->type == ANSWER_COOKIE)
+        check_cookie(payload, size, answer->to, &source, now_ns);
+    else if (answer->type == ANSWER_SIGNED_REJECT)
+        check_signed_reject(payload, size, answer->to, answer->reason);
+    else
+        check_accept(signed_story_of(answer->session), payload, size);
 }
 
 static inline void check_answer(const uint8_t *payload, size_t size)
 {
     INVARIANT(answered < answer_count);
     const struct answer *answer = &answers[answered++];
+    if (answer->type >= ANSWER_COOKIE) {
+        check_handshake(answer, payload, size);
+        return;
+    }
+    payload = check_around(answer->session, payload, &size);
     if (answer->type == ANSWER_REJECT) {
         INVARIANT(size == 2 && payload[0] == UFO_LOGIN_REJECT && payload[1] == answer->reason);
     } else if (answer->type == ANSWER_ACCEPT) {
@@ -221,6 +262,7 @@ static inline void check_answer(const uint8_t *payload, size_t size)
 static inline void check_flushed(uint32_t s, const uint8_t *payload, size_t size)
 {
     struct story *story = &stories[s];
+    payload = check_around(s, payload, &size);
     const struct ufo_sequenced *header = (const struct ufo_sequenced *)payload;
     INVARIANT(size > sizeof(*header) && header->type == UFO_SEQUENCED);
     INVARIANT(be32_load(header->sequence) == story->heard);
@@ -237,6 +279,7 @@ static inline void check_heartbeat(uint32_t s, const uint8_t *payload, size_t si
     INVARIANT(story->heard == story->next && now_ns - story->spoke_ns >= HEARTBEAT_NS);
     INVARIANT(!beaten[s]);
     beaten[s] = true;
+    payload = check_around(s, payload, &size);
     if (story->ended) {
         const struct ufo_end *end = (const struct ufo_end *)payload;
         INVARIANT(size == sizeof(*end) && end->type == UFO_END);
@@ -313,7 +356,7 @@ static inline bool login_known(const struct ufo_login *login, uint32_t *session)
     char user[7] = {0}, password[11] = {0};
     memcpy(user, login->user_name, 6);
     memcpy(password, login->password, 10);
-    for (uint32_t s = 0; s < SESSIONS; s++) {
+    for (uint32_t s = 0; s < PLAIN; s++) {
         char name[] = "USER0 ";
         name[4] = (char)('0' + s);
         if (strcasecmp(user, name) == 0 && strcasecmp(password, "SECRET    ") == 0) {
@@ -322,6 +365,11 @@ static inline bool login_known(const struct ufo_login *login, uint32_t *session)
         }
     }
     return false;
+}
+
+static inline bool is_current(const char session[10])
+{
+    return memcmp(session, "          ", 10) == 0 || memcmp(session, session_id, 10) == 0;
 }
 
 static inline void expect_answer(struct answer answer)
@@ -359,18 +407,16 @@ static inline uint32_t judge_login(const uint8_t *payload, enum entry_verdict *v
         return NOBODY;
     if (!login_known(login, &s)) {
         *verdict = ENTRY_LOGIN_REFUSED;
-        expect_answer((struct answer){ANSWER_REJECT, 'A', NOBODY, 0, 0});
+        expect_answer((struct answer){.type = ANSWER_REJECT, .reason = 'A', .session = NOBODY});
         return NOBODY;
     }
     *verdict = ENTRY_BOUND_ELSEWHERE;
     if (stories[s].client != NOBODY)
         return NOBODY;
-    bool current = memcmp(login->session, "          ", 10) == 0 ||
-                   memcmp(login->session, session_id, 10) == 0;
     *verdict = ENTRY_LOGIN_REFUSED;
-    if (current && !stories[s].ended)
+    if (is_current(login->session) && !stories[s].ended)
         return s;
-    expect_answer((struct answer){ANSWER_REJECT, 'S', NOBODY, 0, 0});
+    expect_answer((struct answer){.type = ANSWER_REJECT, .reason = 'S', .session = NOBODY});
     return NOBODY;
 }
 
@@ -404,7 +450,8 @@ static inline void expect_messages(uint32_t s, const struct ufo_retransmit *requ
     uint16_t count = be16_load(request->count);
     requests++;
     if (count > 0 && kept(s, first) && answer_count < frames_free)
-        expect_answer((struct answer){ANSWER_MESSAGES, 0, s, first, count});
+        expect_answer((struct answer){
+            .type = ANSWER_MESSAGES, .session = s, .first = first, .count_max = count});
     else
         unserved++;
 }
@@ -424,24 +471,25 @@ static inline bool expect_blocks(uint32_t s, const uint8_t *payload, size_t size
         if (message[0] != 'L')
             continue;
         if (login_known((const struct ufo_login *)message, &user) && user == s)
-            expect_answer((struct answer){ANSWER_ACCEPT, 0, s, 0, 0});
+            expect_answer((struct answer){.type = ANSWER_ACCEPT, .session = s});
         else
-            expect_answer((struct answer){ANSWER_REJECT, 'A', NOBODY, 0, 0});
+            expect_answer((struct answer){.type = ANSWER_REJECT, .reason = 'A', .session = s});
     }
     return false;
 }
 
-// Brings the stories up to date with a datagram and lists the answers that are due. `off`: the
-// session that logs off with it. `count`: commands that come of it.
-static inline enum entry_verdict foresee(uint32_t client, const uint8_t *payload, size_t size,
-                                         uint32_t *count, uint32_t *off)
+// A datagram that is UFO, or should be, of session `s`, or NOBODY where it has to say whose it is.
+static inline enum entry_verdict foresee_ufo(uint32_t client, uint32_t s, const uint8_t *payload,
+                                             size_t size, uint32_t *count, uint32_t *off)
 {
     enum entry_verdict verdict = ENTRY_TAKEN;
-    uint32_t s = session_of(client);
-    *off = NOBODY;
-    *count = 0;
     if (count_blocks(payload, size) == 0)
         return ENTRY_BAD_UFO;
+    if (s == NOBODY) {
+        s = session_of(client);
+        if (signed_story_of(s))
+            return ENTRY_UNSIGNED;
+    }
     if (s == NOBODY)
         s = judge_login(payload, &verdict);
     if (s == NOBODY)
@@ -460,6 +508,106 @@ static inline enum entry_verdict foresee(uint32_t client, const uint8_t *payload
     if (expect_blocks(s, payload, size))
         *off = s;
     return ENTRY_TAKEN;
+}
+
+// A signed session's keys are no use where it is bound to somebody else, or its client to another.
+static inline bool bound_to_another(uint32_t s, uint32_t client)
+{
+    return stories[s].client != NOBODY ? !same_client(stories[s].client, client)
+                                       : session_of(client) != NOBODY;
+}
+
+static inline enum entry_verdict expect_signed_reject(const struct signed_login *login,
+                                                      uint8_t reason)
+{
+    expect_answer((struct answer){
+        .type = ANSWER_SIGNED_REJECT, .reason = reason, .to = (const uint8_t *)login});
+    return ENTRY_LOGIN_REFUSED;
+}
+
+static inline enum entry_verdict expect_signed_accept(uint32_t s)
+{
+    expect_answer((struct answer){.type = ANSWER_SIGNED_ACCEPT, .session = s});
+    return ENTRY_HANDSHAKE;
+}
+
+static inline uint32_t signed_user(const char user_name[6])
+{
+    for (uint32_t s = PLAIN; s < SESSIONS; s++) {
+        char name[] = "USER0 ";
+        name[4] = (char)('0' + s);
+        if (strncasecmp(user_name, name, 6) == 0)
+            return s;
+    }
+    return NOBODY;
+}
+
+static inline enum entry_verdict foresee_signed_login(uint32_t client, const uint8_t *payload)
+{
+    const struct signed_login *login = (const struct signed_login *)payload;
+    struct endpoint source = client_endpoint(client);
+    if (!cookie_was_given(login, &source, now_ns))
+        return ENTRY_BAD_COOKIE;
+    uint32_t s = signed_user(login->user_name);
+    if (s == NOBODY)
+        return expect_signed_reject(login, 'A');
+    struct signed_story *own = signed_story_of(s);
+    const struct story *story = &stories[s];
+    if (bound_to_another(s, client))
+        return ENTRY_BOUND_ELSEWHERE;
+    if (own->logged_in && memcmp(&own->login, login, sizeof(*login)) == 0)
+        return expect_signed_accept(s);
+    if (!login_proves(login, &house))
+        return expect_signed_reject(login, 'A');
+    if (!is_current(login->session) || (story->ended && story->client == NOBODY))
+        return expect_signed_reject(login, 'S');
+    uint64_t following = story->client == NOBODY ? story->next : story->heard;
+    struct signed_accept accept = {.head = {.version = 1, .type = 'A'},
+                                   .number = be16_of((uint16_t)s),
+                                   .sequence = be32_of((uint32_t)following)};
+    memcpy(accept.session, session_id, sizeof(accept.session));
+    login_taken(own, login, &source, &accept);
+    return expect_signed_accept(s);
+}
+
+static inline enum entry_verdict foresee_signed_data(uint32_t client, const uint8_t *payload,
+                                                     size_t size, uint32_t *count, uint32_t *off)
+{
+    const struct signed_data *data = (const struct signed_data *)payload;
+    struct endpoint source = client_endpoint(client);
+    uint32_t s = be16_load(data->number);
+    struct signed_story *own = signed_story_of(s);
+    if (!own || (!keys_are_of(&own->now, &source) && !keys_are_of(&own->next, &source)))
+        return ENTRY_NOT_BOUND;
+    if (!tag_told(own, payload, size, &source))
+        return ENTRY_BAD_TAG;
+    if (bound_to_another(s, client))
+        return ENTRY_BOUND_ELSEWHERE;
+    if (!sequence_is_new(&own->now, be64_load(data->sequence)))
+        return ENTRY_REPLAYED;
+    return foresee_ufo(client, s, payload + sizeof(*data), size - SIGNED_OVERHEAD, count, off);
+}
+
+// Brings the stories up to date with a datagram and lists the answers that are due. `off`: the
+// session that logs off with it. `count`: commands that come of it.
+static inline enum entry_verdict foresee(uint32_t client, const uint8_t *payload, size_t size,
+                                         uint32_t *count, uint32_t *off)
+{
+    *off = NOBODY;
+    *count = 0;
+    if (size < 2 || payload[0] != 0 || payload[1] != 0)
+        return foresee_ufo(client, NOBODY, payload, size, count, off);
+    switch (signed_kind(payload, size)) {
+    case 'H':
+        expect_answer((struct answer){.type = ANSWER_COOKIE, .to = payload});
+        return ENTRY_HANDSHAKE;
+    case 'L':
+        return foresee_signed_login(client, payload);
+    case 'D':
+        return foresee_signed_data(client, payload, size, count, off);
+    default:
+        return ENTRY_BAD_SIGNED;
+    }
 }
 
 #endif

@@ -85,7 +85,7 @@ def flood_session(options):
     prepared = [ufo.block(ufo.unsequenced(order)) for order in orders]
     session.client.socket.setblocking(True)
     session.client.socket.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)  # else ENOBUFS is kept from us
-    return pour(options, lambda order: session.client.socket.sendto(order, options.server), prepared)
+    return pour(options, lambda order: session.client.socket.sendto(order, options.to), prepared)
 
 
 def spoof_mac(options, report):
@@ -124,7 +124,9 @@ def main():
     parser.add_argument("--gateway-mac", help="default: from the neighbour table")
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--to", type=trader.address, help="where a session's go, once it is logged in; default: --server")
     options, report = parser.parse_args(), checks.Report()
+    options.to = options.to or options.server
     if options.what != "mac":
         print(json.dumps(flood_session(options) if options.what == "session" else flood(options)))
         return 0

@@ -117,6 +117,8 @@ static void order_block(uint32_t user_ref_num)
     block(&message, sizeof(message));
 }
 
+static uint8_t frame[PACKET_SIZE_MAX]; // that it was delivered in
+
 // Delivers it from client number `client`; how many commands came of it.
 static uint32_t deliver(uint16_t client, uint64_t now_ns)
 {
@@ -126,7 +128,6 @@ static uint32_t deliver(uint16_t client, uint64_t now_ns)
         .payload_size = (uint16_t)datagram_size,
     };
     // packet_checksum_valid takes a checksum of 0 for none; it stands in front of the payload.
-    static uint8_t frame[PACKET_SIZE_MAX];
     size_t offset = packet_payload_offset(&packet.source);
     memcpy(frame + offset, datagram, datagram_size);
     packet_write_headers(frame, &packet.source, &packet.source, datagram_size);
@@ -258,6 +259,59 @@ Test(entry, no_password_stays_where_it_waited)
     log_in(1, "USER1 ", 1);
     for (size_t i = 0; i < sizeof(logins) - 6; i++)
         cr_assert_neq(memcmp((const char *)&logins + i, "SECRET", 6), 0, "at %zu", i);
+}
+
+static bool frame_has(const char *text)
+{
+    return memmem(frame, sizeof(frame), text, strlen(text)) != NULL;
+}
+
+Test(entry, of_a_password_nothing_is_left_in_the_frame_that_it_came_in)
+{
+    static const char *const users[] = {"USER1 ", "USER1 ", "NOBODY"};
+    static const char *const sessions[] = {"          ", "YESTERDAY ", "          "};
+    for (uint32_t i = 0; i < 3; i++) {
+        login_block(users[i], "WRONG     ", sessions[i]);
+        deliver(1, 1);
+        cr_assert_not(frame_has("WRONG"), "refused, %u", i);
+    }
+    login_block("USER1 ", "SECRET    ", "          ");
+    datagram_size--;
+    deliver(1, 1);
+    cr_assert_eq(count_of(ENTRY_BAD_UFO), 1);
+    cr_assert_not(frame_has("SECRET"), "not whole");
+
+    order_block(1);
+    login_block("USER1 ", "SECRET    ", "          ");
+    deliver(1, 1);
+    cr_assert_eq(count_of(ENTRY_NOT_BOUND), 1);
+    cr_assert_not(frame_has("SECRET"), "too late in its datagram");
+
+    login_block("USER1 ", "SECRET    ", "          ");
+    order_block(1);
+    cr_assert_eq(deliver(1, 1), 1);
+    cr_assert_not(frame_has("SECRET"), "taken, with an order");
+    log_in(2, "USER1 ", 1);
+    cr_assert_eq(count_of(ENTRY_BOUND_ELSEWHERE), 1);
+    cr_assert_not(frame_has("SECRET"), "of one that is bound elsewhere");
+    block("O", 1);
+    login_block("USER1 ", "SECRET    ", "          ");
+    deliver(1, 1);
+    cr_assert_eq(entry.counters.logoffs, 1);
+    cr_assert_not(frame_has("SECRET"), "behind a logoff");
+}
+
+Test(entry, of_a_password_nothing_is_left_in_the_frame_while_it_waits)
+{
+    have_a_thread();
+    log_in(1, "USER1 ", 1);
+    cr_assert_not(frame_has("SECRET"));
+    log_in(1, "USER1 ", 1);
+    cr_assert_eq(count_of(ENTRY_LOGIN_BUSY), 1);
+    cr_assert_not(frame_has("SECRET"), "of one that could not");
+    cr_assert(logins_serve(&logins));
+    entry_take_logins(&entry, 2, 2);
+    cr_assert(entry.sessions[1].bound);
 }
 
 Test(entry, a_bound_session_keeps_its_address_until_ten_seconds_of_silence)

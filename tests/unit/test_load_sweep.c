@@ -59,7 +59,8 @@ Test(load_sweep, each_run_is_told_whole_and_the_knee_marked)
     for (size_t i = 0; i < RATES; i++) {
         json_t *one = json_array_get(list, i);
         cr_assert_eq(json_is_true(json_object_get(one, "knee")), i == 1);
-        cr_assert_eq(json_integer_value(json_object_get(one, "rate_asked")), 1000 * (i + 1));
+        cr_assert_eq(json_integer_value(json_object_get(one, "rate_asked")),
+                     (json_int_t)(1000 * (i + 1)));
         cr_assert(json_is_object(json_object_get(one, "latency_ns")));
     }
     json_decref(list);

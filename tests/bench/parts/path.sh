@@ -1,6 +1,17 @@
 #!/bin/bash
 . "$(dirname "$0")/../lib.sh"
-title "a packet through the gateway without wire and disk: parse, session, decode, match, gate, encode"
+title "a packet through the gateway without wire and disk: parse, session, decode, match, gate, encode; and the half of it up to the command in the ring, batch by batch"
 scripts/lab config "$work/journal" >"$work/lab.conf"
 for _ in 1 2 3 4 5; do "$bench/bench_path" "$work/lab.conf" 2>/dev/null >>"$work/path"; done
 cut -d' ' -f1 "$work/path" | row "packet to answer" ns 4900000 "\"p99\": $(cut -d' ' -f2 "$work/path" | median)"
+"$bench/bench_receive" "$work/lab.conf" 2>/dev/null
+for checks in off on; do
+    name="frame to command, checks $checks, instructions"
+    if command -v valgrind >/dev/null; then
+        orders=$(valgrind --tool=callgrind --callgrind-out-file="$work/count" --toggle-collect=loop_receive \
+            "$bench/bench_receive" "$work/lab.conf" $checks 2>/dev/null)
+        awk -v orders="$orders" '$1 == "totals:" {print $2 / orders}' "$work/count" | row "$name" instructions "$orders"
+    else
+        missing "$name" "apt-get install valgrind"
+    fi
+done
