@@ -157,6 +157,7 @@ static int parse_core(const char *text, int *core, struct error *error)
 enum option_number {
     OPTION_TO = 1,
     OPTION_BIND,
+    OPTION_INTERFACE,
     OPTION_USER,
     OPTION_RATE,
     OPTION_SWEEP,
@@ -177,6 +178,7 @@ enum option_number {
 static const struct option option_list[] = {
     {"to", required_argument, NULL, OPTION_TO},
     {"bind", required_argument, NULL, OPTION_BIND},
+    {"interface", required_argument, NULL, OPTION_INTERFACE},
     {"user", required_argument, NULL, OPTION_USER},
     {"rate", required_argument, NULL, OPTION_RATE},
     {"sweep", required_argument, NULL, OPTION_SWEEP},
@@ -205,6 +207,9 @@ static int take_option(struct load_options *options, int number, const char *arg
     case OPTION_BIND:
         if (inet_pton(AF_INET, optarg, &options->bind.sin_addr) != 1)
             return bad(error, "bind", optarg, "want an IPv4 address of this host");
+        return 0;
+    case OPTION_INTERFACE:
+        options->interface = optarg;
         return 0;
     case OPTION_USER:
         return parse_user(optarg, options, error);

@@ -22,6 +22,7 @@ struct load_user {
 struct load_options {
     struct sockaddr_in to;
     struct sockaddr_in bind;
+    const char *interface; // of an AF_XDP port; NULL: sockets of the kernel's
     struct load_user users[LOAD_SESSIONS_MAX];
     uint32_t user_count;
     uint64_t rate, rate_to; // messages a second at first and at last; 0: a closed loop

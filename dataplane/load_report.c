@@ -165,6 +165,19 @@ static void print_source(const struct load_report *report, FILE *stream)
                 (ull)tape->no_order, (ull)tape->malformed, (ull)tape->fitted, (ull)tape->vanished);
 }
 
+static void print_wire(const struct load_report *report, FILE *stream)
+{
+    const struct load_wire_counters *wire = &report->wire;
+    if (report->wire_mode != NULL)
+        fprintf(stream,
+                "wire          AF_XDP, %s; dropped on the way in: %llu for want of room, %llu of a "
+                "wrong checksum, %llu of strangers\n",
+                report->wire_mode, (ull)wire->no_room, (ull)wire->bad_checksum,
+                (ull)wire->strangers);
+    else
+        fprintf(stream, "wire          sockets\n");
+}
+
 static const char *arrivals_name(const struct load_report *report)
 {
     static const char *const names[] = LOAD_ARRIVALS_NAMES;
@@ -277,6 +290,7 @@ static void print_stages(const struct load_report *report, FILE *stream)
 int load_report_print(const struct load_report *report, FILE *stream)
 {
     print_source(report, stream);
+    print_wire(report, stream);
     print_sending(report, stream);
     print_fates(report, stream);
     print_latency(report, stream);
@@ -372,6 +386,18 @@ static json_t *json_source(const struct load_report *report)
     return source;
 }
 
+static json_t *json_wire(const struct load_report *report)
+{
+    const struct load_wire_counters *wire = &report->wire;
+    if (report->wire_mode == NULL)
+        return json_pack("{s:s}", "by", "sockets");
+    json_t *object = JSON_COUNTS({"no_room", wire->no_room}, {"bad_checksum", wire->bad_checksum},
+                                 {"strangers", wire->strangers});
+    json_object_set_new(object, "by", json_string("AF_XDP"));
+    json_object_set_new(object, "mode", json_string(report->wire_mode));
+    return object;
+}
+
 json_t *load_report_json(const struct load_report *report)
 {
     const struct load_noise *noise = &report->noise;
@@ -382,6 +408,7 @@ json_t *load_report_json(const struct load_report *report)
     json_object_set_new(object, "problem", good ? json_null() : json_string(error.text));
     json_object_set_new(object, "loop", json_string(report->closed_loop ? "closed" : "open"));
     json_object_set_new(object, "day", json_source(report));
+    json_object_set_new(object, "wire", json_wire(report));
     json_object_set_new(object, "planned", json_count(report->planned));
     json_object_set_new(object, "sent", json_count(sent(report)));
     json_object_set_new(object, "arrivals", json_string(arrivals_name(report)));

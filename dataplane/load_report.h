@@ -12,6 +12,7 @@
 #include "dataplane/load_client.h"
 #include "dataplane/load_pace.h"
 #include "dataplane/load_tape.h"
+#include "dataplane/load_wire.h"
 #include "numa/error.h"
 #include "numa/histogram.h"
 
@@ -30,6 +31,8 @@ struct load_report {
     struct load_tape_counts tape_read; // with a tape
     uint64_t seed;                     // without one
     uint32_t session_count, symbol_count;
+    const char *wire_mode; // of the AF_XDP port; NULL: it went over sockets
+    struct load_wire_counters wire;
     uint64_t planned; // messages of the day
     enum load_arrivals arrivals;
     uint64_t rate, rate_to; // asked for, messages a second, at first and at last
