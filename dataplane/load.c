@@ -30,12 +30,23 @@
 #define SWEEP_SECONDS       2u // of each rate, unless there is a --count
 // Unless pinned to a core of its own, the generator sleeps when nothing has happened for a while
 // and nothing is due for longer than it is worth; it wakes as much earlier as waking up takes.
+#define WATCH_MAX_NS        1000000000u // what is not answered or stamped by then will not be
 #define SPIN_NS             20000u
 #define SLEEP_WORTH_NS      60000u
 #define WAKE_UP_NS          30000u
 #define SLEEP_MAX_NS        1000000u
 // Closed loop: how long to wait for an answer before asking whether there will be one.
 #define ASK_AFTER_NS        20000000u
+
+// Where stamps were asked for: an Enter, one at a time, whose departure and whose answer's arrival
+// are stamped.
+struct watch {
+    bool on;
+    uint32_t session;
+    uint64_t begun_ns;
+    bool answered;
+    uint64_t arrived_ns; // the answer, by the stamps
+};
 
 struct run {
     const struct load_options *options;
@@ -44,6 +55,7 @@ struct run {
     struct tsc_clock clock;
     struct load_client *clients;
     struct load_wire *wire;
+    struct watch watch;
     uint64_t next; // step
     struct load_pace pace;
     uint64_t due_ns; // open loop: intended time of the next step
@@ -82,6 +94,7 @@ static int open_wire(struct run *run, struct error *error)
                                      .bind = options->bind,
                                      .interface = options->interface,
                                      .session_count = run->day.session_count,
+                                     .stamps = options->stamps,
                                      .core = options->core,
                                      .clock = &run->clock};
     run->wire =
@@ -156,6 +169,39 @@ static int send_payloads(struct run *run, uint32_t index, const struct iovec *pa
     return sent;
 }
 
+// Of the Enter that `datagram`, which is sent next, begins with; if none is watched.
+static void begin_watch(struct run *run, uint32_t index, const struct load_datagram *datagram)
+{
+    if (run->watch.on || datagram->first_ref == 0)
+        return;
+    run->watch = (struct watch){.on = true, .session = index, .begun_ns = clock_ns(&run->clock)};
+    run->clients[index].watched = datagram->first_ref;
+    run->wire->stamp_next = true;
+    run->wire->left_ns = 0;
+}
+
+// Whether the answer was in the datagram that has just been looked at.
+static void see_answer(struct run *run, const struct load_arrival *arrival)
+{
+    struct watch *watch = &run->watch;
+    if (watch->answered || run->clients[watch->session].watched != 0)
+        return;
+    watch->answered = true;
+    watch->arrived_ns = arrival->stamp_ns;
+}
+
+static void end_watch(struct run *run)
+{
+    struct watch *watch = &run->watch;
+    uint64_t left_ns = run->wire->left_ns;
+    bool known = watch->answered && left_ns != 0;
+    if (!known && clock_ns(&run->clock) - watch->begun_ns < WATCH_MAX_NS)
+        return;
+    if (known && watch->arrived_ns > left_ns)
+        histogram_record(&run->report->stamped, watch->arrived_ns - left_ns);
+    watch->on = false;
+}
+
 // Sends what waits for one session; false while some of it still does, there being no room.
 static bool flush(struct run *run, uint32_t index)
 {
@@ -166,6 +212,8 @@ static bool flush(struct run *run, uint32_t index)
         const struct load_datagram *datagrams = load_client_waiting(client, &count);
         for (uint32_t i = 0; i < count; i++)
             payloads[i] = (struct iovec){(void *)datagrams[i].bytes, datagrams[i].size};
+        if (run->options->stamps != PORT_STAMPS_SOFTWARE)
+            begin_watch(run, index, &datagrams[0]);
         int sent = send_payloads(run, index, payloads, count);
         uint64_t now = clock_ns(&run->clock);
         if (sent <= 0)
@@ -198,7 +246,11 @@ static void receive(struct run *run)
         run->last_receive_ns = arrival->time_ns;
         load_client_receive(&run->clients[arrival->session], arrival->bytes, arrival->size,
                             arrival->time_ns);
+        if (run->watch.on)
+            see_answer(run, arrival);
     }
+    if (run->watch.on)
+        end_watch(run);
 }
 
 static void check_client(struct run *run, uint32_t index)
@@ -502,9 +554,11 @@ static void begin_report(const struct run *run)
     report->symbol_count = run->day.symbol_count;
     report->planned = run->day.count;
     report->arrivals = options->arrivals;
+    report->stamps = options->stamps;
     report->rate = options->rate;
     report->rate_to = options->rate_to;
     histogram_reset(&report->latency);
+    histogram_reset(&report->stamped);
 }
 
 static int play_day(struct run *run, struct error *error)

@@ -197,6 +197,7 @@ static void append(struct load_client *client, const void *message, size_t size,
         client->datagram_count++;
         struct load_datagram *fresh = last_datagram(client);
         fresh->first_ns = intended_ns;
+        fresh->first_ref = 0;
         fresh->size = fresh->count = 0;
     }
     struct load_datagram *datagram = last_datagram(client);
@@ -228,6 +229,8 @@ static void send_enter(struct load_client *client, const struct load_step *step,
     client->orders[step->ref].sent_ns = intended_ns;
     client->sent_enters++;
     append(client, &enter, sizeof(enter), intended_ns);
+    if (last_datagram(client)->count == 1)
+        last_datagram(client)->first_ref = step->ref;
 }
 
 static void send_replace(struct load_client *client, const struct load_step *step,
@@ -328,6 +331,8 @@ static void answer(struct load_client *client, struct load_order *order, enum lo
     }
     order->fate = (uint8_t)fate;
     client->answered++;
+    if (order == &client->orders[client->watched])
+        client->watched = 0;
     histogram_record(client->latency, elapsed(order->sent_ns, now_ns));
 }
 

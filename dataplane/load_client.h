@@ -71,7 +71,8 @@ struct load_cancel {
 };
 
 struct load_datagram {
-    uint64_t first_ns; // intended time of its first message
+    uint64_t first_ns;  // intended time of its first message
+    uint32_t first_ref; // … its ref, where it is an Enter; else 0
     uint16_t size;
     uint16_t count;
     uint8_t bytes[UFO_PAYLOAD_MAX];
@@ -96,7 +97,8 @@ struct load_client {
     uint64_t queries_sent, query_responses, query_mark;
     bool query_wanted;
     // Messages.
-    uint32_t base; // UserRefNum of ref 0
+    uint32_t base;    // UserRefNum of ref 0
+    uint32_t watched; // the caller's: the ref of an order; 0 when that is answered
     uint32_t ref_count, cancel_count_max;
     struct load_order *orders; // by ref
     struct load_cancel *cancels;

@@ -244,15 +244,32 @@ static void print_fates(const struct load_report *report, FILE *stream)
             (ull)f->resting_shares);
 }
 
+static void print_percentiles(const struct histogram *histogram, FILE *stream)
+{
+    for (size_t i = 0; i < PERCENTILE_COUNT; i++)
+        fprintf(stream, " %s %.1f ", percentiles[i].name,
+                in_us(histogram_percentile(histogram, percentiles[i].percentile)));
+    fprintf(stream, " max %.1f  (%llu ", in_us(histogram->max), (ull)histogram->total_count);
+}
+
+static void print_stamped(const struct load_report *report, FILE *stream)
+{
+    if (report->stamps == PORT_STAMPS_SOFTWARE)
+        return;
+    fprintf(stream, "stamped us   ");
+    print_percentiles(&report->stamped, stream);
+    fprintf(stream,
+            "enters, one at a time, from departure to the answer's arrival, by the %s clock)\n",
+            report->stamps == PORT_STAMPS_KERNEL ? "kernel's" : "NIC's");
+}
+
 static void print_latency(const struct load_report *report, FILE *stream)
 {
     fprintf(stream, "latency us   ");
-    for (size_t i = 0; i < PERCENTILE_COUNT; i++)
-        fprintf(stream, " %s %.1f ", percentiles[i].name,
-                in_us(histogram_percentile(&report->latency, percentiles[i].percentile)));
-    fprintf(stream, " max %.1f  (%llu answers, from the %s send, by the generator's clock)\n",
-            in_us(report->latency.max), (ull)report->latency.total_count,
+    print_percentiles(&report->latency, stream);
+    fprintf(stream, "answers, from the %s send, by the generator's clock)\n",
             report->closed_loop ? "actual" : "intended");
+    print_stamped(report, stream);
     fprintf(
         stream,
         "noise floor   in %.1f s of spinning, gaps above 1 us: %llu, 10 us: %llu, 100 us: %llu; "
@@ -355,15 +372,14 @@ static json_t *json_rejected(const struct load_report *report)
     return object;
 }
 
-static json_t *json_latency(const struct load_report *report)
+static json_t *json_histogram(const struct histogram *histogram)
 {
-    json_t *object = JSON_COUNTS({"count", report->latency.total_count});
+    json_t *object = JSON_COUNTS({"count", histogram->total_count});
     for (size_t i = 0; i < PERCENTILE_COUNT; i++)
-        json_object_set_new(
-            object, percentiles[i].name,
-            json_count(histogram_percentile(&report->latency, percentiles[i].percentile)));
-    json_object_set_new(object, "max", json_count(report->latency.max));
-    json_object_set_new(object, "mean", json_real(histogram_mean(&report->latency)));
+        json_object_set_new(object, percentiles[i].name,
+                            json_count(histogram_percentile(histogram, percentiles[i].percentile)));
+    json_object_set_new(object, "max", json_count(histogram->max));
+    json_object_set_new(object, "mean", json_real(histogram_mean(histogram)));
     return object;
 }
 
@@ -400,6 +416,7 @@ static json_t *json_wire(const struct load_report *report)
 
 json_t *load_report_json(const struct load_report *report)
 {
+    static const char *const stamps[] = PORT_STAMPS_NAMES;
     const struct load_noise *noise = &report->noise;
     struct error error = {""};
     bool good = load_report_check(report, &error) == 0;
@@ -424,8 +441,10 @@ json_t *load_report_json(const struct load_report *report)
                                     {"added_shares", report->added_shares},
                                     {"removed_shares", report->removed_shares}));
     json_object_set_new(object, "sides_agree", json_boolean(sides_agree(report)));
-    json_object_set_new(object, "stamps", json_string("software")); // both ends of a latency
-    json_object_set_new(object, "latency_ns", json_latency(report));
+    json_object_set_new(object, "latency_ns", json_histogram(&report->latency));
+    json_object_set_new(object, "stamps", json_string(stamps[report->stamps]));
+    if (report->stamps != PORT_STAMPS_SOFTWARE)
+        json_object_set_new(object, "stamped_ns", json_histogram(&report->stamped));
     if (report->stages != NULL)
         json_object_set(object, "stages", report->stages);
     json_object_set_new(

@@ -47,7 +47,10 @@ struct load_report {
     uint64_t match_sum; // 0 when each execution was told to both sides alike
     uint64_t earlier_orders;
     uint64_t retransmit_requests, duplicates, beyond_window, malformed;
-    struct histogram latency; // ns
+    struct histogram latency; // ns, from the intended send, by the generator's clock
+    enum port_stamps stamps;
+    struct histogram stamped; // ns, from departure to arrival, of one Enter at a time, by the
+                              // kernel's stamps or the NIC's; with PORT_STAMPS_SOFTWARE empty
     json_t *stages;           // load_stages_ask's, the caller's; NULL: the gateway was not asked
 };
 

@@ -22,13 +22,15 @@ struct load_arrival {
     uint32_t session;
     const uint8_t *bytes; // until the next receive
     size_t size;
-    uint64_t time_ns; // when it was taken in, by the options' clock
+    uint64_t time_ns;  // when it was taken in, by the options' clock
+    uint64_t stamp_ns; // when it arrived, by the options' stamps; 0: not stamped
 };
 
 struct load_wire_options {
     struct sockaddr_in to, bind;
     const char *interface; // of the AF_XDP port
     uint32_t session_count;
+    enum port_stamps stamps;
     int core; // of the thread that will use it; THREAD_ANY_CORE
     const struct tsc_clock *clock;
 };
@@ -59,16 +61,19 @@ struct load_wire {
     const struct load_wire_operations *operations;
     const char *mode; // of AF_XDP, what was bound; NULL: sockets
     struct load_wire_counters counters;
+    bool stamp_next;  // the caller's: the first of the payloads that are sent next is to be stamped
+    uint64_t left_ns; // when that left, by the options' stamps; 0: not known yet
     int sockets[LOAD_SESSIONS_MAX]; // a session's; -1: not open
 };
 
-// load_wire_udp_open: each session has a socket. NULL with `error`.
+// load_wire_udp_open: each session has a socket, without a NIC's stamps. NULL with `error`.
 struct load_wire *load_wire_udp_open(const struct load_wire_options *options, struct error *error);
 
 // load_wire_xdp_open: all sessions have one AF_XDP port, on all queues of the interface, and its
 // XDP program on that. A session's address and port are still those of a socket, which keeps others
 // off them, and by which its login leaves; the venue's Ethernet address is that of the first
-// answer. NULL with `error`.
+// answer. NULL with `error`, also where arrivals and departures cannot both be stamped by the clock
+// asked for.
 struct load_wire *load_wire_xdp_open(const struct load_wire_options *options, struct error *error);
 
 // load_wire_open_sockets, load_wire_close_sockets: of all sessions. 0, or -1 with `error`.

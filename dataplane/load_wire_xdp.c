@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/net_tstamp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,6 +18,7 @@
 struct load_wire_xdp {
     struct load_wire wire;
     const struct tsc_clock *clock;
+    enum port_stamps stamps;
     struct arena memory;
     struct steer *steer;
     struct port *port;
@@ -57,6 +59,9 @@ static int xdp_send(struct load_wire *wire, uint32_t session, const struct iovec
     uint8_t *frame;
     if (!xdp->answered)
         return send_login(wire, session, payloads, count);
+    if (wire->stamp_next)
+        port->watch = (struct port_watch){.leaving = true};
+    wire->stamp_next = false;
     for (; sent < count && (frame = port->operations->claim(port)); sent++) {
         memcpy(frame + packet_payload_offset(&xdp->venue), payloads[sent].iov_base,
                payloads[sent].iov_len);
@@ -95,7 +100,10 @@ static bool take(struct load_wire_xdp *xdp, const struct frame *frame, struct lo
         xdp->venue = packet.source;
     xdp->answered = true;
     *arrival = (struct load_arrival){
-        .session = session, .bytes = packet.payload, .size = packet.payload_size};
+        .session = session,
+        .bytes = packet.payload,
+        .size = packet.payload_size,
+        .stamp_ns = xdp->stamps == PORT_STAMPS_HARDWARE ? frame->hardware_ns : frame->kernel_ns};
     return true;
 }
 
@@ -106,6 +114,7 @@ static uint32_t xdp_receive(struct load_wire *wire, struct load_arrival *arrival
     uint32_t count = 0;
     port->operations->release(port, xdp->frames, xdp->frame_count);
     port->operations->flush(port);
+    wire->left_ns = port->watch.sent_ns;
     xdp->frame_count = port->operations->receive(port, 1u << SHARD, xdp->frames, LOAD_ARRIVALS_MAX);
     uint64_t now_ns = clock_ns(xdp->clock);
     for (uint32_t i = 0; i < xdp->frame_count; i++)
@@ -154,10 +163,38 @@ static const struct load_wire_operations operations = {
 // The program is there before the port: whoever has the interface is named by it.
 static int open_steer(struct load_wire_xdp *xdp, const char *interface, struct error *error)
 {
-    struct steer_options options = {
-        .queue_count = xdp->queue_count, .shard_count = 1, .session_count = 1};
+    struct steer_options options = {.queue_count = xdp->queue_count,
+                                    .shard_count = 1,
+                                    .session_count = 1,
+                                    .stamped_interface =
+                                        xdp->stamps == PORT_STAMPS_SOFTWARE ? NULL : interface};
     xdp->steer = steer_load(&options, error);
     return xdp->steer ? steer_attach(xdp->steer, interface, true, error) : -1;
+}
+
+// Arrivals and departures are stamped by the one clock that was asked for, or it is refused.
+static int check_stamps(const struct load_wire_xdp *xdp, const char *interface, struct error *error)
+{
+    static const char *const names[] = PORT_STAMPS_NAMES;
+    bool by_nic = xdp->stamps == PORT_STAMPS_HARDWARE;
+    int sent, received;
+    const char *why = NULL;
+    if (xdp->stamps == PORT_STAMPS_SOFTWARE)
+        return 0;
+    if (!steer_stamps(xdp->steer))
+        why = "its driver cannot have an XDP program that stamps";
+    else if (!xdp->port->stamps_sent)
+        why = "a kernel of 6.8 or later is needed";
+    else if (by_nic && nic_read_stamping(interface, &sent, &received))
+        why = "it has no clock of its own: --stamps kernel";
+    else if (by_nic && !xdp->port->stamps_by_nic)
+        why = "in copy mode the kernel stamps what leaves: --stamps kernel";
+    else if (by_nic && (sent == HWTSTAMP_TX_OFF || received == HWTSTAMP_FILTER_NONE))
+        why = "its stamps are off: `hwstamp_ctl -t 1 -r 1` switches them on";
+    else if (!by_nic && xdp->port->stamps_by_nic)
+        why = "in zero-copy mode the NIC stamps what leaves: --stamps hardware";
+    return why ? error_set(error, "load: --stamps %s: %s: %s", names[xdp->stamps], interface, why)
+               : 0;
 }
 
 static int open_port(struct load_wire_xdp *xdp, const struct load_wire_options *options,
@@ -168,11 +205,14 @@ static int open_port(struct load_wire_xdp *xdp, const struct load_wire_options *
                                     .queues = xdp->queues,
                                     .queue_count = xdp->queue_count,
                                     .zerocopy = nic_zerocopy_here(options->interface),
+                                    .stamps = xdp->stamps != PORT_STAMPS_SOFTWARE,
                                     .frame_count = FRAMES};
     if (arena_open(&xdp->memory, "packet frames", port_xdp_memory_size(FRAMES), node, false, error))
         return -1;
     xdp->port = port_xdp_open(&port, 1, &xdp->memory, error);
     if (!xdp->port)
+        return -1;
+    if (check_stamps(xdp, options->interface, error))
         return -1;
     xdp->wire.mode = xdp->port->mode;
     for (uint32_t i = 0; i < xdp->queue_count; i++)
@@ -225,6 +265,7 @@ struct load_wire *load_wire_xdp_open(const struct load_wire_options *options, st
     }
     xdp->wire.operations = &operations;
     xdp->clock = options->clock;
+    xdp->stamps = options->stamps;
     xdp->venue = (struct endpoint){.address = options->to.sin_addr.s_addr,
                                    .port = options->to.sin_port,
                                    .vlan = PACKET_NO_VLAN};

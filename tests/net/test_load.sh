@@ -16,7 +16,7 @@ refused() {
     $in_cl "${load[@]}" --count 10 "$@" >/dev/null 2>"$work/err"
     status=$?
     grep -v '^sluice: warning:' "$work/err" >"$work/lines"
-    check "$name" eval '[ $status = 1 ] && [ "$(wc -l <"$work/lines")" = 1 ] && grep -qE "$pattern" "$work/lines"'
+    check "$name" eval '[ $status = 1 ] && [ "$(wc -l <"$work/lines")" = 1 ] && grep -qE -- "$pattern" "$work/lines"'
 }
 
 for way in sockets xdp; do
@@ -58,6 +58,16 @@ check "what is not the venue's is dropped and counted" \
 check "its latencies are a histogram" grep -q 'Total count' "$work/hgrm"
 check "a sweep, which opens the port for each rate" eval \
     '$in_cl "${load[@]}" --interface sl-cl --sweep 2000:6000:2000 >"$work/sweep.json"'
+
+# From departure to arrival by the kernel's clock is a part of what the generator sees.
+for over in "" "--interface sl-cl"; do
+    $in_cl "${load[@]}" $over --rate 0 --count 1000 --stamps kernel >"$work/stamps.json"
+    check "the kernel's stamps, and whose they are (${over:-sockets})" of "$work/stamps.json" "r['stamps'] == 'kernel' and \
+r['stamped_ns']['count'] > 0.9 * r['enters']['sent'] and 1000 < r['stamped_ns']['p50'] < r['latency_ns']['p50']"
+done
+check "without, it is the generator's clock" of "$work/open.json" "r['stamps'] == 'software' and 'stamped_ns' not in r"
+refused "a NIC's stamps where there is none" "--stamps hardware: sl-cl: it has no clock of its own: --stamps kernel" \
+    --interface sl-cl --stamps hardware
 
 $in_cl "${load[@]}" --interface sl-cl --rate 5000 --count 100000 >/dev/null 2>&1 &
 load_pid=$!
