@@ -27,7 +27,8 @@
 #define NOISE_NS            500000000ull
 #define CONTROL_INTERVAL_NS 50000u
 #define PROGRESS_NS         1000000000ull
-#define SWEEP_SECONDS       2u // of each rate, unless there is a --count
+#define CLOSED_LOOP_NS      60000000000u // of a closed loop has intervals, which ends when it ends
+#define SWEEP_SECONDS       2u           // of each rate, unless there is a --count
 // Unless pinned to a core of its own, the generator sleeps when nothing has happened for a while
 // and nothing is due for longer than it is worth; it wakes as much earlier as waking up takes.
 #define WATCH_MAX_NS        1000000000u // what is not answered or stamped by then will not be
@@ -102,6 +103,14 @@ static int open_wire(struct run *run, struct error *error)
     return run->wire ? 0 : -1;
 }
 
+static int open_intervals(const struct run *run, struct error *error)
+{
+    const struct load_options *options = run->options;
+    double rate = (double)(options->rate + options->rate_to) / 2;
+    double duration_ns = rate > 0 ? (double)run->day.count / rate * 1e9 : CLOSED_LOOP_NS;
+    return load_intervals_open(&run->report->intervals, (uint64_t)duration_ns, error);
+}
+
 static int run_open(struct run *run, struct error *error)
 {
     const struct load_options *options = run->options;
@@ -115,10 +124,13 @@ static int run_open(struct run *run, struct error *error)
             .ref_count = run->day.refs[i],
             .cancel_count = run->day.cancels[i],
             .latency = &run->report->latency,
+            .intervals = &run->report->intervals,
         };
         if (load_client_open(&run->clients[i], &client, error) != 0)
             return -1;
     }
+    if (open_intervals(run, error) != 0)
+        return -1;
     return open_wire(run, error);
 }
 
@@ -388,9 +400,16 @@ static void send_due(struct run *run)
     flush_all(run);
 }
 
+static void begin_at(struct run *run, uint64_t start_ns)
+{
+    run->start_ns = start_ns;
+    for (uint32_t i = 0; i < run->day.session_count; i++)
+        run->clients[i].start_ns = start_ns;
+}
+
 static void play_open_loop(struct run *run)
 {
-    run->start_ns = clock_ns(&run->clock) + 1000000;
+    begin_at(run, clock_ns(&run->clock) + 1000000);
     set_due(run);
     while (!failed(run) && run->next < run->day.count) {
         send_due(run);
@@ -434,7 +453,7 @@ static void play_one(struct run *run)
 
 static void play_closed_loop(struct run *run)
 {
-    run->start_ns = clock_ns(&run->clock);
+    begin_at(run, clock_ns(&run->clock));
     while (!failed(run) && run->next < run->day.count)
         play_one(run);
 }
@@ -666,6 +685,8 @@ static int load(const struct load_options *options, struct error *error)
         status = play_once(options, reports, error);
     if (reports != NULL)
         json_decref(reports->stages);
+    for (uint32_t i = 0; reports != NULL && i < count; i++)
+        load_intervals_close(&reports[i].intervals);
     free(reports);
     return status;
 }

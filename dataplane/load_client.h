@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "dataplane/load_flow.h"
+#include "dataplane/load_intervals.h"
 #include "dataplane/ufo.h"
 #include "numa/error.h"
 #include "numa/histogram.h"
@@ -104,7 +105,9 @@ struct load_client {
     struct load_cancel *cancels;
     struct load_datagram datagrams[LOAD_DATAGRAMS_MAX];
     uint32_t datagram_first, datagram_count;
-    struct histogram *latency; // the caller's, shared by its sessions
+    struct histogram *latency; // the caller's, shared by its sessions, as are the intervals
+    struct load_intervals *intervals;
+    uint64_t start_ns; // the caller's: the intervals' beginning
     // Counts, running.
     uint64_t sent_enters, sent_replaces, sent_cancels;
     uint64_t answered; // messages
@@ -138,6 +141,7 @@ struct load_client_options {
     uint32_t ref_count;    // Enters and Replaces to come
     uint32_t cancel_count; // Cancels to come
     struct histogram *latency;
+    struct load_intervals *intervals; // NULL: none are kept
 };
 
 // load_client_open: a session that is about to log in, with all its memory touched. 0, or -1 with

@@ -442,6 +442,7 @@ json_t *load_report_json(const struct load_report *report)
                                     {"removed_shares", report->removed_shares}));
     json_object_set_new(object, "sides_agree", json_boolean(sides_agree(report)));
     json_object_set_new(object, "latency_ns", json_histogram(&report->latency));
+    json_object_set_new(object, "intervals_ns", load_intervals_json(&report->intervals));
     json_object_set_new(object, "stamps", json_string(stamps[report->stamps]));
     if (report->stamps != PORT_STAMPS_SOFTWARE)
         json_object_set_new(object, "stamped_ns", json_histogram(&report->stamped));

@@ -47,7 +47,8 @@ struct load_report {
     uint64_t match_sum; // 0 when each execution was told to both sides alike
     uint64_t earlier_orders;
     uint64_t retransmit_requests, duplicates, beyond_window, malformed;
-    struct histogram latency; // ns, from the intended send, by the generator's clock
+    struct histogram latency;        // ns, from the intended send, by the generator's clock
+    struct load_intervals intervals; // the same, over the run
     enum port_stamps stamps;
     struct histogram stamped; // ns, from departure to arrival, of one Enter at a time, by the
                               // kernel's stamps or the NIC's; with PORT_STAMPS_SOFTWARE empty
