@@ -110,7 +110,7 @@ check "each says when and where" plotted jitter "$(date -u +%Y-%m-%d)" "Linux $(
 check "two runs are plotted together" plot "$work/one" "$work/two"
 check "… both in each plot" test "$(grep -c 'one at a time' "$work/one/plots/latency.svg")" = 2
 mkdir "$work/empty" && begin empty
-check "a run without loads has no plots, and says so" grep -q "^no plot of latency" <(scripts/plot "$work/empty")
+check "a run without loads has no plots, and says so" grep -q "^no plot of latency" <<<"$(scripts/plot "$work/empty")"
 no_run() { ! scripts/plot "$work/none" >"$work/out" 2>&1 && grep -q "^plot: $work/none is not what make bench left" "$work/out"; }
 check "a folder that is not a run is refused" no_run
 exit $failed
