@@ -71,6 +71,8 @@ struct loop {
     _Atomic uint64_t worked; // the last of them that found something to do
 };
 
+static_assert(alignof(struct loop) == 128, "each loop counts its rounds on lines of its own");
+
 struct gateway {
     struct config *config;
     struct tsc_clock clock;

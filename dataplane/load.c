@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
-// sluice load: an open-loop load generator and latency probe over plain UDP sockets.
+// sluice load: an open-loop load generator and latency probe.
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "dataplane/load_client.h"
 #include "dataplane/load_flow.h"
@@ -21,6 +17,7 @@
 #include "dataplane/load_stages.h"
 #include "dataplane/load_sweep.h"
 #include "dataplane/load_tape.h"
+#include "dataplane/load_wire.h"
 #include "dataplane/verbs.h"
 #include "numa/clock.h"
 #include "numa/thread.h"
@@ -28,13 +25,13 @@
 #define COUNT_DEFAULT       100000u
 #define LOGIN_PATIENCE_NS   10000000000ull
 #define NOISE_NS            500000000ull
-#define SOCKET_BUFFER_BYTES (16 << 20)
-#define RECEIVE_BATCH       32u
 #define CONTROL_INTERVAL_NS 50000u
 #define PROGRESS_NS         1000000000ull
-#define SWEEP_SECONDS       2u // of each rate, unless there is a --count
+#define CLOSED_LOOP_NS      60000000000u // of a closed loop has intervals, which ends when it ends
+#define SWEEP_SECONDS       2u           // of each rate, unless there is a --count
 // Unless pinned to a core of its own, the generator sleeps when nothing has happened for a while
 // and nothing is due for longer than it is worth; it wakes as much earlier as waking up takes.
+#define WATCH_MAX_NS        1000000000u // what is not answered or stamped by then will not be
 #define SPIN_NS             20000u
 #define SLEEP_WORTH_NS      60000u
 #define WAKE_UP_NS          30000u
@@ -42,21 +39,28 @@
 // Closed loop: how long to wait for an answer before asking whether there will be one.
 #define ASK_AFTER_NS        20000000u
 
+// Where stamps were asked for: an Enter, one at a time, whose departure and whose answer's arrival
+// are stamped.
+struct watch {
+    bool on;
+    uint32_t session;
+    uint64_t begun_ns;
+    bool answered;
+    uint64_t arrived_ns; // the answer, by the stamps
+};
+
 struct run {
     const struct load_options *options;
     struct load_day day;
     struct load_report *report;
     struct tsc_clock clock;
     struct load_client *clients;
-    int sockets[LOAD_SESSIONS_MAX];
-    int epoll;
+    struct load_wire *wire;
+    struct watch watch;
     uint64_t next; // step
     struct load_pace pace;
     uint64_t due_ns; // open loop: intended time of the next step
     uint64_t start_ns, last_send_ns, last_receive_ns, control_ns, progress_ns;
-    struct mmsghdr messages[RECEIVE_BATCH];
-    struct iovec vectors[RECEIVE_BATCH];
-    uint8_t buffers[RECEIVE_BATCH][2048];
 };
 
 static int read_day(struct run *run, struct error *error)
@@ -84,52 +88,35 @@ static int read_day(struct run *run, struct error *error)
     return load_flow_generate(&flow, &run->day, error);
 }
 
-// Sockets.
-
-static void enlarge_buffer(int socket, int forced, int plain)
-{
-    int size = SOCKET_BUFFER_BYTES;
-    // Forcing takes CAP_NET_ADMIN; without it the kernel gives as much as its limit allows.
-    if (setsockopt(socket, SOL_SOCKET, forced, &size, sizeof(size)) != 0)
-        setsockopt(socket, SOL_SOCKET, plain, &size, sizeof(size));
-}
-
-static int open_socket(struct run *run, uint32_t index, struct error *error)
+static int open_wire(struct run *run, struct error *error)
 {
     const struct load_options *options = run->options;
-    char text[INET_ADDRSTRLEN];
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    run->sockets[index] = fd;
-    if (fd < 0)
-        return error_set(error, "load: cannot open a UDP socket: %s", strerror(errno));
-    enlarge_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
-    enlarge_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
-    if (bind(fd, (const void *)&options->bind, sizeof(options->bind)) != 0)
-        return error_set(error, "load: --bind %s: %s; name an address of this host",
-                         inet_ntop(AF_INET, &options->bind.sin_addr, text, sizeof(text)),
-                         strerror(errno));
-    if (connect(fd, (const void *)&options->to, sizeof(options->to)) != 0)
-        return error_set(error, "load: --to %s: %s; see `ip route get %s`",
-                         inet_ntop(AF_INET, &options->to.sin_addr, text, sizeof(text)),
-                         strerror(errno), text);
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = index};
-    if (epoll_ctl(run->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
-        return error_set(error, "load: epoll_ctl: %s", strerror(errno));
-    return 0;
+    struct load_wire_options wire = {.to = options->to,
+                                     .bind = options->bind,
+                                     .interface = options->interface,
+                                     .session_count = run->day.session_count,
+                                     .stamps = options->stamps,
+                                     .core = options->core,
+                                     .clock = &run->clock};
+    run->wire =
+        options->interface ? load_wire_xdp_open(&wire, error) : load_wire_udp_open(&wire, error);
+    return run->wire ? 0 : -1;
+}
+
+static int open_intervals(const struct run *run, struct error *error)
+{
+    const struct load_options *options = run->options;
+    double rate = (double)(options->rate + options->rate_to) / 2;
+    double duration_ns = rate > 0 ? (double)run->day.count / rate * 1e9 : CLOSED_LOOP_NS;
+    return load_intervals_open(&run->report->intervals, (uint64_t)duration_ns, error);
 }
 
 static int run_open(struct run *run, struct error *error)
 {
     const struct load_options *options = run->options;
-    for (uint32_t i = 0; i < RECEIVE_BATCH; i++) {
-        run->vectors[i] = (struct iovec){run->buffers[i], sizeof(run->buffers[i])};
-        run->messages[i].msg_hdr = (struct msghdr){.msg_iov = &run->vectors[i], .msg_iovlen = 1};
-    }
-    memset(run->sockets, -1, sizeof(run->sockets));
-    run->epoll = epoll_create1(EPOLL_CLOEXEC);
     run->clients = calloc(run->day.session_count, sizeof(*run->clients));
-    if (run->epoll < 0 || run->clients == NULL)
-        return error_set(error, "load: cannot begin: %s", strerror(errno));
+    if (run->clients == NULL)
+        return error_set(error, "load: no memory");
     for (uint32_t i = 0; i < run->day.session_count; i++) {
         struct load_client_options client = {
             .user_name = options->users[i].name,
@@ -137,23 +124,22 @@ static int run_open(struct run *run, struct error *error)
             .ref_count = run->day.refs[i],
             .cancel_count = run->day.cancels[i],
             .latency = &run->report->latency,
+            .intervals = &run->report->intervals,
         };
-        if (load_client_open(&run->clients[i], &client, error) != 0 ||
-            open_socket(run, i, error) != 0)
+        if (load_client_open(&run->clients[i], &client, error) != 0)
             return -1;
     }
-    return 0;
+    if (open_intervals(run, error) != 0)
+        return -1;
+    return open_wire(run, error);
 }
 
 static void run_close(struct run *run)
 {
-    for (uint32_t i = 0; run->clients != NULL && i < run->day.session_count; i++) {
+    for (uint32_t i = 0; run->clients != NULL && i < run->day.session_count; i++)
         load_client_close(&run->clients[i]);
-        if (run->sockets[i] >= 0)
-            close(run->sockets[i]);
-    }
-    if (run->epoll >= 0)
-        close(run->epoll);
+    if (run->wire != NULL)
+        run->wire->operations->close(run->wire);
     free(run->clients);
     load_day_free(&run->day);
 }
@@ -184,34 +170,65 @@ static void measure_noise(struct run *run)
     noise->duration_ns = now - start;
 }
 
-// A socket reports "connection refused" when an earlier datagram met no listener: that is silence
-// too, and whoever waits for an answer finds out by the clock.
-static bool worth_reporting(int error)
+// Of one session, in order: how many were taken, or -1 when none ever will be.
+static int send_payloads(struct run *run, uint32_t index, const struct iovec *payloads,
+                         uint32_t count)
 {
-    return error != EAGAIN && error != EINTR && error != ENOBUFS && error != ECONNREFUSED;
+    int sent = run->wire->operations->send(run->wire, index, payloads, count);
+    if (sent < 0)
+        error_set(&run->report->failure, "cannot send: %s; see `ip route` and the firewall",
+                  strerror(errno));
+    return sent;
 }
 
-// Sends what waits for one session; false while some of it still does, the socket being full.
+// Of the Enter that `datagram`, which is sent next, begins with; if none is watched.
+static void begin_watch(struct run *run, uint32_t index, const struct load_datagram *datagram)
+{
+    if (run->watch.on || datagram->first_ref == 0)
+        return;
+    run->watch = (struct watch){.on = true, .session = index, .begun_ns = clock_ns(&run->clock)};
+    run->clients[index].watched = datagram->first_ref;
+    run->wire->stamp_next = true;
+    run->wire->left_ns = 0;
+}
+
+// Whether the answer was in the datagram that has just been looked at.
+static void see_answer(struct run *run, const struct load_arrival *arrival)
+{
+    struct watch *watch = &run->watch;
+    if (watch->answered || run->clients[watch->session].watched != 0)
+        return;
+    watch->answered = true;
+    watch->arrived_ns = arrival->stamp_ns;
+}
+
+static void end_watch(struct run *run)
+{
+    struct watch *watch = &run->watch;
+    uint64_t left_ns = run->wire->left_ns;
+    bool known = watch->answered && left_ns != 0;
+    if (!known && clock_ns(&run->clock) - watch->begun_ns < WATCH_MAX_NS)
+        return;
+    if (known && watch->arrived_ns > left_ns)
+        histogram_record(&run->report->stamped, watch->arrived_ns - left_ns);
+    watch->on = false;
+}
+
+// Sends what waits for one session; false while some of it still does, there being no room.
 static bool flush(struct run *run, uint32_t index)
 {
     struct load_client *client = &run->clients[index];
     while (client->datagram_count > 0) {
-        struct mmsghdr messages[LOAD_DATAGRAMS_MAX];
-        struct iovec vectors[LOAD_DATAGRAMS_MAX];
+        struct iovec payloads[LOAD_DATAGRAMS_MAX];
         uint32_t count;
         const struct load_datagram *datagrams = load_client_waiting(client, &count);
-        for (uint32_t i = 0; i < count; i++) {
-            vectors[i] = (struct iovec){(void *)datagrams[i].bytes, datagrams[i].size};
-            messages[i] = (struct mmsghdr){
-                .msg_hdr = {.msg_iov = &vectors[i], .msg_iovlen = 1},
-            };
-        }
-        int sent = sendmmsg(run->sockets[index], messages, count, MSG_DONTWAIT);
+        for (uint32_t i = 0; i < count; i++)
+            payloads[i] = (struct iovec){(void *)datagrams[i].bytes, datagrams[i].size};
+        if (run->options->stamps != PORT_STAMPS_SOFTWARE)
+            begin_watch(run, index, &datagrams[0]);
+        int sent = send_payloads(run, index, payloads, count);
         uint64_t now = clock_ns(&run->clock);
-        if (sent < 0 && worth_reporting(errno))
-            error_set(&run->report->failure, "cannot send: %s; see `ip route` and the firewall",
-                      strerror(errno));
-        if (sent < 0)
+        if (sent <= 0)
             return false;
         for (int i = 0; i < sent; i++) {
             uint64_t lateness = now - datagrams[i].first_ns;
@@ -232,23 +249,20 @@ static bool flush_all(struct run *run)
     return empty;
 }
 
-static void receive_from(struct run *run, uint32_t index)
-{
-    int count = recvmmsg(run->sockets[index], run->messages, RECEIVE_BATCH, MSG_DONTWAIT, NULL);
-    if (count <= 0)
-        return;
-    uint64_t now = clock_ns(&run->clock);
-    run->last_receive_ns = now;
-    for (int i = 0; i < count; i++)
-        load_client_receive(&run->clients[index], run->buffers[i], run->messages[i].msg_len, now);
-}
-
 static void receive(struct run *run)
 {
-    struct epoll_event events[LOAD_SESSIONS_MAX];
-    int count = epoll_wait(run->epoll, events, LOAD_SESSIONS_MAX, 0);
-    for (int i = 0; i < count; i++)
-        receive_from(run, events[i].data.u32);
+    struct load_arrival arrivals[LOAD_ARRIVALS_MAX];
+    uint32_t count = run->wire->operations->receive(run->wire, arrivals);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct load_arrival *arrival = &arrivals[i];
+        run->last_receive_ns = arrival->time_ns;
+        load_client_receive(&run->clients[arrival->session], arrival->bytes, arrival->size,
+                            arrival->time_ns);
+        if (run->watch.on)
+            see_answer(run, arrival);
+    }
+    if (run->watch.on)
+        end_watch(run);
 }
 
 static void check_client(struct run *run, uint32_t index)
@@ -288,12 +302,9 @@ static void control(struct run *run)
     run->control_ns = now;
     for (uint32_t i = 0; i < run->day.session_count; i++) {
         size_t size;
-        while ((size = load_client_poll(&run->clients[i], now, out)) > 0) {
-            // What does not leave now is repeated by its timer.
-            if (send(run->sockets[i], out, size, MSG_DONTWAIT) < 0 && worth_reporting(errno))
-                error_set(&run->report->failure, "cannot send: %s; see `ip route` and the firewall",
-                          strerror(errno));
-        }
+        // What does not leave now is repeated by its timer.
+        while ((size = load_client_poll(&run->clients[i], now, out)) > 0)
+            send_payloads(run, i, &(struct iovec){out, size}, 1);
         check_client(run, i);
     }
     print_progress(run, now);
@@ -309,9 +320,10 @@ static void idle(struct run *run, uint64_t until_ns)
     uint64_t sleep_ns = until_ns - now - WAKE_UP_NS;
     if (sleep_ns > SLEEP_MAX_NS)
         sleep_ns = SLEEP_MAX_NS;
-    struct pollfd ready = {.fd = run->epoll, .events = POLLIN};
+    struct pollfd fds[PORT_QUEUES_MAX];
+    int count = run->wire->operations->poll_fds(run->wire, fds);
     struct timespec timeout = {.tv_nsec = (long)sleep_ns};
-    ppoll(&ready, 1, &timeout, NULL);
+    ppoll(fds, (nfds_t)count, &timeout, NULL);
 }
 
 static void turn(struct run *run, uint64_t until_ns)
@@ -338,11 +350,13 @@ static void log_in(struct run *run)
     while (!failed(run) && !all_in(run, LOAD_READY)) {
         uint64_t now = clock_ns(&run->clock);
         if (now - start > LOGIN_PATIENCE_NS)
-            error_set(&run->report->failure,
-                      "no answer to the login from %s:%u in 10 s; see whether the gateway runs "
-                      "there, and whether another client holds the session (it is free again 10 s "
-                      "after that one falls silent)",
-                      inet_ntop(AF_INET, &to->sin_addr, text, sizeof(text)), ntohs(to->sin_port));
+            error_set(
+                &run->report->failure,
+                "no answer to the login from %s:%u in 10 s; see whether the gateway runs "
+                "there%s, and whether another client holds the session (it is free again 10 s "
+                "after that one falls silent)",
+                inet_ntop(AF_INET, &to->sin_addr, text, sizeof(text)), ntohs(to->sin_port),
+                run->options->interface ? ", whether it answers by --interface" : "");
         turn(run, now + SLEEP_MAX_NS);
     }
 }
@@ -386,9 +400,16 @@ static void send_due(struct run *run)
     flush_all(run);
 }
 
+static void begin_at(struct run *run, uint64_t start_ns)
+{
+    run->start_ns = start_ns;
+    for (uint32_t i = 0; i < run->day.session_count; i++)
+        run->clients[i].start_ns = start_ns;
+}
+
 static void play_open_loop(struct run *run)
 {
-    run->start_ns = clock_ns(&run->clock) + 1000000;
+    begin_at(run, clock_ns(&run->clock) + 1000000);
     set_due(run);
     while (!failed(run) && run->next < run->day.count) {
         send_due(run);
@@ -432,7 +453,7 @@ static void play_one(struct run *run)
 
 static void play_closed_loop(struct run *run)
 {
-    run->start_ns = clock_ns(&run->clock);
+    begin_at(run, clock_ns(&run->clock));
     while (!failed(run) && run->next < run->day.count)
         play_one(run);
 }
@@ -470,7 +491,7 @@ static void log_off(struct run *run)
     size_t size = load_client_logoff(out);
     for (uint32_t i = 0; i < run->day.session_count; i++) {
         if (run->clients[i].state != LOAD_LOGGING_IN && run->clients[i].state != LOAD_REFUSED)
-            (void)!send(run->sockets[i], out, size, MSG_DONTWAIT);
+            run->wire->operations->send(run->wire, i, &(struct iovec){out, size}, 1);
     }
 }
 
@@ -552,9 +573,11 @@ static void begin_report(const struct run *run)
     report->symbol_count = run->day.symbol_count;
     report->planned = run->day.count;
     report->arrivals = options->arrivals;
+    report->stamps = options->stamps;
     report->rate = options->rate;
     report->rate_to = options->rate_to;
     histogram_reset(&report->latency);
+    histogram_reset(&report->stamped);
 }
 
 static int play_day(struct run *run, struct error *error)
@@ -565,6 +588,9 @@ static int play_day(struct run *run, struct error *error)
     clock_calibrate(&run->clock, 50);
     if (run_open(run, error) != 0 || run_on_core(run, error) != 0)
         return -1;
+    run->wire->operations->read_counters(run->wire);
+    run->report->wire_mode = run->wire->mode;
+    run->report->wire = run->wire->counters;
     for (uint32_t i = 0; i < run->day.session_count; i++)
         load_report_add(run->report, &run->clients[i]);
     return 0;
@@ -577,7 +603,7 @@ static int play(const struct load_options *options, struct load_report *report, 
     struct run *run = calloc(1, sizeof(*run));
     if (run == NULL)
         return error_set(error, "load: no memory");
-    *run = (struct run){.options = options, .report = report, .epoll = -1};
+    *run = (struct run){.options = options, .report = report};
     int status = play_day(run, error);
     run_close(run);
     free(run);
@@ -634,7 +660,7 @@ static int sweep(const struct load_options *options, struct load_report *reports
 static int list_symbols(const struct load_options *options, struct load_report *report,
                         struct error *error)
 {
-    struct run run = {.options = options, .report = report, .epoll = -1};
+    struct run run = {.options = options, .report = report};
     int status = read_day(&run, error);
     for (uint32_t i = 0; status == 0 && i < run.day.symbol_count; i++)
         printf("%.8s\n", run.day.symbols[i]);
@@ -659,6 +685,8 @@ static int load(const struct load_options *options, struct error *error)
         status = play_once(options, reports, error);
     if (reports != NULL)
         json_decref(reports->stages);
+    for (uint32_t i = 0; reports != NULL && i < count; i++)
+        load_intervals_close(&reports[i].intervals);
     free(reports);
     return status;
 }

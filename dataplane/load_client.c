@@ -41,6 +41,7 @@ int load_client_open(struct load_client *client, const struct load_client_option
         .ref_count = options->ref_count,
         .cancel_count_max = options->cancel_count,
         .latency = options->latency,
+        .intervals = options->intervals,
         .orders = populate((size_t)options->ref_count + 1, sizeof(*client->orders)),
         .cancels = populate((size_t)options->cancel_count + 1, sizeof(*client->cancels)),
         .window = populate(LOAD_WINDOW / 64, sizeof(*client->window)),
@@ -197,6 +198,7 @@ static void append(struct load_client *client, const void *message, size_t size,
         client->datagram_count++;
         struct load_datagram *fresh = last_datagram(client);
         fresh->first_ns = intended_ns;
+        fresh->first_ref = 0;
         fresh->size = fresh->count = 0;
     }
     struct load_datagram *datagram = last_datagram(client);
@@ -228,6 +230,8 @@ static void send_enter(struct load_client *client, const struct load_step *step,
     client->orders[step->ref].sent_ns = intended_ns;
     client->sent_enters++;
     append(client, &enter, sizeof(enter), intended_ns);
+    if (last_datagram(client)->count == 1)
+        last_datagram(client)->first_ref = step->ref;
 }
 
 static void send_replace(struct load_client *client, const struct load_step *step,
@@ -319,6 +323,14 @@ static struct load_order *find_order(struct load_client *client, be32 user_ref_n
     return &client->orders[ref];
 }
 
+static void record(struct load_client *client, uint64_t sent_ns, uint64_t now_ns)
+{
+    uint64_t latency_ns = elapsed(sent_ns, now_ns);
+    histogram_record(client->latency, latency_ns);
+    if (client->intervals)
+        load_intervals_record(client->intervals, sent_ns - client->start_ns, latency_ns);
+}
+
 static void answer(struct load_client *client, struct load_order *order, enum load_fate fate,
                    uint64_t now_ns)
 {
@@ -328,7 +340,9 @@ static void answer(struct load_client *client, struct load_order *order, enum lo
     }
     order->fate = (uint8_t)fate;
     client->answered++;
-    histogram_record(client->latency, elapsed(order->sent_ns, now_ns));
+    if (order == &client->orders[client->watched])
+        client->watched = 0;
+    record(client, order->sent_ns, now_ns);
 }
 
 static void on_accepted(struct load_client *client, const struct ouch_accepted *accepted,
@@ -385,7 +399,7 @@ static void on_canceled(struct load_client *client, const struct ouch_canceled *
         order->first_cancel = cancel->next;
         cancel->answered = true;
         client->answered++;
-        histogram_record(client->latency, elapsed(cancel->sent_ns, now_ns));
+        record(client, cancel->sent_ns, now_ns);
     } else if (order->replacement != 0) {
         answer(client, &client->orders[order->replacement], LOAD_CANCELED_OLD, now_ns);
     }

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "dataplane/load_flow.h"
+#include "dataplane/load_intervals.h"
 #include "dataplane/ufo.h"
 #include "numa/error.h"
 #include "numa/histogram.h"
@@ -71,7 +72,8 @@ struct load_cancel {
 };
 
 struct load_datagram {
-    uint64_t first_ns; // intended time of its first message
+    uint64_t first_ns;  // intended time of its first message
+    uint32_t first_ref; // … its ref, where it is an Enter; else 0
     uint16_t size;
     uint16_t count;
     uint8_t bytes[UFO_PAYLOAD_MAX];
@@ -96,13 +98,16 @@ struct load_client {
     uint64_t queries_sent, query_responses, query_mark;
     bool query_wanted;
     // Messages.
-    uint32_t base; // UserRefNum of ref 0
+    uint32_t base;    // UserRefNum of ref 0
+    uint32_t watched; // the caller's: the ref of an order; 0 when that is answered
     uint32_t ref_count, cancel_count_max;
     struct load_order *orders; // by ref
     struct load_cancel *cancels;
     struct load_datagram datagrams[LOAD_DATAGRAMS_MAX];
     uint32_t datagram_first, datagram_count;
-    struct histogram *latency; // the caller's, shared by its sessions
+    struct histogram *latency; // the caller's, shared by its sessions, as are the intervals
+    struct load_intervals *intervals;
+    uint64_t start_ns; // the caller's: the intervals' beginning
     // Counts, running.
     uint64_t sent_enters, sent_replaces, sent_cancels;
     uint64_t answered; // messages
@@ -136,6 +141,7 @@ struct load_client_options {
     uint32_t ref_count;    // Enters and Replaces to come
     uint32_t cancel_count; // Cancels to come
     struct histogram *latency;
+    struct load_intervals *intervals; // NULL: none are kept
 };
 
 // load_client_open: a session that is about to log in, with all its memory touched. 0, or -1 with

@@ -145,6 +145,18 @@ static int parse_arrivals(const char *text, enum load_arrivals *arrivals, struct
     return bad(error, "arrivals", text, "want fixed, poisson or tape");
 }
 
+static int parse_stamps(const char *text, enum port_stamps *stamps, struct error *error)
+{
+    static const char *const names[] = PORT_STAMPS_NAMES;
+    for (uint32_t i = 0; i < PORT_STAMPS_COUNT; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *stamps = i;
+            return 0;
+        }
+    }
+    return bad(error, "stamps", text, "want software, kernel or hardware");
+}
+
 static int parse_core(const char *text, int *core, struct error *error)
 {
     uint64_t number;
@@ -157,10 +169,12 @@ static int parse_core(const char *text, int *core, struct error *error)
 enum option_number {
     OPTION_TO = 1,
     OPTION_BIND,
+    OPTION_INTERFACE,
     OPTION_USER,
     OPTION_RATE,
     OPTION_SWEEP,
     OPTION_ARRIVALS,
+    OPTION_STAMPS,
     OPTION_COUNT,
     OPTION_SEED,
     OPTION_SYMBOL,
@@ -177,10 +191,12 @@ enum option_number {
 static const struct option option_list[] = {
     {"to", required_argument, NULL, OPTION_TO},
     {"bind", required_argument, NULL, OPTION_BIND},
+    {"interface", required_argument, NULL, OPTION_INTERFACE},
     {"user", required_argument, NULL, OPTION_USER},
     {"rate", required_argument, NULL, OPTION_RATE},
     {"sweep", required_argument, NULL, OPTION_SWEEP},
     {"arrivals", required_argument, NULL, OPTION_ARRIVALS},
+    {"stamps", required_argument, NULL, OPTION_STAMPS},
     {"count", required_argument, NULL, OPTION_COUNT},
     {"seed", required_argument, NULL, OPTION_SEED},
     {"symbol", required_argument, NULL, OPTION_SYMBOL},
@@ -206,6 +222,9 @@ static int take_option(struct load_options *options, int number, const char *arg
         if (inet_pton(AF_INET, optarg, &options->bind.sin_addr) != 1)
             return bad(error, "bind", optarg, "want an IPv4 address of this host");
         return 0;
+    case OPTION_INTERFACE:
+        options->interface = optarg;
+        return 0;
     case OPTION_USER:
         return parse_user(optarg, options, error);
     case OPTION_RATE:
@@ -218,6 +237,8 @@ static int take_option(struct load_options *options, int number, const char *arg
         return parse_sweep(optarg, options, error);
     case OPTION_ARRIVALS:
         return parse_arrivals(optarg, &options->arrivals, error);
+    case OPTION_STAMPS:
+        return parse_stamps(optarg, &options->stamps, error);
     case OPTION_COUNT:
         return parse_count("count", optarg, 1, LOAD_COUNT_MAX, &options->count, error);
     case OPTION_SEED:
@@ -264,6 +285,8 @@ static int check_options(const struct load_options *options, struct error *error
         return bad(error, "arrivals", "tape", "of which? --tape FILE");
     if (options->arrivals != LOAD_FIXED && options->rate == 0)
         return bad(error, "rate", "0", "a closed loop has no --arrivals");
+    if (options->stamps == PORT_STAMPS_HARDWARE && options->interface == NULL)
+        return bad(error, "stamps", "hardware", "of which NIC? --interface NAME");
     if (options->sweep_step > 0 && (options->hgrm != NULL || options->config != NULL))
         return error_set(error, "load: --sweep is of many runs: without --hgrm and --config");
     return 0;

@@ -10,6 +10,7 @@
 
 #include "dataplane/load_flow.h"
 #include "dataplane/load_pace.h"
+#include "dataplane/port.h"
 #include "numa/error.h"
 
 #define LOAD_SWEEP_MAX 64u // rates
@@ -22,11 +23,13 @@ struct load_user {
 struct load_options {
     struct sockaddr_in to;
     struct sockaddr_in bind;
+    const char *interface; // of an AF_XDP port; NULL: sockets of the kernel's
     struct load_user users[LOAD_SESSIONS_MAX];
     uint32_t user_count;
     uint64_t rate, rate_to; // messages a second at first and at last; 0: a closed loop
     uint64_t sweep_step;    // one run for each rate from `rate` to `rate_to`; 0: one run
     enum load_arrivals arrivals;
+    enum port_stamps stamps;
     uint64_t count; // 0: not given
     uint64_t seed;
     char symbols[LOAD_NAMED_SYMBOLS_MAX][8];

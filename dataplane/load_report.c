@@ -165,6 +165,19 @@ static void print_source(const struct load_report *report, FILE *stream)
                 (ull)tape->no_order, (ull)tape->malformed, (ull)tape->fitted, (ull)tape->vanished);
 }
 
+static void print_wire(const struct load_report *report, FILE *stream)
+{
+    const struct load_wire_counters *wire = &report->wire;
+    if (report->wire_mode != NULL)
+        fprintf(stream,
+                "wire          AF_XDP, %s; dropped on the way in: %llu for want of room, %llu of a "
+                "wrong checksum, %llu of strangers\n",
+                report->wire_mode, (ull)wire->no_room, (ull)wire->bad_checksum,
+                (ull)wire->strangers);
+    else
+        fprintf(stream, "wire          sockets\n");
+}
+
 static const char *arrivals_name(const struct load_report *report)
 {
     static const char *const names[] = LOAD_ARRIVALS_NAMES;
@@ -231,15 +244,32 @@ static void print_fates(const struct load_report *report, FILE *stream)
             (ull)f->resting_shares);
 }
 
+static void print_percentiles(const struct histogram *histogram, FILE *stream)
+{
+    for (size_t i = 0; i < PERCENTILE_COUNT; i++)
+        fprintf(stream, " %s %.1f ", percentiles[i].name,
+                in_us(histogram_percentile(histogram, percentiles[i].percentile)));
+    fprintf(stream, " max %.1f  (%llu ", in_us(histogram->max), (ull)histogram->total_count);
+}
+
+static void print_stamped(const struct load_report *report, FILE *stream)
+{
+    if (report->stamps == PORT_STAMPS_SOFTWARE)
+        return;
+    fprintf(stream, "stamped us   ");
+    print_percentiles(&report->stamped, stream);
+    fprintf(stream,
+            "enters, one at a time, from departure to the answer's arrival, by the %s clock)\n",
+            report->stamps == PORT_STAMPS_KERNEL ? "kernel's" : "NIC's");
+}
+
 static void print_latency(const struct load_report *report, FILE *stream)
 {
     fprintf(stream, "latency us   ");
-    for (size_t i = 0; i < PERCENTILE_COUNT; i++)
-        fprintf(stream, " %s %.1f ", percentiles[i].name,
-                in_us(histogram_percentile(&report->latency, percentiles[i].percentile)));
-    fprintf(stream, " max %.1f  (%llu answers, from the %s send, by the generator's clock)\n",
-            in_us(report->latency.max), (ull)report->latency.total_count,
+    print_percentiles(&report->latency, stream);
+    fprintf(stream, "answers, from the %s send, by the generator's clock)\n",
             report->closed_loop ? "actual" : "intended");
+    print_stamped(report, stream);
     fprintf(
         stream,
         "noise floor   in %.1f s of spinning, gaps above 1 us: %llu, 10 us: %llu, 100 us: %llu; "
@@ -277,6 +307,7 @@ static void print_stages(const struct load_report *report, FILE *stream)
 int load_report_print(const struct load_report *report, FILE *stream)
 {
     print_source(report, stream);
+    print_wire(report, stream);
     print_sending(report, stream);
     print_fates(report, stream);
     print_latency(report, stream);
@@ -341,15 +372,14 @@ static json_t *json_rejected(const struct load_report *report)
     return object;
 }
 
-static json_t *json_latency(const struct load_report *report)
+static json_t *json_histogram(const struct histogram *histogram)
 {
-    json_t *object = JSON_COUNTS({"count", report->latency.total_count});
+    json_t *object = JSON_COUNTS({"count", histogram->total_count});
     for (size_t i = 0; i < PERCENTILE_COUNT; i++)
-        json_object_set_new(
-            object, percentiles[i].name,
-            json_count(histogram_percentile(&report->latency, percentiles[i].percentile)));
-    json_object_set_new(object, "max", json_count(report->latency.max));
-    json_object_set_new(object, "mean", json_real(histogram_mean(&report->latency)));
+        json_object_set_new(object, percentiles[i].name,
+                            json_count(histogram_percentile(histogram, percentiles[i].percentile)));
+    json_object_set_new(object, "max", json_count(histogram->max));
+    json_object_set_new(object, "mean", json_real(histogram_mean(histogram)));
     return object;
 }
 
@@ -372,8 +402,21 @@ static json_t *json_source(const struct load_report *report)
     return source;
 }
 
+static json_t *json_wire(const struct load_report *report)
+{
+    const struct load_wire_counters *wire = &report->wire;
+    if (report->wire_mode == NULL)
+        return json_pack("{s:s}", "by", "sockets");
+    json_t *object = JSON_COUNTS({"no_room", wire->no_room}, {"bad_checksum", wire->bad_checksum},
+                                 {"strangers", wire->strangers});
+    json_object_set_new(object, "by", json_string("AF_XDP"));
+    json_object_set_new(object, "mode", json_string(report->wire_mode));
+    return object;
+}
+
 json_t *load_report_json(const struct load_report *report)
 {
+    static const char *const stamps[] = PORT_STAMPS_NAMES;
     const struct load_noise *noise = &report->noise;
     struct error error = {""};
     bool good = load_report_check(report, &error) == 0;
@@ -382,6 +425,7 @@ json_t *load_report_json(const struct load_report *report)
     json_object_set_new(object, "problem", good ? json_null() : json_string(error.text));
     json_object_set_new(object, "loop", json_string(report->closed_loop ? "closed" : "open"));
     json_object_set_new(object, "day", json_source(report));
+    json_object_set_new(object, "wire", json_wire(report));
     json_object_set_new(object, "planned", json_count(report->planned));
     json_object_set_new(object, "sent", json_count(sent(report)));
     json_object_set_new(object, "arrivals", json_string(arrivals_name(report)));
@@ -397,8 +441,11 @@ json_t *load_report_json(const struct load_report *report)
                                     {"added_shares", report->added_shares},
                                     {"removed_shares", report->removed_shares}));
     json_object_set_new(object, "sides_agree", json_boolean(sides_agree(report)));
-    json_object_set_new(object, "stamps", json_string("software")); // both ends of a latency
-    json_object_set_new(object, "latency_ns", json_latency(report));
+    json_object_set_new(object, "latency_ns", json_histogram(&report->latency));
+    json_object_set_new(object, "intervals_ns", load_intervals_json(&report->intervals));
+    json_object_set_new(object, "stamps", json_string(stamps[report->stamps]));
+    if (report->stamps != PORT_STAMPS_SOFTWARE)
+        json_object_set_new(object, "stamped_ns", json_histogram(&report->stamped));
     if (report->stages != NULL)
         json_object_set(object, "stages", report->stages);
     json_object_set_new(

@@ -12,6 +12,7 @@
 #include "dataplane/load_client.h"
 #include "dataplane/load_pace.h"
 #include "dataplane/load_tape.h"
+#include "dataplane/load_wire.h"
 #include "numa/error.h"
 #include "numa/histogram.h"
 
@@ -30,6 +31,8 @@ struct load_report {
     struct load_tape_counts tape_read; // with a tape
     uint64_t seed;                     // without one
     uint32_t session_count, symbol_count;
+    const char *wire_mode; // of the AF_XDP port; NULL: it went over sockets
+    struct load_wire_counters wire;
     uint64_t planned; // messages of the day
     enum load_arrivals arrivals;
     uint64_t rate, rate_to; // asked for, messages a second, at first and at last
@@ -44,7 +47,11 @@ struct load_report {
     uint64_t match_sum; // 0 when each execution was told to both sides alike
     uint64_t earlier_orders;
     uint64_t retransmit_requests, duplicates, beyond_window, malformed;
-    struct histogram latency; // ns
+    struct histogram latency;        // ns, from the intended send, by the generator's clock
+    struct load_intervals intervals; // the same, over the run
+    enum port_stamps stamps;
+    struct histogram stamped; // ns, from departure to arrival, of one Enter at a time, by the
+                              // kernel's stamps or the NIC's; with PORT_STAMPS_SOFTWARE empty
     json_t *stages;           // load_stages_ask's, the caller's; NULL: the gateway was not asked
 };
 

@@ -162,6 +162,16 @@ static inline void port_send(struct port *port, const uint8_t *frame, size_t siz
     port->watch.leaving = false;
 }
 
+#define PORT_DRAIN_NS 50000000u
+
+// port_drain: time for the last frames to leave, before the port is closed.
+static inline void port_drain(struct port *port, const struct tsc_clock *clock)
+{
+    uint64_t until_ns = clock_ns(clock) + PORT_DRAIN_NS;
+    while (clock_ns(clock) < until_ns)
+        port->operations->flush(port);
+}
+
 // port_bind, port_unbind: tell a port that can make use of it who is bound. What it lets through is
 // the caller's to check all the same.
 static inline void port_bind(struct port *port, const struct endpoint *at,

@@ -12,10 +12,9 @@
 #include "numa/array.h"
 #include "numa/clock.h"
 
-#define FRAMES   4096u
-#define BATCH    32u   // sent with one flush while they are late anyway
-#define SEND_NS  2000u // the next one is flushed with this one when it is due so soon
-#define DRAIN_NS 50000000u
+#define FRAMES  4096u
+#define BATCH   32u   // sent with one flush while they are late anyway
+#define SEND_NS 2000u // the next one is flushed with this one when it is due so soon
 
 struct recorded {
     uint64_t offset_ns; // since the first
@@ -162,14 +161,6 @@ static void send_all(const struct recording *recording, const struct replay_wire
     report->asked += (double)(due_ns - start_ns) * 1e-9;
 }
 
-// The last frames leave before the socket is closed.
-static void drain(struct port *port, const struct tsc_clock *clock)
-{
-    uint64_t until_ns = clock_ns(clock) + DRAIN_NS;
-    while (clock_ns(clock) < until_ns)
-        port->operations->flush(port);
-}
-
 static int send_recording(const struct recording *recording,
                           const struct replay_wire_options *options,
                           struct replay_wire_report *report, struct error *error)
@@ -188,7 +179,7 @@ static int send_recording(const struct recording *recording,
         report->mode = port->mode;
         for (uint32_t i = 0; i < options->loops; i++)
             send_all(recording, options, &clock, port, report);
-        drain(port, &clock);
+        port_drain(port, &clock);
         port->operations->close(port);
     }
     arena_close(&memory);

@@ -41,6 +41,10 @@ struct shard {
     struct shard_timing timing;
 };
 
+static_assert(alignof(struct shard) == 64 && offsetof(struct shard, timing.wanted) % 64 == 0 &&
+                  offsetof(struct shard, timing.timed) % 64 == 0 && sizeof(struct shard) % 64 == 0,
+              "what the port's thread writes and what the shard's does share no line");
+
 // shard_poll: apply up to a batch of commands. Returns how many. The shard's thread only.
 uint32_t shard_poll(struct shard *shard);
 

@@ -47,6 +47,10 @@ struct journal {
     _Atomic uint64_t recyclable;           // records up to this one are in two snapshots
 };
 
+static_assert(offsetof(struct journal, disk) % 128 == 0 &&
+                  offsetof(struct journal, created) % 128 == 0,
+              "what the two threads write is on blocks of their own");
+
 // Spares
 
 static uint64_t spares_left(struct journal *journal)

@@ -76,6 +76,8 @@ struct journal_progress {
     _Atomic bool failed;                       // a write failed: nothing more will become durable
 };
 
+static_assert(sizeof(struct journal_progress) == 128, "nobody else writes to its lines");
+
 struct journal;
 
 // Called for each record of the log that is asked for, in order. `record` is 64 bytes, valid during

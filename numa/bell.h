@@ -8,6 +8,7 @@
 #ifndef SLUICE_NUMA_BELL_H
 #define SLUICE_NUMA_BELL_H
 
+#include <assert.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -18,6 +19,9 @@ struct bell {
     alignas(128) _Atomic bool asleep; // written by the sleeper only
     int event_fd;                     // readable once rung; the bell's
 };
+
+static_assert(sizeof(struct bell) == 128,
+              "what ringers look at shares no line with what is written");
 
 // bell_open: 0, or -1 with `error` (no descriptors left). bell_close frees the descriptor.
 int bell_open(struct bell *bell, struct error *error);

@@ -2,12 +2,14 @@
 //
 // bench_memory: the house's pool of places and its growable array on the pattern of the tape's
 // orders (book_tape.h): 64-byte objects taken and freed as orders are entered and cancelled,
-// 200,000 and more at a time, against malloc and, where it is installed, mimalloc; and a million
+// 200,000 and more at a time, in huge pages as the book has them and in normal ones, against malloc
+// and, where it is installed, mimalloc; and a million
 // commands added one by one, against std::vector. Rounds alternate; medians of ROUNDS, lowest and
 // highest beside them, a line of JSON each.
 #include <dlfcn.h>
 #include <stdint.h>
 
+#include "numa/arena.h"
 #include "numa/array.h"
 #include "numa/clock.h"
 #include "numa/slots.h"
@@ -34,23 +36,40 @@ static uint32_t order_number(uint16_t session, uint32_t user_ref_num)
 
 // Those of the house.
 
-static struct slots slots;
-static unsigned char *places;
+struct places {
+    struct arena arena;
+    struct slots slots;
+    unsigned char *first;
+};
+
+static struct places huge, normal;
+static struct places *places; // those that are measured
 
 static void *take_place(size_t size)
 {
-    return places + size * slots_take(&slots, places, size);
+    return places->first + size * slots_take(&places->slots, places->first, size);
 }
 
 static void give_place(void *object)
 {
-    slots_give(&slots, object, (uint32_t)((size_t)((unsigned char *)object - places) / OBJECT));
+    size_t offset = (size_t)((unsigned char *)object - places->first);
+    slots_give(&places->slots, object, (uint32_t)(offset / OBJECT));
+}
+
+static void open_places(struct places *pool, uint32_t max, bool hot)
+{
+    struct error error;
+    size_t size = (max + 1ull) * OBJECT;
+    INVARIANT(arena_open(&pool->arena, "places", size, ARENA_ANY_NODE, hot, &error) == 0);
+    pool->first = arena_take(&pool->arena, size, 64);
+    pool->slots = (struct slots){.fresh = 1, .max = max};
 }
 
 struct allocator {
     const char *name;
     void *(*take)(size_t size);
     void (*give)(void *object);
+    struct places *places; // the house's
 };
 
 static void order_born(const struct allocator *allocator, uint32_t number)
@@ -72,6 +91,7 @@ static void order_died(const struct allocator *allocator, uint32_t number)
 static double play_orders(const struct allocator *allocator)
 {
     operation_count = 0;
+    places = allocator->places;
     uint64_t start_ns = clock_raw_ns();
     for (uint32_t i = 0; i < command_count; i++) {
         const struct command *command = &commands[i];
@@ -132,22 +152,26 @@ static bool find_mimalloc(struct allocator *allocator)
     return take && give;
 }
 
+#define ALLOCATORS 4u
+
 static void measure_orders(void)
 {
-    struct allocator allocators[] = {{"orders: slots", take_place, give_place},
-                                     {"orders: malloc", malloc, free},
-                                     {"orders: mimalloc", NULL, NULL}};
-    double ns[3][ROUNDS];
-    size_t count = find_mimalloc(&allocators[2]) ? 3 : 2;
+    struct allocator allocators[ALLOCATORS] = {
+        {"orders: slots", take_place, give_place, &huge},
+        {"orders: slots, normal pages", take_place, give_place, &normal},
+        {"orders: malloc", malloc, free, NULL},
+        {"orders: mimalloc", NULL, NULL, NULL}};
+    double ns[ALLOCATORS][ROUNDS];
+    size_t count = find_mimalloc(&allocators[3]) ? 4 : 3;
     for (uint32_t round = 0; round < ROUNDS; round++)
         for (size_t i = 0; i < count; i++)
             ns[i][round] = play_orders(&allocators[i]);
-    const char *const peers[ROW_PEERS] = {allocators[1].name,
-                                          count > 2 ? allocators[2].name : NULL};
+    const char *const peers[ROW_PEERS] = {allocators[1].name, allocators[2].name,
+                                          count > 3 ? allocators[3].name : NULL};
     for (size_t i = 0; i < count; i++)
         print_samples(allocators[i].name, ns[i], i == 0 ? peers : NULL);
-    if (count < 3)
-        row_missing(allocators[2].name, "apt-get install libmimalloc2.0");
+    if (count < ALLOCATORS)
+        row_missing(allocators[3].name, "apt-get install libmimalloc2.0");
 }
 
 static void measure_growth(void)
@@ -175,8 +199,8 @@ int main(void)
         tape_next(tape, &commands[i]);
     tape_close(tape);
     objects = memory_map(2ull * (RESTING + COMMANDS) * sizeof(*objects));
-    places = memory_map((places_max + 1ull) * OBJECT);
-    slots = (struct slots){.fresh = 1, .max = places_max};
+    open_places(&huge, places_max, true);
+    open_places(&normal, places_max, false);
     measure_orders();
     measure_growth();
     return 0;

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#define ROW_PEERS 2u
+#define ROW_PEERS 3u
 
 struct row {
     const char *name, *unit;      // without quotes; the name is the only one of its part

@@ -1073,6 +1073,31 @@ Test(load_client, latency_counts_from_the_intended_time)
     load_client_close(&client);
 }
 
+Test(load_client, a_datagram_says_the_enter_it_begins_with_and_the_client_when_that_is_answered)
+{
+    struct load_client client;
+    uint32_t count;
+    open_client(&client, 2, 1);
+    log_in(&client);
+    send_enter(&client, 1, NOW);
+    send_enter(&client, 2, NOW);
+    cr_assert_eq(load_client_waiting(&client, &count)->first_ref, 1);
+    drain(&client);
+    send_cancel(&client, 2, 0, NOW);
+    cr_assert_eq(load_client_waiting(&client, &count)->first_ref, 0);
+    drain(&client);
+    client.watched = 1;
+    struct packet_out out = from_sequence(2);
+    add_accepted(&out, 2, 100);
+    deliver(&client, &out, NOW);
+    cr_assert_eq(client.watched, 1);
+    out = from_sequence(3);
+    add_accepted(&out, 1, 100);
+    deliver(&client, &out, NOW);
+    cr_assert_eq(client.watched, 0);
+    load_client_close(&client);
+}
+
 Test(load_client, a_replace_that_the_venue_answers_by_cancelling_is_no_lost_message)
 {
     struct load_client client;
@@ -1721,6 +1746,8 @@ Test(load, options_that_make_no_sense_together_are_refused_with_a_line)
         {"--user A:B --sweep 1:100:1", "with 64 rates at most"},
         {"--user A:B --rate 5 --sweep 1:2:1", "without --rate"},
         {"--user A:B --sweep 1:2:1 --rate 5", "those of --sweep"},
+        {"--user A:B --stamps wall", "want software, kernel or hardware"},
+        {"--user A:B --stamps hardware", "of which NIC? --interface NAME"},
         {"--user A:B --sweep 1:2:1 --hgrm x", "without --hgrm and --config"},
     };
     for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {

@@ -32,7 +32,10 @@ zero = {kind: {"lost": 0} for kind in ("enters", "cancels", "replaces")}
 for n, (rate, p50, p99) in enumerate(((50000, 70000, 120000), (100000, 76000, 130000), (200000, 900000, 8000000))):
     noise = {"duration_ns": 500000000, "above_1us": 90, "above_10us": 7 + n, "above_100us": 1, "largest_ns": 150000}
     report = {"rate_asked": rate, "rate_achieved": rate - 10.5, "noise": noise,
-              "latency_ns": {"p50": p50, "p90": (p50 + p99) // 2, "p99": p99}, **zero}
+              "latency_ns": {"p50": p50, "p90": (p50 + p99) // 2, "p99": p99}, **zero,
+              "intervals_ns": {"length_ns": 100000000, "count": [10, 0, 30 + n], "p50": [p50, 0, p50], "p99": [p99, 0, p99], "max": [p99, 0, 9 * p99]}}
+    if n == 1:
+        report["intervals_ns"] = {key: value + value[2:] if isinstance(value, list) else value for key, value in report["intervals_ns"].items()}
     if n == 0:
         report["stages"] = json.loads(sys.argv[1])
     print(json.dumps({"load": f"{rate}/s", "at": 1795000000 + 60 * (n // 2), "report": report}))
@@ -101,13 +104,13 @@ plot() { scripts/plot "$@" >"$work/out"; }
 check "a run is plotted" plot "$work/one"
 check "latency by percentile, on an axis of nines" plotted latency "one at a time" "100,000 orders/s" "99%"
 check "throughput, with the knee at the last rate that was kept up with" plotted throughput "knee, 100,000/s"
-check "jitter" plotted jitter "largest gap"
+check "jitter, of the load that has most intervals" plotted jitter "100000/s: p99" "100000/s: max"
 check "the stages of an order's time" plotted stages "wait for the disk, 44.0 us" "45.2 us in all"
 check "each says when and where" plotted jitter "$(date -u +%Y-%m-%d)" "Linux $(uname -r)"
 check "two runs are plotted together" plot "$work/one" "$work/two"
 check "… both in each plot" test "$(grep -c 'one at a time' "$work/one/plots/latency.svg")" = 2
 mkdir "$work/empty" && begin empty
-check "a run without loads has no plots, and says so" grep -q "^no plot of latency" <(scripts/plot "$work/empty")
+check "a run without loads has no plots, and says so" grep -q "^no plot of latency" <<<"$(scripts/plot "$work/empty")"
 no_run() { ! scripts/plot "$work/none" >"$work/out" 2>&1 && grep -q "^plot: $work/none is not what make bench left" "$work/out"; }
 check "a folder that is not a run is refused" no_run
 exit $failed
