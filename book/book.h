@@ -332,7 +332,8 @@ struct command {
             uint8_t state; // 0: stays as it is, as with the others
             uint8_t
                 short_sale; // ITCH Reg SHO action: '0' sales short as others; '1', '2' restricted
-            uint8_t reserved[2];
+            uint8_t from;   // 0, or the only phase (a letter as in `state`) that `state` ends
+            uint8_t reserved;
             uint32_t reference; // the price that crosses are nearest to, and the middle of the band
             uint32_t band;      // to either side, hundredths of a percent; above BAND_MAX: no band
             char actor[32];     // the operator, in words; not looked at
@@ -590,6 +591,10 @@ void book_summarise(const struct book *book, struct book_summary *summary);
 // COMMAND_INSTRUMENT (8 bytes), padded with spaces; NULL when the index is not in use.
 const char *book_session_user(const struct book *book, uint16_t session);
 const char *book_instrument_symbol(const struct book *book, uint16_t instrument);
+
+// book_phase: the letter (COMMAND_TRADING's) of an instrument's phase; 0 when there is no such
+// instrument. Same thread as book_apply.
+uint8_t book_phase(const struct book *book, uint16_t instrument);
 
 // book_limit: what the member of a session, or an instrument, has for a limit of this kind; 0 for
 // none, and where there is no such session, instrument or kind. Same thread as book_apply.

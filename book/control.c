@@ -23,6 +23,12 @@ static int find_phase(uint8_t state)
     return -1;
 }
 
+uint8_t book_phase(const struct book *book, uint16_t instrument)
+{
+    return instrument < book->instrument_count ? phases[book->instruments[instrument].phase].state
+                                               : 0;
+}
+
 // With a phase or a band a plain order takes the way of special ones, so that the usual way has
 // nothing to look at.
 void mind(struct instrument *listing)
@@ -103,7 +109,8 @@ static void control_instrument(struct book *book, const struct command *command,
                                struct event_sink *sink, uint16_t index)
 {
     struct instrument *listing = &book->instruments[index];
-    int phase = find_phase(command->trading.state);
+    bool ends = command->trading.from == 0 || command->trading.from == book_phase(book, index);
+    int phase = ends ? find_phase(command->trading.state) : -1;
     uint32_t reference = command->trading.reference;
     if (reference != 0 && reference <= PRICE_MAX)
         listing->reference = reference;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// The configuration's calendar: phases of instruments by the time of the trading day, carried out
-// as an operator's commands are, and journaled with the actor "calendar".
+// The configuration's calendar: phases of instruments by the time of the trading day, and the ends
+// of pauses that last so long; carried out as an operator's commands are, and journaled with the
+// actor "calendar" or "pause".
 #ifndef SLUICE_DATAPLANE_CALENDAR_H
 #define SLUICE_DATAPLANE_CALENDAR_H
 
@@ -13,12 +14,14 @@ struct calendar {
     uint64_t midnight_ns[CONFIG_SHARDS_MAX];
     uint32_t next[CONFIG_SHARDS_MAX];
     bool tried[CONFIG_SHARDS_MAX];
+    uint32_t looked[CONFIG_SHARDS_MAX]; // of each shard: instruments that were looked at
+    bool resumed;                       // for some a pause is being ended
 };
 
 // calendar_open: what a shard's journal has had before it was recovered is not carried out again,
 // but for the last two seconds before it ended: what it has had of these has no effect a second
-// time. What came due while no gateway ran is carried out by the first tick. After gateway_open,
-// before gateway_start: it reads the books.
+// time. What came due while no gateway ran is carried out by the first tick. What is paused counts
+// from now on. After gateway_open, before gateway_start: it reads the books.
 void calendar_open(struct calendar *calendar, struct gateway *gateway);
 
 // calendar_tick: carries out what is due at `time_ns` (since 1970) and waits until that is durable;

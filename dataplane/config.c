@@ -738,6 +738,16 @@ static int read_entry(const struct reader *reader, const config_setting_t *group
     return 0;
 }
 
+static int read_pause(const struct reader *reader, const config_setting_t *root,
+                      struct config *config)
+{
+    long long seconds = 0;
+    if (read_number(reader, root, "pause", false, 0, EXPIRE_SECONDS_MAX, &seconds))
+        return -1;
+    config->pause_seconds = (uint32_t)seconds;
+    return 0;
+}
+
 static int read_calendar(const struct reader *reader, const config_setting_t *root,
                          struct config *config)
 {
@@ -773,8 +783,8 @@ static int read_all(const struct reader *reader, const config_setting_t *root,
                     struct config *config)
 {
     static const char *const known[] = {
-        "name",  "sandbox", "signing_key", "control",  "journal", "limits",   "dpdk",
-        "ports", "shards",  "instruments", "sessions", "members", "calendar", NULL};
+        "name",   "sandbox",     "signing_key", "control", "journal",  "limits", "dpdk", "ports",
+        "shards", "instruments", "sessions",    "members", "calendar", "pause",  NULL};
     config->instruments = calloc(BOOK_INSTRUMENTS_MAX, sizeof(*config->instruments));
     config->sessions = calloc(CONFIG_SESSIONS_MAX, sizeof(*config->sessions));
     config->limits = calloc(CONFIG_LIMITS_MAX, sizeof(*config->limits));
@@ -791,7 +801,7 @@ static int read_all(const struct reader *reader, const config_setting_t *root,
                              config) ||
                    read_list(reader, root, "sessions", CONFIG_SESSIONS_MAX, read_session, config) ||
                    check_firms(reader, root, config) || read_members(reader, root, config) ||
-                   read_calendar(reader, root, config)
+                   read_pause(reader, root, config) || read_calendar(reader, root, config)
                ? -1
                : 0;
 }

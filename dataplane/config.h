@@ -121,6 +121,7 @@ struct config {
     struct config_session *sessions;
     struct config_limit *limits;
     uint32_t limit_count;
+    uint32_t pause_seconds; // that a pause lasts; 0: until it is ended
     uint32_t calendar_count;
     struct config_entry calendar[CONFIG_CALENDAR_MAX]; // in order of time
     uint32_t eal_count;

@@ -6,9 +6,19 @@
 
 #define HEARTBEAT_NS 1000000000ull
 
+static void note_phase(struct feed *feed, const struct event *event)
+{
+    // Relaxed: nothing else is read with it.
+    if (event->instrument < feed->symbols->count)
+        atomic_store_explicit(&feed->paused_ns[event->instrument],
+                              event->code == 'P' ? event->time_ns | 1 : 0, memory_order_relaxed);
+}
+
 void feed_release(struct feed *feed, const struct event *event)
 {
     stream_append(&feed->stream, event);
+    if (event->type == EVENT_FEED_ACTION)
+        note_phase(feed, event);
     if (event->type == EVENT_FEED_SYSTEM && event->code == 'C')
         feed->ended = true;
 }

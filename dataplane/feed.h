@@ -5,6 +5,8 @@
 #ifndef SLUICE_DATAPLANE_FEED_H
 #define SLUICE_DATAPLANE_FEED_H
 
+#include <stdatomic.h>
+
 #include "dataplane/history.h"
 #include "dataplane/port.h"
 #include "dataplane/stream.h"
@@ -18,6 +20,9 @@ struct feed {
     struct endpoint source, group;
     struct endpoint request_source; // answers to requests come from the request port
     char session[10];
+    // Of each instrument: 0, or in a pause when it began, ns since midnight, the last bit set.
+    // Port's thread; the calendar's reads it.
+    _Atomic uint64_t *paused_ns;
     bool ended;        // end of messages was released
     uint64_t spoke_ns; // when something was last sent
     uint64_t packets, messages, heartbeats;

@@ -39,6 +39,7 @@ size_t lane_memory_size(const struct config *config, uint32_t index)
            ring_memory_size(config->in_flight_count * LANE_EVENTS_A_COMMAND) +
            ring_memory_size(LANE_SHARE_SLOTS) +
            symbols_memory_size((uint16_t)instruments_of(config, index)) +
+           instruments_of(config, index) * sizeof(uint64_t) + // feed.paused_ns
            entry_memory_size(config->session_count) + history_memory_size(config->session_count) +
            streams * (entry_stream_size(config->history_count) + 64) + 4096;
 }
@@ -73,6 +74,7 @@ static int lay_out(struct lane *lane, struct error *error)
                arena_take(&lane->memory, entry_memory_size(config->session_count), 64),
                config->session_count);
     lane->feed = (struct feed){.symbols = &lane->symbols};
+    lane->feed.paused_ns = arena_take(&lane->memory, instruments * sizeof(uint64_t), 64);
     history_init(&lane->history,
                  arena_take(&lane->memory, history_memory_size(config->session_count), 64),
                  config->session_count);

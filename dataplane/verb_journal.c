@@ -91,6 +91,8 @@ static json_t *trading_json(const struct command *command)
     if (command->trading.state)
         json_object_set_new(object, "state",
                             json_stringn((const char *)&command->trading.state, 1));
+    if (command->trading.from)
+        json_object_set_new(object, "from", json_stringn((const char *)&command->trading.from, 1));
     if (command->trading.short_sale)
         json_object_set_new(object, "short_sale",
                             json_stringn((const char *)&command->trading.short_sale, 1));
@@ -224,6 +226,8 @@ static void print_trading(const struct command *command)
     printf(" instrument %u", command->instrument);
     if (command->trading.state)
         printf(" state %c", command->trading.state);
+    if (command->trading.from)
+        printf(" from %c", command->trading.from);
     if (command->trading.short_sale)
         printf(" short_sale %c", command->trading.short_sale);
     if (command->trading.reference)

@@ -111,7 +111,9 @@ def test_an_order_that_would_trade_beyond_the_band_pauses_trading(day):
     equal(day.feed.book.states[day.symbol], "P", "trading state")
     fields(day.heard("J")[-1], "collar", reference=PRICE, upper=PRICE + 5000, lower=PRICE - 5000)
     day.operator.tell("band", "off", day.symbol)
-    day.phase("trading")
+    checks.until(lambda: day.feed.poll(0.1) and day.feed.book.states[day.symbol] == "T", 8, "the pause's end")
+    fields(day.heard("Q")[-1], "the cross", cross="H")
+    day.market.settle()
 
 
 def test_the_closing_cross_takes_on_close_orders_and_the_book(day):

@@ -4,6 +4,7 @@
 lab_up
 sed -i 's|^control = .*|control = { socket = "'"$work"'/ctl"; };|' "$work/lab.conf"
 sed -i 's/symbol = "ACME";/& reference = "50.00";/' "$work/lab.conf"
+echo 'pause = 3;' >>"$work/lab.conf"
 gateway_start || exit 1
 $in_cl python3 "$here/phases.py" --config "$work/lab.conf" --sluice "$sluice" --user LOAD0:SECRET --user LOAD1:SECRET \
     | grep -E '^(ok|FAIL)'
@@ -12,6 +13,21 @@ gateway_end || fail "the gateway stops with status 0"
 check "the journal replays to the gateway's state" test "$(replay | field state_hash)" = "$(message stopped shards 0 state_hash)"
 "$sluice" journal dump "$work/journal/shard-0" >"$work/dump"
 check "who changed a phase is journaled" grep -q 'trading instrument 0 state O by uid 0, pid' "$work/dump"
+check "a pause ends by a command of the journal" grep -q 'trading instrument 0 state T from P by pause' "$work/dump"
+
+# A pause, and a halt after one, when the gateway is killed: the pause lasts its seconds from the start on, the halt stays.
+rm -rf "$work/journal"
+gateway_start || fail "the gateway starts again"
+for step in paused:ACME paused:AMZN halted:AMZN; do
+    "$sluice" ctl --config "$work/lab.conf" phase "${step%:*}" "${step#*:}" >/dev/null || fail "ctl phase $step"
+done
+gateway_end KILL
+gateway_start || fail "the gateway starts again"
+sleep 5
+gateway_end || fail "the gateway stops with status 0"
+"$sluice" journal dump "$work/journal/shard-0" >"$work/dump"
+check "after a start the pause ends once, the halt does not" \
+    test "$(grep 'by pause' "$work/dump" | grep -o 'instrument . state . from .')" = "instrument 0 state T from P"
 
 # The calendar: what is past at a day's beginning is gone through, what is to come comes, and nothing comes twice.
 rm -rf "$work/journal"

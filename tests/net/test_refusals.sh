@@ -40,6 +40,7 @@ refused "a switch that is neither on nor off" '"pin_mac" is "yes"; it must be "o
 refused "a symbol listed twice" 'symbol "ACME    " is listed twice' $run "$(edited 's/"AMZN"/"ACME"/')"
 refused "a time of the calendar that is none" '"at" is "9:60:00"; it must be a time of the day' \
     $run "$(edited '$a calendar = ( { at = "9:60:00"; phase = "trading"; } );')"
+refused "a pause longer than a day" '"pause" is 86400; it must be 0 to 86399' $run "$(edited '$a pause = 86400;')"
 refused "a phase of the calendar that there is not" 'it must be "preopen", "trading", ' \
     $run "$(edited '$a calendar = ( { at = "09:00:00"; phase = "lunch"; } );')"
 refused "a calendar for a symbol that is not listed" 'symbol "NONE    " is not listed' \

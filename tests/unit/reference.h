@@ -600,7 +600,8 @@ static inline void reference_apply_trading(struct reference *r, const struct com
             r->instruments[i].band = c->trading.band <= BAND_MAX ? c->trading.band : 0;
         if (c->trading.short_sale >= '0' && c->trading.short_sale <= '2')
             reference_restrict_short_sales(r, i, (char)c->trading.short_sale);
-        if (c->trading.state != 0 && strchr("THOQPC", c->trading.state))
+        bool ends = c->trading.from == 0 || c->trading.from == r->instruments[i].phase;
+        if (ends && c->trading.state != 0 && strchr("THOQPC", c->trading.state))
             reference_set_phase(r, i, (char)c->trading.state);
         reference_settle_instrument(r, i);
     }

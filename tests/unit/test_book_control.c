@@ -34,6 +34,12 @@ static struct command on_second(struct command command)
     return command;
 }
 
+static struct command only_from(char phase, struct command command)
+{
+    command.trading.from = (uint8_t)phase;
+    return command;
+}
+
 // An operator's: `whose` session, or ANY_SESSION, and a firm, or "".
 static struct command command_bar(uint16_t whose, const char *firm, bool allowed)
 {
@@ -82,6 +88,21 @@ Test(book_control, a_halt_of_everything_halts_each_instrument_that_trades)
     apply(command_trading(NO_INSTRUMENT, 'T'));
     expect_action(0, 'T');
     expect_action(1, 'T');
+}
+
+Test(book_control, the_end_of_a_pause_ends_no_halt)
+{
+    apply_quietly(command_trading(0, 'P'));
+    halt(0);
+    apply(only_from('P', command_trading(0, 'T')));
+    expect_nothing();
+    cr_assert_eq(book_phase(book, 0), 'H');
+    apply_quietly(command_trading(NO_INSTRUMENT, 'P'));
+    halt(0);
+    apply_quietly(only_from('P', command_trading(NO_INSTRUMENT, 'T')));
+    cr_assert_eq(book_phase(book, 0), 'H');
+    cr_assert_eq(book_phase(book, 1), 'T');
+    cr_assert_eq(book_phase(book, NO_INSTRUMENT), 0);
 }
 
 Test(book_control, orders_in_a_halted_instrument_are_rejected_and_others_are_not)
