@@ -423,14 +423,20 @@ static bool above(value_t value, uint64_t limit)
     return limit != 0 && value > share_of(limit);
 }
 
-// Above the member's share of a limit; whoever can move shares is told.
-static bool beyond(const struct book *book, struct member *member, uint8_t kind, value_t value)
+static __attribute__((noinline)) void tell_lacking(const struct book *book, struct member *member,
+                                                   uint8_t kind, value_t value)
 {
-    uint64_t limit = member->limits[kind];
-    if (!above(value, limit))
-        return false;
     if (*total_of(member, kind) != 0)
-        tell(book, member, COMMAND_ENTER, kind, saturated(value - share_of(limit)));
+        tell(book, member, COMMAND_ENTER, kind, saturated(value - share_of(member->limits[kind])));
+}
+
+// Above the member's share of a limit; whoever can move shares is told.
+static inline bool beyond(const struct book *book, struct member *member, uint8_t kind,
+                          value_t value)
+{
+    if (likely(!above(value, member->limits[kind])))
+        return false;
+    tell_lacking(book, member, kind, value);
     return true;
 }
 
