@@ -468,15 +468,21 @@ static uint64_t left_of(const struct member *member, uint8_t kind, enum side sid
     return value < may ? saturated(may - value) : 0;
 }
 
+static __attribute__((noinline)) void tell_lacking(const struct book *book, struct member *member,
+                                                   uint8_t kind, uint64_t missing)
+{
+    if (*total_of(member, kind) != 0)
+        tell(book, member, COMMAND_ENTER, kind, missing);
+}
+
 // Whether so much more is above the member's share of a limit; whoever can move shares is told.
-static bool beyond(const struct book *book, struct member *member, uint8_t kind, enum side side,
-                   uint64_t added)
+static inline bool beyond(const struct book *book, struct member *member, uint8_t kind,
+                          enum side side, uint64_t added)
 {
     value_t value = held(member, kind, side) + added, may = most(member, kind, side);
-    if (member->limits[kind] == 0 || value <= may)
+    if (likely(member->limits[kind] == 0 || value <= may))
         return false;
-    if (*total_of(member, kind) != 0)
-        tell(book, member, COMMAND_ENTER, kind, saturated(value - may));
+    tell_lacking(book, member, kind, saturated(value - may));
     return true;
 }
 

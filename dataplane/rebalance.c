@@ -61,6 +61,10 @@ static void read_limit(const struct rebalance *rebalance, const struct rebalance
         warn("the limit %s of %.4s was being set when the gateway ended, and not all shards know "
              "it: its shares stay as they are until it is set again",
              limit_by_kind(kind)->name, member->firm);
+    else if (shares > most && most != 0)
+        warn("the shares of %s of %.4s are more than the limit together, since a shard has begun "
+             "its day after others: set the limit again",
+             limit_by_kind(kind)->name, member->firm);
     limit->total = least == most ? most : 0;
     limit->free = limit->total > shares ? limit->total - (uint64_t)shares : 0;
 }

@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #include "numa/fault.h"
-#include "tests/sim/sim.h"
+#include "tests/sim/shares.h"
 
 #define JOBS_MAX    64
 #define SECONDS_MAX 20
@@ -34,7 +34,7 @@ static const char *const fault_names[] = SIM_FAULT_NAMES;
 
 struct total {
     _Atomic uint64_t steps, commands, messages, recoveries, rots, snapshots, refusals, fetches,
-        kills, races;
+        kills, races, moves;
 };
 static struct total *total; // shared with the players
 static bool planted;        // a fault: one seed that finds it will do
@@ -53,6 +53,7 @@ static void play(const struct sim_plan *plan, int out)
     dup2(out, 2);
     alarm(SECONDS_MAX); // what goes round and round is broken too
     sim_run(plan, &report);
+    shares_run(plan, &report);
     total->steps += report.steps;
     total->commands += report.commands;
     total->messages += report.messages;
@@ -63,6 +64,7 @@ static void play(const struct sim_plan *plan, int out)
     total->fetches += report.fetches;
     total->kills += report.kills;
     total->races += report.races;
+    total->moves += report.moves;
     _exit(0);
 }
 
@@ -367,9 +369,9 @@ int main(int argc, char **argv)
     printf("%" PRIu64 " seeds from %" PRIu64 ", %" PRIu64 " broken: %" PRIu64 " commands, %" PRIu64
            " messages, %" PRIu64 " read again from the journal, %" PRIu64 " snapshots, %" PRIu64
            " damages, %" PRIu64 " starts refused, %" PRIu64 " recoveries, %" PRIu64
-           " kills, %" PRIu64 " raced with fills, %.0f a minute\n",
+           " kills, %" PRIu64 " raced with fills, %" PRIu64 " shares moved, %.0f a minute\n",
            played, campaign.plan.seed, broken, total->commands, total->messages, total->fetches,
            total->snapshots, total->rots, total->refusals, total->recoveries, total->kills,
-           total->races, (double)total->recoveries / took * 60);
+           total->races, total->moves, (double)total->recoveries / took * 60);
     return broken > 0;
 }

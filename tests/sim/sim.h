@@ -50,7 +50,7 @@ struct sim_plan {
 
 struct sim_report {
     uint64_t steps, commands, messages, recoveries, rots, snapshots, refusals, fetches, kills,
-        races;
+        races, moves;
 };
 
 // sim_run: play one seed. Ends the process with status 1 and a line on stderr that begins with
