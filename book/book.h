@@ -607,7 +607,7 @@ uint64_t book_limit_total(const struct book *book, uint16_t index, uint8_t kind)
 // What happened to a member's share of a limit that is held.
 struct book_share {
     uint64_t seq;    // of the command
-    uint8_t type;    // of the command: LIMIT, YIELD, RAISE; or an order that was refused for it
+    uint8_t type;    // COMMAND_LIMIT, _YIELD or _RAISE; _ENTER: an order was refused for it
     uint8_t kind;    // enum limit_kind
     char firm[4];    // the member's
     uint64_t share;  // now

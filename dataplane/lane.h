@@ -35,8 +35,8 @@ struct lane_snapshot {
     uint64_t released;
 };
 
-// What an operator has a lane do, in order with everything else: commands from a thread of the
-// operator's to the port's.
+// What an operator, or who moves shares, has a lane do, in order with everything else: commands
+// from a thread of theirs to the port's.
 #define LANE_ORDERS_MAX 2u
 
 enum lane_orders_state { LANE_ORDERS_NONE, LANE_ORDERS_GIVEN, LANE_ORDERS_TAKEN };

@@ -69,28 +69,22 @@ static void read_limit(const struct rebalance *rebalance, const struct rebalance
     limit->free = limit->total > shares ? limit->total - (uint64_t)shares : 0;
 }
 
-static void list_members(struct rebalance *rebalance)
+static void list_members(struct rebalance *rebalance, const struct config *config)
 {
-    for (uint32_t i = 0; i < rebalance->lane_count; i++) {
-        const struct entry *entry = &rebalance->lanes[i]->entry;
-        for (uint32_t j = 0; j < entry->session_count; j++)
-            if (!find_member(rebalance, entry->sessions[j].who.firm))
-                memcpy(rebalance->members[rebalance->member_count++].firm,
-                       entry->sessions[j].who.firm, 4);
-    }
+    for (uint32_t i = 0; i < config->session_count; i++)
+        if (!find_member(rebalance, config->sessions[i].firm))
+            memcpy(rebalance->members[rebalance->member_count++].firm, config->sessions[i].firm, 4);
 }
 
 int rebalance_open(struct rebalance *rebalance, struct lane *const *lanes, uint32_t lane_count,
                    struct bell *bell, struct error *error)
 {
     *rebalance = (struct rebalance){.lanes = lanes, .lane_count = lane_count};
-    size_t sessions = 1;
-    for (uint32_t i = 0; i < lane_count; i++)
-        sessions += lanes[i]->entry.session_count;
-    rebalance->members = calloc(sessions, sizeof(*rebalance->members));
+    const struct config *config = lanes[0]->config;
+    rebalance->members = calloc(config->session_count, sizeof(*rebalance->members));
     if (!rebalance->members)
         return error_set(error, "no memory for the members' limits");
-    list_members(rebalance);
+    list_members(rebalance, config);
     for (uint32_t i = 0; i < rebalance->member_count; i++)
         for (uint8_t kind = 0; kind < LIMIT_HELD_COUNT; kind++)
             read_limit(rebalance, &rebalance->members[i], LIMIT_OPEN_ORDERS + kind,
@@ -275,6 +269,7 @@ static void set_next(struct rebalance *rebalance, uint32_t lane, uint64_t now_ns
         return;
     }
     limit->total = rebalance->total;
+    limit->wanted = false; // of orders from before
     rest_until(rebalance, now_ns);
 }
 

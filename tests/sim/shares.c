@@ -317,7 +317,7 @@ static void step(void)
     if (market.has_operator && random_below(random, 200) == 0)
         set_limit();
     check();
-    if (!alive || (market.may_crash && random_below(random, 600) == 0))
+    if (!alive || (market.may_crash && random_below(random, 1500) == 0))
         crash();
 }
 
@@ -353,7 +353,7 @@ static void calm_down(void)
         set_limit();
     settle();
     bool count = market.limit.limit->kind == LIMIT_OPEN_ORDERS;
-    for (uint64_t i = 0; i <= (count ? market.total : 0); i++) {
+    for (uint64_t i = 0; i <= (count ? 2 * market.total : 0); i++) { // half of them find no room
         send_order(0, purchase(0, count ? 1 : QUANTITY_MAX));
         settle();
     }

@@ -456,6 +456,9 @@ static inline void fill_limit(struct generator *g, struct command *c)
         c->limit.value = 1 + random_below(random, 20);
     }
     if (limit_held(c->side)) {
+        const struct reference_member *member = reference_member(&g->reference, c->limit.firm);
+        if (random_percent(random, 50))
+            c->limit.value += (uint64_t)reference_used(&g->reference, member, c->side);
         c->limit.total = random_percent(random, 50) ? 2 * c->limit.value : 0;
         if (random_percent(random, 10))
             c->limit.value = LIMIT_NOTHING;

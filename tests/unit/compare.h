@@ -508,6 +508,12 @@ static inline void compare_accounts(struct comparison *c)
         struct book_account account;
         book_find_account(c->book, session, &account);
         AGREE(account.kept == member->kept, "session %u: account kept", session);
+        for (uint8_t kind = LIMIT_QUANTITY; kind < LIMIT_MEMBER_END; kind++) {
+            uint64_t limit = book_limit(c->book, session, kind);
+            uint64_t total = book_limit_total(c->book, session, kind);
+            AGREE(limit == member->limits[kind] && total == member->totals[kind],
+                  "session %u: limit %u is %" PRIu64 " of %" PRIu64, session, kind, limit, total);
+        }
         if (!member->kept)
             continue;
         AGREE(account.open_orders == reference_open_orders(&c->reference, member),

@@ -312,6 +312,18 @@ Test(book_risk, a_limit_that_is_lifted_has_no_share)
     expect_taken(buy(2, 1, PRICE));
 }
 
+Test(book_risk,
+     a_sale_executed_above_its_limit_may_use_more_than_the_share_which_then_gives_nothing)
+{
+    have_share(ALICE, LIMIT_GROSS, 10ull * PRICE, 20ull * PRICE);
+    enter(BOB, 1, SIDE_BUY, 10, 2 * PRICE);
+    expect_taken(sell(1, 10, PRICE));
+    struct book_share share = move(COMMAND_YIELD, LIMIT_GROSS, 1);
+    cr_assert_eq(share.used, 20ull * PRICE);
+    cr_assert_eq(share.share, 10ull * PRICE);
+    cr_assert_eq(share.amount, 0);
+}
+
 Test(book_risk, what_there_was_before_a_limit_is_used_where_a_share_is_asked_for)
 {
     expect_taken(buy(1, 10, PRICE));

@@ -143,16 +143,21 @@ static uint64_t commands(void)
     return count;
 }
 
+static void send(uint32_t lane, struct command command)
+{
+    command.time_ns = START_NS;
+    *(struct command *)ring_write_slot(lanes[lane]->commands, 0) = command;
+    ring_commit(lanes[lane]->commands, 1);
+    cr_assert(lane_pump(lanes[lane], 0));
+}
+
 static bool buy(uint32_t lane, uint32_t quantity)
 {
     struct book_order found;
-    *(struct command *)ring_write_slot(lanes[lane]->commands, 0) = (struct command){
-        .type = COMMAND_ENTER,
-        .time_ns = START_NS,
-        .side = SIDE_BUY,
-        .order = {.user_ref_num = ++numbers[lane], .quantity = quantity, .price = PRICE}};
-    ring_commit(lanes[lane]->commands, 1);
-    cr_assert(lane_pump(lanes[lane], 0));
+    send(lane,
+         (struct command){
+             .type = COMMAND_ENTER,
+             .order = {.user_ref_num = ++numbers[lane], .quantity = quantity, .price = PRICE}});
     return book_find_user_ref(lanes[lane]->shard.book, 0, 0, numbers[lane], &found);
 }
 
@@ -279,6 +284,28 @@ Test(rebalance, below_what_is_used_nobody_has_anything_unused)
         cr_assert(!buy(i, 1));
     settle(90ull * PRICE);
     check_sum(40ull * PRICE);
+}
+
+Test(rebalance, who_gets_less_goes_before_who_gets_more)
+{
+    set_up("gross", 160ull * PRICE);
+    cr_assert(!buy(1, 80));
+    settle(160ull * PRICE);
+    cr_assert(buy(1, 80));
+    cr_assert(buy(0, 50));
+    set_limit(80ull * PRICE);
+    settle(160ull * PRICE);
+    cr_assert_eq(share(0), 50ull * PRICE);
+    cr_assert_eq(share(1), 30ull * PRICE);
+    send(0, (struct command){.type = COMMAND_CANCEL,
+                             .order = {.user_ref_num = numbers[0], .quantity = 10}});
+    cr_assert(!buy(2, 40));
+    settle(80ull * PRICE);
+    cr_assert(buy(2, 40));
+    set_limit(100ull * PRICE);
+    settle(100ull * PRICE);
+    cr_assert_eq(share(1), 80ull * PRICE);
+    cr_assert_eq(share(2), 10ull * PRICE);
 }
 
 Test(rebalance, a_limit_is_lifted_and_set_again_with_what_is_open_counted)
