@@ -19,8 +19,9 @@ round() {
     shift
     refused=$(refused_by_wire)
     if [ $# -gt 0 ]; then
-        $cl python3 tests/net/stranger.py session --user LOAD9:SECRET --symbol FLOOD --seconds 4.5 "$@" >"$work/flood.json" &
-        flood=$!
+        $cl python3 tests/net/stranger.py session --user "LOAD$((4 + floods % 6)):SECRET" --symbol FLOOD --seconds 4.5 "$@" \
+            >"$work/flood.json" &
+        flood=$! floods=$((floods + 1)) # each by another session: who does not log off is bound for ten seconds more
         sleep 1
     fi
     load "$name" --symbol ACME --rate 5000 --count 15000
@@ -35,6 +36,7 @@ print(report["latency_ns"]["p99"] / 1000, sum(report[kind]["lost"] for kind in (
         <"$work/load.json") $(($(refused_by_wire) - refused - full))" >>"$work/$name"
 }
 start_gateway
+floods=0
 for _ in 1 2 3 4 5; do
     round quiet
     round past --to 10.78.0.1:26400
