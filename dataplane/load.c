@@ -27,11 +27,11 @@
 #define NOISE_NS            500000000ull
 #define CONTROL_INTERVAL_NS 50000u
 #define PROGRESS_NS         1000000000ull
-#define CLOSED_LOOP_NS      60000000000u // of a closed loop has intervals, which ends when it ends
+#define WATCH_MAX_NS        1000000000u // what is not answered or stamped by then will not be
+#define CLOSED_LOOP_NS      60000000000u // so long it has intervals: when it ends is not known before
 #define SWEEP_SECONDS       2u           // of each rate, unless there is a --count
 // Unless pinned to a core of its own, the generator sleeps when nothing has happened for a while
 // and nothing is due for longer than it is worth; it wakes as much earlier as waking up takes.
-#define WATCH_MAX_NS        1000000000u // what is not answered or stamped by then will not be
 #define SPIN_NS             20000u
 #define SLEEP_WORTH_NS      60000u
 #define WAKE_UP_NS          30000u
@@ -228,6 +228,7 @@ static bool flush(struct run *run, uint32_t index)
             begin_watch(run, index, &datagrams[0]);
         int sent = send_payloads(run, index, payloads, count);
         uint64_t now = clock_ns(&run->clock);
+        run->wire->stamp_next = false; // nobody else's, where it was not sent
         if (sent <= 0)
             return false;
         for (int i = 0; i < sent; i++) {

@@ -59,10 +59,10 @@ static int xdp_send(struct load_wire *wire, uint32_t session, const struct iovec
     uint8_t *frame;
     if (!xdp->answered)
         return send_login(wire, session, payloads, count);
-    if (wire->stamp_next)
-        port->watch = (struct port_watch){.leaving = true};
-    wire->stamp_next = false;
     for (; sent < count && (frame = port->operations->claim(port)); sent++) {
+        if (wire->stamp_next)
+            port->watch = (struct port_watch){.leaving = true};
+        wire->stamp_next = false;
         memcpy(frame + packet_payload_offset(&xdp->venue), payloads[sent].iov_base,
                payloads[sent].iov_len);
         port_send(port, frame,
@@ -209,10 +209,10 @@ static int open_port(struct load_wire_xdp *xdp, const struct load_wire_options *
                                     .frame_count = FRAMES};
     if (arena_open(&xdp->memory, "packet frames", port_xdp_memory_size(FRAMES), node, false, error))
         return -1;
+    arena_prefer_node(node); // the rings, which the kernel allocates
     xdp->port = port_xdp_open(&port, 1, &xdp->memory, error);
-    if (!xdp->port)
-        return -1;
-    if (check_stamps(xdp, options->interface, error))
+    arena_prefer_node(ARENA_ANY_NODE);
+    if (!xdp->port || check_stamps(xdp, options->interface, error))
         return -1;
     xdp->wire.mode = xdp->port->mode;
     for (uint32_t i = 0; i < xdp->queue_count; i++)
@@ -239,6 +239,8 @@ static int steer_session(struct load_wire_xdp *xdp, uint32_t session, struct err
 static int open_all(struct load_wire_xdp *xdp, const struct load_wire_options *options,
                     struct error *error)
 {
+    if (load_wire_open_sockets(&xdp->wire, options, error))
+        return -1;
     uint32_t queue_count = nic_rx_queues(options->interface);
     xdp->queue_count = queue_count ? queue_count : 1;
     if (xdp->queue_count > PORT_QUEUES_MAX)
@@ -247,8 +249,7 @@ static int open_all(struct load_wire_xdp *xdp, const struct load_wire_options *o
             options->interface, queue_count, PORT_QUEUES_MAX, options->interface, PORT_QUEUES_MAX);
     for (uint32_t i = 0; i < xdp->queue_count; i++)
         xdp->queues[i] = i;
-    if (load_wire_open_sockets(&xdp->wire, options, error) ||
-        open_steer(xdp, options->interface, error) || open_port(xdp, options, error))
+    if (open_steer(xdp, options->interface, error) || open_port(xdp, options, error))
         return -1;
     for (uint32_t i = 0; i < options->session_count; i++)
         if (steer_session(xdp, i, error))

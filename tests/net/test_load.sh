@@ -33,11 +33,11 @@ check "the same trades over AF_XDP as over sockets" of "$work/xdp.json" \
     "[(r[k], s[k]) for s in [json.load(open('$work/sockets.json'))] for k in ('enters', 'cancels', 'replaces', 'orders', 'executions') if r[k] != s[k]] == []"
 check "its program is gone when it has ended" bare
 
-$in_cl "${load[@]}" --interface sl-cl --rate 5000 --count 15000 --arrivals poisson --hgrm "$work/hgrm" >"$work/open.json" &
+$in_cl "${load[@]}" --interface sl-cl --rate 2000 --count 40000 --arrivals poisson --hgrm "$work/hgrm" >"$work/open.json" &
 load_pid=$!
-sleep 2 # half a second of it measures noise
-check "its program is on the interface meanwhile" eval '! bare'
-refused "a second one, naming the first" "another instance of sluice.*held by process $load_pid" --interface sl-cl
+until ! bare; do sleep 0.1; done
+ok "its program is on the interface meanwhile"
+sleep 1
 # A stranger, and the venue's own address with a checksum that is not right.
 port=$($in_cl ss -Hun dst 10.77.0.1:26400 | awk '{split($3, own, ":"); print own[2]; exit}')
 $in_gw python3 - "$port" <<'PYTHON'
@@ -51,6 +51,7 @@ for _ in range(3):
 for _ in range(2):
     raw.sendto(struct.pack(">HHHH", 26400, port, 11, 0xBEEF) + b"\0\1S", ("10.77.0.2", 0))
 PYTHON
+refused "a second one, naming the first" "another instance of sluice.*held by process $load_pid" --interface sl-cl
 wait $load_pid
 check "an open loop loses nothing, at random moments, by three sessions" test $? = 0
 check "what is not the venue's is dropped and counted" \
@@ -71,19 +72,20 @@ refused "a NIC's stamps where there is none" "--stamps hardware: sl-cl: it has n
 
 $in_cl "${load[@]}" --interface sl-cl --rate 5000 --count 100000 >/dev/null 2>&1 &
 load_pid=$!
-sleep 2
+until ! bare; do sleep 0.1; done
+sleep 1
 kill -9 $load_pid
 wait $load_pid 2>/dev/null
-sleep 0.2
+sleep 0.5
 check "its program is gone when it was killed" bare
 refused "an interface that there is not" 'nope0: No such device' --interface nope0
 refused "a port that nobody answers at" 'no answer to the login .* whether it answers by --interface' --interface sl-cl --to 10.77.0.1:9
-# Two packets with half a minute between them: AF_XDP without a program.
+# Two packets with five minutes between them: AF_XDP without a program.
 python3 - "$work/slow.pcap" <<'PYTHON'
 import struct, sys
 with open(sys.argv[1], "wb") as out:
     out.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
-    for second in (0, 30):
+    for second in (0, 300):
         out.write(struct.pack("<IIII", second, 0, 60, 60) + bytes(60))
 PYTHON
 $in_cl "$sluice" replay --interface sl-cl "$work/slow.pcap" >/dev/null &
@@ -92,4 +94,6 @@ sleep 0.5
 refused "a queue that another program has" 'sl-cl queue 0: .*another AF_XDP socket holds the queue' --interface sl-cl
 kill $replay_pid
 gateway_end || fail "the gateway stops with status 0"
+QUEUES=17 lab_up
+refused "an interface of more queues than a port takes" 'sl-cl has 17 queues.*ethtool -L sl-cl combined 16' --interface sl-cl
 finish
