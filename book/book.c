@@ -226,7 +226,7 @@ static void cancel_side(struct book *book, struct event_sink *sink, uint16_t ins
     const struct instrument *listing = &book->instruments[instrument];
     uint32_t index;
     while ((index = first_to_close(book, listing, side)) != NONE)
-        cancel_resting(book, sink, index, 'E');
+        cancel_resting(book, sink, index, cross_reason(book, &book->orders[index], 'E'));
 }
 
 void cancel_instrument(struct book *book, struct event_sink *sink, uint16_t instrument)

@@ -188,14 +188,18 @@ enum reject_reason {
     REJECT_HALTED = 0x07,
     REJECT_INVALID_SIDE = 0x09,
     REJECT_PROCESSING_ERROR = 0x0A, // no room for another order; journal running out of space
+    REJECT_CANCEL_PENDING = 0x0B,
     REJECT_FIRM_NOT_AUTHORIZED = 0x0C,
     REJECT_INVALID_MIN_QUANTITY = 0x0D,
+    REJECT_NO_REFERENCE = 0x0E, // late, and nothing says how aggressive its price is
     REJECT_OTHER = 0x0F,
     REJECT_PEGGING_NOT_ALLOWED = 0x11,
     REJECT_INVALID_QUANTITY = 0x13,
     REJECT_INVALID_CROSS = 0x14,
+    REJECT_REPLACE_NOT_ALLOWED = 0x15, // late
     REJECT_ROUTING_NOT_ALLOWED = 0x16,
     REJECT_INVALID_SYMBOL = 0x17,
+    REJECT_LATE_TOO_AGGRESSIVE = 0x19,
     REJECT_RETAIL_NOT_ALLOWED = 0x1A,
     REJECT_INVALID_PRICE = 0x1D,
     REJECT_SHARES_EXCEED = 0x1E,
@@ -329,6 +333,8 @@ struct command {
         struct { // TRADING
             // 'T' trades; 'H' halted: no order is entered, replaced or executed; orders wait for a
             // cross: 'O' the opening, 'Q' in a halt, 'P' in a pause; 'C' closed, after a cross.
+            // 'L': the phase stays, and orders for the cross that ends it can no longer be
+            // canceled.
             uint8_t state; // 0: stays as it is, as with the others
             uint8_t
                 short_sale; // ITCH Reg SHO action: '0' sales short as others; '1', '2' restricted
@@ -383,6 +389,7 @@ enum event_type {
     EVENT_ENTRY_ENABLED = 14,
     EVENT_OPTIONS = 15, // no message of its own: what the ACCEPTED or REPLACED that follows, which
                         // has the same stream_seq, was entered with; where there is anything
+    EVENT_CANCEL_PENDING = 16, // the order stays for its cross; what is left then is canceled
     // To the feed, as ITCH 5.0.
     EVENT_FEED_SYSTEM = 32,         // code: 'O' 'S' 'Q' 'M' 'E' 'C'
     EVENT_FEED_DIRECTORY = 33,      // listing.symbol; quantity: round lot

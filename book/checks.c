@@ -122,6 +122,22 @@ static bool short_sale_refused(const struct instrument *listing, const struct co
             command->order.price <= rank_of(SIDE_BUY, listing->best[SIDE_BUY]));
 }
 
+// What stands against an order that comes late for its cross: it must not be more aggressive than
+// what was known before.
+static enum reject_reason late_check(const struct instrument *listing,
+                                     const struct command *command)
+{
+    if (command->order.price == PRICE_MARKET)
+        return REJECT_INVALID_CROSS;
+    if (listing->late_price == 0)
+        return REJECT_NO_REFERENCE;
+    bool buys = command->side == SIDE_BUY;
+    return (buys && command->order.price > listing->late_price) ||
+                   (!buys && command->order.price < listing->late_price)
+               ? REJECT_LATE_TOO_AGGRESSIVE
+               : REJECT_NONE;
+}
+
 // Whether an order for that cross only can be entered now.
 static bool cross_open(const struct instrument *listing, uint8_t cross)
 {
@@ -166,9 +182,13 @@ enum reject_reason restriction(struct book *book, const struct command *command,
 enum reject_reason extra_check(const struct book *book, const struct command *command)
 {
     uint8_t cross = command->order.cross;
-    if (!cross_terms_valid(command, cross) ||
-        !cross_open(&book->instruments[command->instrument], cross))
+    const struct instrument *listing = &book->instruments[command->instrument];
+    if (!cross_terms_valid(command, cross) || !cross_open(listing, cross))
         return REJECT_INVALID_CROSS;
+    enum reject_reason reason =
+        cross_is_late(listing, cross) ? late_check(listing, command) : REJECT_NONE;
+    if (reason != REJECT_NONE)
+        return reason;
     return extra_available(book) ? REJECT_NONE : REJECT_PROCESSING_ERROR;
 }
 

@@ -59,6 +59,8 @@ static void set_phase(struct book *book, struct event_sink *sink, uint16_t index
     if (cross != CROSS_NONE)
         cross_trade(book, sink, listing, cross);
     listing->phase = (uint8_t)phase;
+    listing->late = false;
+    listing->late_price = 0;
     mind(listing);
     struct event *event = emit_rare(book, sink, EVENT_FEED_ACTION, FEED_SESSION);
     event->instrument = index;
@@ -68,6 +70,15 @@ static void set_phase(struct book *book, struct event_sink *sink, uint16_t index
         cross_release(book, sink, listing);
     if (phase == PHASE_CLOSED)
         cancel_instrument(book, sink, index);
+}
+
+// Before a cross that can come: the opening, a halt's or the closing one.
+static void begin_late(struct instrument *listing)
+{
+    if (listing->late || !(collects(listing) || listing->phase == PHASE_TRADING))
+        return;
+    listing->late = true;
+    listing->late_price = cross_reference(listing);
 }
 
 static void set_short_sale(struct book *book, struct event_sink *sink, uint16_t index, uint8_t code)
@@ -120,6 +131,8 @@ static void control_instrument(struct book *book, const struct command *command,
     }
     if (command->trading.short_sale >= '0' && command->trading.short_sale <= '2')
         set_short_sale(book, sink, index, command->trading.short_sale);
+    if (ends && command->trading.state == 'L')
+        begin_late(listing);
     if (phase >= 0)
         set_phase(book, sink, index, (enum phase)phase);
     settle(book, sink, listing); // what midpoints would have done meanwhile, and pegs in this band

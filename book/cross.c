@@ -91,7 +91,7 @@ struct cross {
     uint32_t reference; // or 0
 };
 
-static uint32_t reference_of(const struct instrument *listing)
+uint32_t cross_reference(const struct instrument *listing)
 {
     if (listing->best[SIDE_BUY] == RANK_NONE || listing->best[SIDE_SELL] == RANK_NONE)
         return listing->reference;
@@ -145,7 +145,7 @@ static struct range balance(const struct book *book, const struct instrument *li
 static struct cross cross_of(const struct book *book, const struct instrument *listing,
                              uint32_t places)
 {
-    struct cross cross = {.reference = reference_of(listing)};
+    struct cross cross = {.reference = cross_reference(listing)};
     struct rung buy = rung_from(book, listing, SIDE_BUY, places, 0);
     struct rung sell = rung_from(book, listing, SIDE_SELL, places, 0);
     uint32_t low = PRICE_BELOW, high = PRICE_ABOVE;
@@ -304,6 +304,37 @@ bool cross_builds(const struct book *book)
     return false;
 }
 
+// --- The late period
+
+bool cross_is_late(const struct instrument *listing, uint8_t cross)
+{
+    bool closes = listing->phase == PHASE_TRADING;
+    return listing->late && cross != CROSS_NONE && (cross == CROSS_CLOSING) == closes;
+}
+
+bool cross_keeps(struct book *book, struct event_sink *sink, uint32_t index, bool all)
+{
+    const struct order *order = &book->orders[index];
+    uint8_t told = all ? LATE_PENDING : LATE_REFUSED;
+    if (!cross_is_late(&book->instruments[order->instrument], order_cross(book, order)))
+        return false;
+    struct extra *extra = &book->extras[order->extra];
+    if (extra->late & told)
+        return true;
+    extra->late |= told;
+    struct event *event =
+        emit_rare(book, sink, all ? EVENT_CANCEL_PENDING : EVENT_CANCEL_REJECTED, order->session);
+    event->user_ref_num = order->user_ref_num;
+    event->user_ref_index = order->user_ref_index;
+    return true;
+}
+
+char cross_reason(const struct book *book, const struct order *order, char otherwise)
+{
+    bool pending = order->extra != NONE && (book->extras[order->extra].late & LATE_PENDING);
+    return pending ? 'U' : otherwise;
+}
+
 // --- Afterwards
 
 // An order that has waited joins the continuous book, where nothing is acceptable to it any more.
@@ -312,7 +343,7 @@ static void join(struct book *book, struct event_sink *sink, struct instrument *
 {
     struct order *order = &book->orders[index];
     if (order_cross(book, order) != CROSS_NONE || order->price == PRICE_MARKET) {
-        cancel_resting(book, sink, index, 'I');
+        cancel_resting(book, sink, index, cross_reason(book, order, 'I'));
         return;
     }
     order_unlink(book, listing, order_level(book, listing, order), index);

@@ -61,7 +61,12 @@ struct extra {
     uint32_t limit;    // of a primary or market peg; 0: another order
     uint32_t peg_next; // in the order in which they came
     uint8_t cross;     // the only one it is for, or CROSS_NONE
+    uint8_t late;      // LATE_…
 };
+
+// What the owner of an order for a cross was told when it was too late to cancel.
+#define LATE_PENDING 1u // canceled after the cross
+#define LATE_REFUSED 2u // not reduced
 
 // A price level: a queue in time order.
 struct level {
@@ -101,6 +106,7 @@ struct instrument {
     uint8_t minded;         // what has to be looked at: MIND_TRADES, MIND_ENTRY
     uint8_t short_sale;     // '1' or '2': sales short are restricted; or 0
     bool guarded;           // has a limit
+    bool late;              // the late period before the cross that ends this phase
     alignas(64) uint64_t summary[2][WINDOW_MAX / 4096]; // which words of `occupied` have a bit
     alignas(64) struct tree far[2];
     struct tree hidden[2];
@@ -112,6 +118,7 @@ struct instrument {
     uint32_t peg_count;
     char symbol[8];
     uint32_t round_lot;
+    uint32_t late_price; // the reference when the late period began; 0: there was none
     // What an order is held against, in one line.
     alignas(64) uint64_t limits[LIMIT_INSTRUMENT_END - LIMIT_TICK];
     uint64_t tick_inverse, lot_inverse; // of two of these: divisions by multiplication

@@ -158,6 +158,7 @@ static void hash_order(uint64_t *hash, const struct book *book, const struct ord
     if (extra->limit != 0)
         hash_word(hash, (uint64_t)extra->limit << 16 | (uint16_t)extra->peg_offset);
     hash_if_any(hash, 'X', extra->cross);
+    hash_if_any(hash, 'L', extra->late);
 }
 
 static void hash_queue(uint64_t *hash, const struct book *book, const struct level *level)
@@ -293,6 +294,7 @@ uint64_t book_hash(const struct book *book)
         hash_if_any(&hash, 'R', instrument->reference);
         hash_if_any(&hash, 'Y', instrument->short_sale);
         hash_if_any(&hash, 'J', instrument->band);
+        hash_if_any(&hash, 'L', instrument->late ? 1 + instrument->late_price : 0);
     }
     for (uint32_t i = 0; i < book->bar_count; i++)
         hash_text(&hash, (const char *)&book->bars[i], sizeof(book->bars[i]));

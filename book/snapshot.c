@@ -20,8 +20,8 @@ enum {
     RECORD_POSITION = 22,
 };
 
-// And 3, which had no shares of limits; 2, which had no limits, random reserves, pegs and crosses;
-// and 1, which had no halts and no bars.
+// And 3, which had no shares of limits and no late periods; 2, which had no limits, random reserves,
+// pegs and crosses; and 1, which had no halts and no bars.
 #define VERSION 4
 #define NUMBERS 12u // channels in a record
 #define BARS    6u  // bars in a record
@@ -62,6 +62,8 @@ struct record {
             uint8_t short_sale; // this and what follows: of version 3
             uint32_t last_price;
             uint32_t reference, band;
+            uint32_t late_price; // this and what follows: of version 4
+            uint8_t late;
         } listing;
         struct {
             uint64_t value;
@@ -97,6 +99,7 @@ struct record {
             uint32_t limit;
             int16_t peg_offset;
             uint8_t cross;
+            uint8_t late; // of version 4
         } order;
         struct {
             uint32_t user_ref_num;
@@ -184,6 +187,7 @@ static bool save_order(const struct book *book, const struct writer *writer,
         record.order.peg_offset = extra->peg_offset;
         memcpy(record.order.firm, extra->firm, sizeof(extra->firm));
         record.order.cross = extra->cross;
+        record.order.late = extra->late;
     }
     return put(writer, &record);
 }
@@ -230,6 +234,8 @@ static bool save_instrument(const struct writer *writer, const struct instrument
     record.listing.reference = listing->reference;
     record.listing.band = listing->band;
     record.listing.short_sale = listing->short_sale;
+    record.listing.late_price = listing->late_price;
+    record.listing.late = listing->late;
     return put(writer, &record);
 }
 
@@ -417,6 +423,8 @@ static const char *load_instrument(struct book *book, const struct record *recor
     uint8_t short_sale = record->listing.short_sale;
     if (short_sale != 0 && short_sale != '1' && short_sale != '2')
         return "a restriction that cannot be";
+    if (record->listing.late > 1 || record->listing.late_price > PRICE_MAX)
+        return "a late period that cannot be";
     if (record->listing.band > BAND_MAX)
         return "a band that cannot be";
     uint16_t index = book->instrument_count++;
@@ -427,6 +435,8 @@ static const char *load_instrument(struct book *book, const struct record *recor
     book->instruments[index].reference = record->listing.reference;
     book->instruments[index].short_sale = short_sale;
     book->instruments[index].band = record->listing.band;
+    book->instruments[index].late_price = record->listing.late_price;
+    book->instruments[index].late = record->listing.late;
     mind(&book->instruments[index]);
     levels_open(book, index, record->listing.step, record->listing.base);
     return NULL;
@@ -518,6 +528,8 @@ static const char *load_bars(struct book *book, const struct record *record)
 static bool cross_known(const struct record *record)
 {
     uint8_t cross = record->order.cross;
+    if (record->order.late > (cross == CROSS_NONE ? 0 : LATE_PENDING | LATE_REFUSED))
+        return false;
     return cross == CROSS_NONE ||
            ((cross == CROSS_OPENING || cross == CROSS_CLOSING || cross == CROSS_HALT) &&
             record->order.has_extra && record->order.attributes.auction);
@@ -592,6 +604,7 @@ static const char *load_order(struct book *book, const struct record *record)
             .peg_offset = record->order.peg_offset,
             .limit = record->order.limit,
             .cross = record->order.cross,
+            .late = record->order.late,
         };
         memcpy(extra->firm, record->order.firm, sizeof(extra->firm));
     }

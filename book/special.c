@@ -585,6 +585,7 @@ void apply_mass_cancel(struct book *book, const struct command *command, struct 
             book->scratch[count++] = index;
     sort_by_ref(book, book->scratch, count);
     for (uint32_t i = 0; i < count; i++)
-        cancel_resting(book, sink, book->scratch[i], (char)command->mass.reason);
+        if (command->session == ANY_SESSION || !cross_keeps(book, sink, book->scratch[i], true))
+            cancel_resting(book, sink, book->scratch[i], (char)command->mass.reason);
     settle_all(book, sink);
 }

@@ -560,12 +560,24 @@ static __attribute__((noinline)) struct command said_out(const struct book *book
     if (kept & KEPT_EXPIRE_SECONDS)
         said.order.expire_seconds =
             attributes->time_in_force == TIF_GTT ? extra->expire_seconds : 0;
-    if (kept & KEPT_PEG_OFFSET)
-        said.order.peg_offset = follows(*attributes) ? extra->peg_offset : 0;
+    if (kept & KEPT_PEG_OFFSET) {
+        said.order.peg_offset = 0;
+        if (follows(*attributes))
+            said.order.peg_offset = extra->peg_offset;
+    }
     return said;
 }
 
-// OUCH 5.0 section 6: outcome 1 is silence, 2 cancels the old order, 4 replaces it.
+// Why an order that is late for its cross is not replaced; REJECT_NONE: it is not late.
+static enum reject_reason late_reason(const struct book *book, const struct order *order)
+{
+    if (!cross_is_late(&book->instruments[order->instrument], order_cross(book, order)))
+        return REJECT_NONE;
+    return book->extras[order->extra].late & LATE_PENDING ? REJECT_CANCEL_PENDING
+                                                          : REJECT_REPLACE_NOT_ALLOWED;
+}
+
+// OUCH 5.0 section 6: outcome 1 is silence, 2 cancels the old order, 3 leaves it, 4 replaces it.
 static void apply_replace(struct book *book, const struct command *command, struct event_sink *sink)
 {
     struct command said;
@@ -581,6 +593,12 @@ static void apply_replace(struct book *book, const struct command *command, stru
         said = said_out(book, command, order);
         command = &said;
     }
+    enum reject_reason reason = special ? late_reason(book, order) : REJECT_NONE;
+    if (unlikely(reason != REJECT_NONE)) {
+        *last = command->order.user_ref_num;
+        reject(book, command, sink, reason);
+        return;
+    }
     if (unlikely(!replace_valid(book, command, order))) {
         cancel_resting(book, sink, index, 'U');
         if (special)
@@ -588,7 +606,7 @@ static void apply_replace(struct book *book, const struct command *command, stru
         return;
     }
     *last = command->order.user_ref_num;
-    enum reject_reason reason = command->verdict;
+    reason = command->verdict;
     if (unlikely(restricted(book, order->session, order->instrument)) && reason == REJECT_NONE)
         reason = restriction(book, command, order);
     if (unlikely(reason != REJECT_NONE)) {
@@ -691,7 +709,9 @@ static inline void apply_cancel(struct book *book, const struct command *command
     struct instrument *listing = &book->instruments[order->instrument];
     bool special = listing->special_count != 0;
     if (command->order.quantity >= intended_total(book, order) ||
-        cancel_refused(book, order, command, sink))
+        cancel_refused(book, order, command, sink) ||
+        (unlikely(special) &&
+         cross_keeps(book, sink, index, command->order.quantity <= order->executed)))
         return;
     if (likely(command->order.quantity <= order->executed)) {
         emit_canceled(book, sink, order, 'U');
@@ -726,6 +746,9 @@ static void apply_modify(struct book *book, const struct command *command, struc
         no_change || cancel_refused(book, order, command, sink))
         return;
     bool special = listing->special_count != 0;
+    if (special && command->order.quantity < total &&
+        cross_keeps(book, sink, index, command->order.quantity <= order->executed))
+        return;
     if (command->order.quantity <= order->executed) {
         cancel_resting(book, sink, index, 'U');
     } else {

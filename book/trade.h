@@ -102,6 +102,16 @@ void cross_trade(struct book *book, struct event_sink *sink, struct instrument *
 // Tells the feed what the crosses that build would be now.
 void cross_tell(struct book *book, struct event_sink *sink);
 bool cross_builds(const struct book *book);
+// The price that a cross would be nearest to, or 0.
+uint32_t cross_reference(const struct instrument *listing);
+// Whether an order for that cross only is late now: what it is for comes next.
+bool cross_is_late(const struct instrument *listing, uint8_t cross);
+// What is asked of a late order of its owner's: all of it canceled, or a part. True when it is one:
+// it stays, and the owner is told once of either (OUCH 5.0 section 6).
+bool cross_keeps(struct book *book, struct event_sink *sink, uint32_t index, bool all);
+// The reason for which an order is canceled that has no more to wait for: what its owner asked for
+// late, or `otherwise`.
+char cross_reason(const struct book *book, const struct order *order, char otherwise);
 // When the phase after it has begun: what has waited joins the continuous book, if that trades, or
 // is canceled.
 void cross_release(struct book *book, struct event_sink *sink, struct instrument *listing);

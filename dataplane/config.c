@@ -702,9 +702,9 @@ static int read_time(const struct reader *reader, const config_setting_t *group,
 }
 
 // By the letter of COMMAND_TRADING.
-static const char *const phase_names[] = {"preopen",   "trading", "halted",
-                                          "quotation", "paused",  "closed"};
-static const char phase_letters[] = "OTHQPC";
+static const char *const phase_names[] = {"preopen", "trading", "halted", "quotation",
+                                          "paused",  "closed",  "late"};
+static const char phase_letters[] = "OTHQPCL";
 #define PHASE_COUNT (sizeof(phase_names) / sizeof(phase_names[0]))
 
 uint8_t config_phase(const char *name)

@@ -247,8 +247,8 @@ static int read_phase(struct wish *wish, const char *value, struct error *error)
 {
     wish->trading.trading.state = config_phase(value);
     if (wish->trading.trading.state == 0)
-        return error_set(error, "the phase must be preopen, trading, halted, quotation, paused or "
-                                "closed");
+        return error_set(error, "the phase must be preopen, trading, halted, quotation, paused, "
+                                "closed or late");
     return 0;
 }
 

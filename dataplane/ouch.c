@@ -695,13 +695,14 @@ static size_t encode_rejected(const struct event *event, uint8_t *out)
     return sizeof(*rejected);
 }
 
-static size_t encode_cancel_reject(const struct event *event, uint8_t *out)
+static size_t encode_cancel_answer(const struct event *event, uint8_t *out)
 {
-    struct ouch_cancel_reject *reject = (struct ouch_cancel_reject *)out;
-    reject->type = OUCH_CANCEL_REJECT;
-    reject->time_ns = be64_of(event->time_ns);
-    reject->user_ref_num = be32_of(event->user_ref_num);
-    return sizeof(*reject);
+    struct ouch_cancel_answer *answer = (struct ouch_cancel_answer *)out;
+    bool pending = event->type == EVENT_CANCEL_PENDING;
+    answer->type = pending ? OUCH_CANCEL_PENDING : OUCH_CANCEL_REJECT;
+    answer->time_ns = be64_of(event->time_ns);
+    answer->user_ref_num = be32_of(event->user_ref_num);
+    return sizeof(*answer);
 }
 
 static size_t encode_modified(const struct event *event, uint8_t *out)
@@ -845,7 +846,8 @@ size_t ouch_encode(const struct event *event, const struct symbols *symbols, uin
     case EVENT_REJECTED:
         return put_if_indexed(out, encode_rejected(event, out), event);
     case EVENT_CANCEL_REJECTED:
-        return put_if_indexed(out, encode_cancel_reject(event, out), event);
+    case EVENT_CANCEL_PENDING:
+        return put_if_indexed(out, encode_cancel_answer(event, out), event);
     case EVENT_MODIFIED:
         return put_if_indexed(out, encode_modified(event, out), event);
     case EVENT_RESTATED:

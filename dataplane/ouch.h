@@ -32,6 +32,7 @@
 #define OUCH_AIQ_CANCELED   'D'
 #define OUCH_EXECUTED       'E'
 #define OUCH_REJECTED       'J'
+#define OUCH_CANCEL_PENDING 'P'
 #define OUCH_CANCEL_REJECT  'I'
 #define OUCH_MODIFIED       'M'
 #define OUCH_RESTATED       'R'
@@ -215,7 +216,7 @@ struct ouch_rejected {
     char client_order_id[14];
 };
 
-struct ouch_cancel_reject {
+struct ouch_cancel_answer { // Cancel Pending and Cancel Reject
     uint8_t type;
     be64 time_ns;
     be32 user_ref_num;
@@ -391,10 +392,10 @@ WIRE_FIELD(struct ouch_rejected, reason, 13, 2);
 WIRE_FIELD(struct ouch_rejected, client_order_id, 15, 14);
 WIRE_SIZE(struct ouch_rejected, 29);
 
-WIRE_FIELD(struct ouch_cancel_reject, type, 0, 1);
-WIRE_FIELD(struct ouch_cancel_reject, time_ns, 1, 8);
-WIRE_FIELD(struct ouch_cancel_reject, user_ref_num, 9, 4);
-WIRE_SIZE(struct ouch_cancel_reject, 13);
+WIRE_FIELD(struct ouch_cancel_answer, type, 0, 1);
+WIRE_FIELD(struct ouch_cancel_answer, time_ns, 1, 8);
+WIRE_FIELD(struct ouch_cancel_answer, user_ref_num, 9, 4);
+WIRE_SIZE(struct ouch_cancel_answer, 13);
 
 WIRE_FIELD(struct ouch_modified, type, 0, 1);
 WIRE_FIELD(struct ouch_modified, time_ns, 1, 8);
@@ -485,8 +486,8 @@ enum ouch_fault ouch_decode(const uint8_t *message, size_t size, const struct sy
                             const char session_firm[4], struct command *command);
 
 // ouch_encode: write the OUCH message that tells a session of `event`, one of EVENT_SYSTEM to
-// EVENT_ENTRY_ENABLED, to `out`, which has room for OUCH_OUT_SIZE_MAX bytes. Returns its size. Any
-// thread.
+// EVENT_ENTRY_ENABLED or EVENT_CANCEL_PENDING, to `out`, which has room for OUCH_OUT_SIZE_MAX
+// bytes. Returns its size. Any thread.
 size_t ouch_encode(const struct event *event, const struct symbols *symbols, uint8_t *out);
 
 // ouch_add_options: add those of an EVENT_ACCEPTED or EVENT_REPLACED, in up to

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A day of phases, as clients and the feed see it: pre-open, opening cross, trading, halt, quotation,
-halt cross, restricted sales short, a pause, closing cross, closed.
+halt cross, restricted sales short, a pause, late period, closing cross, closed.
 
     ip netns exec sluice-cl python3 tests/net/phases.py --config FILE --sluice build/sluice
 """
@@ -14,6 +14,7 @@ from checks import equal, fields, true
 
 PRICE = 500_000
 HALTED, CLOSED, INVALID_CROSS, SHORT_RESTRICTED = 0x07, 0x02, 0x14, 0x23
+CANCEL_PENDING, LATE_TOO_AGGRESSIVE = 0x0B, 0x19
 
 
 class Day:
@@ -116,9 +117,22 @@ def test_an_order_that_would_trade_beyond_the_band_pauses_trading(day):
     day.market.settle()
 
 
-def test_the_closing_cross_takes_on_close_orders_and_the_book(day):
-    enter(day.one, "B", 60, 0x7FFFFFFF, cross="C")
+def test_late_orders_for_the_close_are_not_canceled_before_it(day):
+    urn = enter(day.one, "B", 60, 0x7FFFFFFF, cross="C")
     enter(day.two, "S", 40, PRICE - 500, cross="C")
+    day.operator.tell("phase", "late", day.symbol)
+    day.one.cancel(urn, 50)
+    day.one.cancel(urn, 0)
+    day.one.cancel(urn, 0)
+    new = day.one.replace(urn, 100, PRICE)
+    answers = []
+    checks.until(lambda: answers.extend(day.one.poll(0.1)) or any(a.type == "J" for a in answers), 5, "a rejection")
+    equal([(a.type, a.urn) for a in answers], [("I", urn), ("P", urn), ("J", new)], "answers")
+    equal(answers[-1].reason, CANCEL_PENDING, "reason")
+    enter(day.two, "B", 10, 2 * PRICE, LATE_TOO_AGGRESSIVE, cross="C")
+
+
+def test_the_closing_cross_takes_on_close_orders_and_the_book(day):
     told = lambda: day.feed.poll(0.1) and day.feed.book.imbalances[day.symbol].cross == "C"
     checks.until(told, 5, "an imbalance of the close")
     day.phase("closed")

@@ -177,6 +177,8 @@ class Trader:
             self._change(order, answer)
             if order.open == 0:
                 del self.open[channel, answer.urn]
+        elif answer.type in "PI":
+            self.find(answer)
         elif answer.type not in "SX":
             raise checks.Failure(f"{self.name}: {answer} was not to be expected")
 

@@ -140,7 +140,7 @@ static inline void reference_cancel_instrument(struct reference *r, uint16_t ins
     for (uint8_t side = SIDE_BUY; side <= SIDE_SELL; side++) {
         struct reference_order *order;
         while ((order = reference_first_to_close(r, instrument, side)))
-            reference_cancel_all(r, order, 'E');
+            reference_cancel_all(r, order, order->pending ? 'U' : 'E');
     }
 }
 
@@ -291,7 +291,7 @@ static inline uint8_t reference_enter_verdict(struct reference *r, const struct 
         return REJECT_PROCESSING_ERROR;
     if (reference_cross_refused(r, c))
         return REJECT_INVALID_CROSS;
-    return REJECT_NONE;
+    return reference_late_verdict(r, c);
 }
 
 // What an order and a replacement have from their command alike.
@@ -311,6 +311,7 @@ static inline void reference_take_terms(const struct reference *r, struct refere
         order->expiry_second = r->second + c->order.expire_seconds + 1;
     order->attributes = c->order.attributes;
     order->attributes.auction = 0;
+    order->pending = order->refused = false;
 }
 
 // Before the answer to a command that asks for any of these; it has no number of its own.
@@ -420,6 +421,13 @@ static inline void reference_apply_replace(struct reference *r, const struct com
         reference_find(r, c->session, c->user_ref_index, c->order.orig_user_ref_num);
     if (!found || c->order.user_ref_num <= *last)
         return;
+    if (reference_late(r, found->instrument, found->cross)) {
+        *last = c->order.user_ref_num;
+        reference_emit_rejected(r, c, c->order.user_ref_num,
+                                found->pending ? REJECT_CANCEL_PENDING
+                                               : REJECT_REPLACE_NOT_ALLOWED);
+        return;
+    }
     whole = reference_whole(said, found);
     if (!reference_replacement_valid(r, c, found)) {
         reference_cancel_all(r, found, 'U');
@@ -480,7 +488,8 @@ static inline void reference_apply_cancel(struct reference *r, const struct comm
     struct reference_order *order =
         reference_find(r, c->session, c->user_ref_index, c->order.user_ref_num);
     if (!order || c->verdict != REJECT_NONE ||
-        c->order.quantity >= order->executed + order->quantity || reference_cancel_refused(r, c))
+        c->order.quantity >= order->executed + order->quantity || reference_cancel_refused(r, c) ||
+        reference_kept(r, order, c->order.quantity <= order->executed))
         return;
     uint32_t removed = order->quantity - reference_open_of(order, c->order.quantity);
     reference_emit_canceled(r, order, removed, 'U');
@@ -505,6 +514,8 @@ static inline void reference_apply_modify(struct reference *r, const struct comm
         reference_cancel_refused(r, c))
         return;
     uint32_t open = reference_open_of(order, c->order.quantity);
+    if (c->order.quantity < total && reference_kept(r, order, open == 0))
+        return;
     if (open == 0) {
         reference_cancel_all(r, order, 'U');
         return;
@@ -546,16 +557,19 @@ static inline bool reference_fits(const struct reference *r, const struct comman
 
 static inline void reference_cancel_fitting(struct reference *r, const struct command *c)
 {
-    for (;;) {
+    for (uint64_t done = 0;;) {
         struct reference_order *lowest = NULL;
         for (uint32_t i = 0; i < r->order_count; i++) {
             struct reference_order *order = &r->orders[i];
-            if (reference_fits(r, c, order) && (!lowest || order->order_ref < lowest->order_ref))
+            if (order->order_ref > done && reference_fits(r, c, order) &&
+                (!lowest || order->order_ref < lowest->order_ref))
                 lowest = order;
         }
         if (!lowest)
             return;
-        reference_cancel_all(r, lowest, (char)c->mass.reason);
+        done = lowest->order_ref;
+        if (c->session == ANY_SESSION || !reference_kept(r, lowest, true))
+            reference_cancel_all(r, lowest, (char)c->mass.reason);
     }
 }
 
@@ -601,6 +615,8 @@ static inline void reference_apply_trading(struct reference *r, const struct com
         if (c->trading.short_sale >= '0' && c->trading.short_sale <= '2')
             reference_restrict_short_sales(r, i, (char)c->trading.short_sale);
         bool ends = c->trading.from == 0 || c->trading.from == r->instruments[i].phase;
+        if (ends && c->trading.state == 'L')
+            reference_begin_late(r, i);
         if (ends && c->trading.state != 0 && strchr("THOQPC", c->trading.state))
             reference_set_phase(r, i, (char)c->trading.state);
         reference_settle_instrument(r, i);

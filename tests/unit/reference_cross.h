@@ -271,7 +271,7 @@ static inline void reference_release(struct reference *r, uint16_t instrument)
         struct reference_order *order;
         while ((order = reference_first_waiting(r, instrument, side))) {
             if (order->cross != CROSS_NONE || order->price == PRICE_MARKET) {
-                reference_cancel_all(r, order, 'I');
+                reference_cancel_all(r, order, order->pending ? 'U' : 'I');
                 continue;
             }
             order->attributes.auction = 0;
@@ -306,6 +306,8 @@ static inline void reference_set_phase(struct reference *r, uint16_t i, char pha
     if (cross != CROSS_NONE)
         reference_cross(r, i, cross);
     instrument->phase = phase;
+    instrument->late = false;
+    instrument->late_price = 0;
     struct event *event = reference_emit(r, FEED_SESSION, EVENT_FEED_ACTION);
     event->instrument = i;
     event->code = (uint8_t)(phase == 'O' ? 'Q' : phase == 'C' ? 'H' : phase);
@@ -315,6 +317,52 @@ static inline void reference_set_phase(struct reference *r, uint16_t i, char pha
     reference_refresh(r);
     if (phase == 'C')
         reference_cancel_instrument(r, i);
+}
+
+// Whether an order for that cross only can no longer be canceled.
+static inline bool reference_late(const struct reference *r, uint16_t instrument, uint8_t cross)
+{
+    const struct reference_instrument *at = &r->instruments[instrument];
+    if (!at->late || cross == CROSS_NONE)
+        return false;
+    return at->phase == 'T' ? cross == CROSS_CLOSING : cross != CROSS_CLOSING;
+}
+
+static inline bool reference_kept(struct reference *r, struct reference_order *order, bool all)
+{
+    if (!reference_late(r, order->instrument, order->cross))
+        return false;
+    bool *told = all ? &order->pending : &order->refused;
+    if (*told)
+        return true;
+    *told = true;
+    struct event *event =
+        reference_emit(r, order->session, all ? EVENT_CANCEL_PENDING : EVENT_CANCEL_REJECTED);
+    event->user_ref_num = order->user_ref_num;
+    event->user_ref_index = order->user_ref_index;
+    return true;
+}
+
+static inline uint8_t reference_late_verdict(const struct reference *r, const struct command *c)
+{
+    uint32_t known = r->instruments[c->instrument].late_price;
+    if (!reference_late(r, c->instrument, c->order.cross))
+        return REJECT_NONE;
+    if (c->order.price == PRICE_MARKET)
+        return REJECT_INVALID_CROSS;
+    if (known == 0)
+        return REJECT_NO_REFERENCE;
+    bool aggressive = c->side == SIDE_BUY ? c->order.price > known : c->order.price < known;
+    return aggressive ? REJECT_LATE_TOO_AGGRESSIVE : REJECT_NONE;
+}
+
+static inline void reference_begin_late(struct reference *r, uint16_t i)
+{
+    struct reference_instrument *instrument = &r->instruments[i];
+    if (instrument->late || instrument->phase == 'H' || instrument->phase == 'C')
+        return;
+    instrument->late = true;
+    instrument->late_price = reference_nearest_to(r, i);
 }
 
 // The worst price at which an order of that side may trade; 0: any.

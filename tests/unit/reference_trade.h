@@ -31,7 +31,8 @@ struct reference_order {
     uint8_t side;
     uint8_t user_ref_index;
     struct order_attributes attributes;
-    uint8_t cross; // the only one it is for, or CROSS_NONE
+    uint8_t cross;         // the only one it is for, or CROSS_NONE
+    bool pending, refused; // late, its owner was told so
     char firm[4];
 };
 
@@ -41,6 +42,8 @@ struct reference_instrument {
     uint32_t reference;
     char short_sale; // '0' to '2'
     uint32_t band;
+    bool late; // before the cross that ends the phase
+    uint32_t late_price;
     uint32_t last_price; // since the band was set, or any limit where it was not
     uint64_t limits[LIMIT_INSTRUMENT_END];
 };

@@ -349,6 +349,130 @@ Test(book_cross, on_close_orders_wait_through_an_opening_cross)
     cr_assert(!rests(ALICE, 1));
 }
 
+// The late period
+
+static void expect_accepted(struct command command)
+{
+    apply(command);
+    cr_assert_gt(event_count, 0);
+    cr_assert_eq(events[0].type, EVENT_ACCEPTED, "event %u, code 0x%02x", events[0].type,
+                 events[0].code);
+    skip_events();
+}
+
+static void expect_replace_rejected(struct command command, uint8_t code)
+{
+    apply(command);
+    EXPECT(.type = EVENT_REJECTED, .session = command.session,
+           .user_ref_num = command.order.user_ref_num, .code = code);
+}
+
+static void expect_told(uint8_t type, uint16_t session, uint32_t user_ref_num)
+{
+    EXPECT(.type = type, .session = session, .user_ref_num = user_ref_num);
+}
+
+Test(book_cross, late_an_order_for_the_cross_stays_and_its_owner_is_told_once)
+{
+    enter_for(CROSS_CLOSING, ALICE, 1, SIDE_BUY, 100, PRICE);
+    apply(command_phase('L'));
+    expect_nothing();
+    apply(command_cancel(ALICE, 1, 60));
+    expect_told(EVENT_CANCEL_REJECTED, ALICE, 1);
+    apply(command_cancel(ALICE, 1, 50));
+    expect_nothing();
+    apply(command_cancel(ALICE, 1, 0));
+    expect_told(EVENT_CANCEL_PENDING, ALICE, 1);
+    apply(command_modify(ALICE, 1, SIDE_BUY, 0));
+    expect_nothing();
+    cr_assert_eq(resting(ALICE, 1).quantity, 100);
+}
+
+Test(book_cross, late_an_order_is_not_replaced_and_the_number_is_used)
+{
+    enter_for(CROSS_CLOSING, ALICE, 1, SIDE_BUY, 100, PRICE);
+    phase('L');
+    expect_replace_rejected(command_replace(ALICE, 1, 2, 100, PRICE), REJECT_REPLACE_NOT_ALLOWED);
+    apply(command_replace(ALICE, 1, 2, 100, PRICE));
+    expect_nothing();
+    apply_quietly(command_cancel(ALICE, 1, 0));
+    expect_replace_rejected(command_replace(ALICE, 1, 3, 0, PRICE), REJECT_CANCEL_PENDING);
+    cr_assert(rests(ALICE, 1));
+}
+
+Test(book_cross, what_is_pending_trades_in_its_cross_and_the_rest_is_canceled_as_asked)
+{
+    enter_for(CROSS_CLOSING, ALICE, 1, SIDE_BUY, 100, PRICE);
+    enter_for(CROSS_CLOSING, BOB, 1, SIDE_SELL, 60, PRICE);
+    phase('L');
+    apply_quietly(command_cancel(ALICE, 1, 0));
+    apply(command_phase('C'));
+    expect_cross(CROSS_CLOSING, 60, PRICE);
+    const struct event *last = &events[event_count - 1];
+    cr_assert_eq(last->type, EVENT_CANCELED);
+    cr_assert_eq(last->quantity, 40);
+    cr_assert_eq(last->code, 'U');
+    skip_events();
+}
+
+Test(book_cross, late_orders_are_limits_no_more_aggressive_than_the_reference)
+{
+    phase('O');
+    expect_accepted(for_cross(command_enter(ALICE, 1, SIDE_BUY, 9, PRICE_MARKET), 'O'));
+    phase('L');
+    expect_rejected(for_cross(command_enter(ALICE, 2, SIDE_BUY, 9, PRICE), 'O'),
+                    REJECT_NO_REFERENCE);
+    expect_accepted(for_cross(command_enter(ALICE, 3, SIDE_BUY, 9, PRICE_MARKET), 'C'));
+    phase('T');
+    set_reference(PRICE);
+    phase('L');
+    set_reference(PRICE + CENT); // too late
+    expect_rejected(for_cross(command_enter(ALICE, 4, SIDE_BUY, 9, PRICE_MARKET), 'C'),
+                    REJECT_INVALID_CROSS);
+    expect_rejected(for_cross(command_enter(ALICE, 5, SIDE_BUY, 9, PRICE + 1), 'C'),
+                    REJECT_LATE_TOO_AGGRESSIVE);
+    expect_rejected(for_cross(command_enter(ALICE, 6, SIDE_SELL, 9, PRICE - 1), 'C'),
+                    REJECT_LATE_TOO_AGGRESSIVE);
+    expect_accepted(for_cross(command_enter(ALICE, 7, SIDE_BUY, 9, PRICE), 'C'));
+    expect_accepted(for_cross(command_enter(ALICE, 8, SIDE_SELL, 9, PRICE), 'C'));
+}
+
+Test(book_cross, late_other_orders_are_canceled_as_ever_and_an_operator_cancels_any)
+{
+    phase('O');
+    enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    enter_for(CROSS_CLOSING, ALICE, 2, SIDE_BUY, 100, PRICE);
+    enter_for(CROSS_OPENING, ALICE, 3, SIDE_BUY, 100, PRICE);
+    phase('L');
+    struct command mass = {
+        .type = COMMAND_MASS_CANCEL,
+        .session = ALICE,
+        .instrument = NO_INSTRUMENT,
+        .mass = {.user_ref_num = 4, .session = ALICE, .side = ANY_SIDE, .reason = 'U'}};
+    apply_quietly(mass);
+    cr_assert(!rests(ALICE, 1) && !rests(ALICE, 2) && rests(ALICE, 3));
+    mass.session = ANY_SESSION;
+    mass.mass.reason = 'S';
+    apply_quietly(mass);
+    cr_assert(!rests(ALICE, 3));
+}
+
+Test(book_cross, the_late_period_ends_with_the_phase)
+{
+    enter_for(CROSS_CLOSING, ALICE, 1, SIDE_BUY, 100, PRICE);
+    phase('L');
+    phase('Q');
+    apply_quietly(command_cancel(ALICE, 1, 0));
+    cr_assert(!rests(ALICE, 1));
+    phase('H');
+    uint64_t halted = book_hash(book);
+    phase('L');
+    phase('T');
+    enter_for(CROSS_CLOSING, ALICE, 2, SIDE_BUY, 100, PRICE);
+    apply_quietly(command_cancel(ALICE, 2, 0));
+    cr_assert(!rests(ALICE, 2) && halted != book_hash(book));
+}
+
 Test(book_cross, an_instrument_that_is_halted_closes_without_a_cross)
 {
     enter(ALICE, 1, SIDE_BUY, 100, PRICE);

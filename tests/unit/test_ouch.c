@@ -999,6 +999,7 @@ Test(ouch, rejected_says_why_and_echoes_the_clients_id)
 Test(ouch, a_rejected_cancel_names_the_order)
 {
     expect_encoded_optional(session_event(EVENT_CANCEL_REJECTED), "49 0000289B4D64AF87 00753A8D");
+    expect_encoded_optional(session_event(EVENT_CANCEL_PENDING), "50 0000289B4D64AF87 00753A8D");
 }
 
 Test(ouch, modified_says_side_and_open_shares)
