@@ -1,19 +1,7 @@
 #!/bin/bash
 # What scripts/perf-gate makes of samples: made up here, so that nothing is timed. (That it catches a slow-down in samples
 # that are timed: scripts/perf-gate --self-test.)
-cd "$(dirname "$0")/../.." || exit 1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-
-check() { # WHAT COMMAND…
-    if "${@:2}" 2>"$work/err"; then
-        echo "ok $1"
-    else
-        echo "FAIL $1: $(tail -n 3 "$work/err")"
-        failed=1
-    fi
-}
+. "$(dirname "$0")/lib.sh"
 gate() { # PYTHON, with the gate as g, and what it judges as said
     python3 -c 'import contextlib, importlib.machinery, importlib.util, io, math, random, sys
 sys.dont_write_bytecode = True
@@ -80,4 +68,4 @@ said_once() { # STATUS PATTERN ARGUMENT…
 }
 check "a BASE that is not there is one line" said_once 1 '^scripts/perf-gate: there is no commit no-such here' no-such
 check "… and none at all, too" said_once 2 '^usage: scripts/perf-gate BASE'
-exit $failed
+finish
