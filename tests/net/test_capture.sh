@@ -1,5 +1,6 @@
 #!/bin/bash
 # sluice capture: what the ports saw and sent, whole and counted, whatever becomes of those who read it.
+# alone: it waits for quiet moments between two heartbeats
 . "$(dirname "$0")/lib.sh"
 export HISTORY=65536
 lab_up
