@@ -59,7 +59,7 @@ headers   := $(wildcard $(rooms:%=%/*.h))
 formatted := $(wildcard $(rooms:%=%/*.[ch]) tests/*/*.[ch] tests/*/*.cc)
 dpdk      := $(shell pkg-config --exists 'libdpdk >= 21.11' && echo $(B)/sluice-dpdk.so)
 
-.PHONY: all run lint test test-changed flake test-dpdk test-numa unit sim fuzz bench adapter install clean format format-check
+.PHONY: all run lint test test-changed flake test-dpdk test-numa unit variants sim fuzz bench adapter install clean format format-check
 .SECONDARY:
 all: $(B)/sluice $(B)/libbook.a $(dpdk)
 
@@ -143,6 +143,15 @@ $(B)/tests/fuzz/%: tests/fuzz/%.c $(B)/fuzz/rooms.a Makefile
 
 unit: $(unit)
 
+# What the tests run besides: otherwise each builds its own when it is reached.
+variants: $(B)/tests/sim/sim $(B)/tests/bench/bench_copy $(addprefix $(B)/tests/fuzz/,$(fuzz))
+	$(Q)$(MAKE) -s B=$(B)-faults FAULTS=1 $(B)-faults/sluice $(B)-faults/tests/sim/sim
+	$(Q)$(MAKE) -s B=build-thread SAN=thread all
+	$(Q)$(MAKE) -s B=build-address-undefined SAN=address,undefined all
+	$(Q)$(MAKE) -s B=build-clang CC=clang all
+	$(Q)$(MAKE) -s B=build-O0 OPT=-O0 build-O0/sluice
+	$(Q)$(MAKE) -s B=build-O3 OPT=-O3 build-O3/sluice
+
 packages-run packages-test packages-bench packages-ci: packages-%:
 	$(Q)scripts/install-packages $*
 
@@ -151,7 +160,7 @@ run: packages-run
 	$(Q)scripts/run
 
 test: packages-test
-	$(Q)$(MAKE) --no-print-directory -j2 all unit
+	$(Q)$(MAKE) --no-print-directory -j2 all unit variants
 	$(Q)tests/run
 
 lint: packages-ci format-check $(B)/gen/xdp/steer.skel.h

@@ -16,7 +16,7 @@ import ufo
 
 RATE = 3000  # actions a second
 SLOW_RATE = 40  # … and so few that the journal has nothing to do between them
-REACHED_S = 10.0  # a place that is not reached in so long is not reached
+REACHED_S = 30.0  # a place that is not reached in so long is not reached
 AFTER_S = 0.2  # of trading after the restart
 
 # What leads to places that plain load does not lead to.

@@ -1,7 +1,6 @@
 #!/bin/bash
 # configure: what it changes on a veth pair of its own, and on a NIC with everything that a script plays, it puts back to
-# the letter; host-wide it touches sysctls alone here, and puts them back.
-# alone: it changes the host's sysctls
+# the letter; host-wide it touches sysctls alone here, which no other test reads, and puts them back.
 . "$(dirname "$0")/lib.sh"
 not_on_dpdk "a host's settings: those of a DPDK device are its driver's"
 space=$LAB-configure

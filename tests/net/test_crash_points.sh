@@ -1,13 +1,12 @@
 #!/bin/bash
 # kill -9 at each place of numa/crash.h, in a gateway that is built with them: nothing that was acknowledged is lost,
 # streams come back whole and unchanged, and nothing executes twice. By hand: PLACES="batch_written …" SEED=…
-# alone: it builds with every core
 . "$(dirname "$0")/lib.sh"
 build=${B:-build}-faults
 targets=$build/sluice
 ! on_dpdk || targets+=" $build/sluice-dpdk.so"
 # shellcheck disable=SC2086
-if ! log=$(make -s -j2 -C "$root" B="$build" FAULTS=1 $targets 2>&1); then
+if ! log=$(flock "$root/Makefile" make -s -j2 -C "$root" B="$build" FAULTS=1 $targets 2>&1); then
     fail "the gateway with crash points builds: $log"
     exit 1
 fi

@@ -1,7 +1,6 @@
 #!/bin/bash
 # kill -9 twenty times under load: nothing that was acknowledged is lost, nothing executes twice, and each recovery
 # comes to the state that an independent replay of the journal comes to.
-# alone: it counts what is traded between kills
 . "$(dirname "$0")/lib.sh"
 kills=${KILLS:-20}
 export SEGMENT_MIB=4 SNAPSHOT_EVERY=3000

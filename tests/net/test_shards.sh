@@ -1,7 +1,6 @@
 #!/bin/bash
 # Two shards on one queue: two AF_XDP sockets share its frames, each shard has threads, journal and feed of its own.
 # The same under ThreadSanitizer and AddressSanitizer, which see no fault.
-# alone: it builds with every core
 . "$(dirname "$0")/lib.sh"
 export HISTORY=65536 SNAPSHOT_EVERY=5000 # taken meanwhile
 lab_up
@@ -48,7 +47,7 @@ for kind in thread address,undefined; do
     targets=$variant/sluice
     ! on_dpdk || targets+=" $variant/sluice-dpdk.so"
     # shellcheck disable=SC2086
-    env -u B -u MAKEFLAGS make -s -j2 -C "$root" SAN=$kind $targets || { fail "make SAN=$kind"; continue; }
+    env -u B -u MAKEFLAGS flock "$root/Makefile" make -s -j2 -C "$root" SAN=$kind $targets || { fail "make SAN=$kind"; continue; }
     trade_with "$root/$variant/sluice" 5000 30000 "the same under SAN=$kind, without a report"
 done
 finish

@@ -3,6 +3,7 @@
 # link that goes down, a kill. It needs no KVM, and root only to make a namespace with taps, which nothing leaves. What
 # happens inside is in init, what has to come of it in judge.py. The emulated processors are slow and their timing
 # means nothing: nothing here is gated on time.
+# alone: its loads keep to a rate, on four emulated processors
 #
 #     node 0: cores 0 and 1 (isolated), gw0            node 1: cores 2 and 3 (isolated), gw1
 #             gw0 <==== 2 queues ====> cl0                     gw1 <==== 2 queues ====> cl1

@@ -7,7 +7,7 @@
 // short one that still fails, and printed.
 //
 // SEED=number repeats a run; COUNT=number sets the commands of all flows together (10,000,000).
-// alone: it keeps every core busy by itself
+// computes: two books, command by command
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <linux/seccomp.h>

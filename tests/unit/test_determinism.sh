@@ -1,11 +1,8 @@
 #!/bin/bash
 # One journal, one set of hashes: whatever the compiler, the optimisation and the sanitizers. (Several lanes at once:
 # test_golden.c.)
-# alone: it builds with every core
-cd "$(dirname "$0")/../.." || exit 1
-B=${B:-build}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+# computes: builds, and replays
+. "$(dirname "$0")/lib.sh"
 mkdir "$work/golden"
 tar -xzf tests/golden/journal-v1.tar.gz -C "$work/golden"
 make -s -j2 B="$B" "$B/sluice" "$B/tests/sim/sim" || exit 1
@@ -41,7 +38,7 @@ same() { # SLUICE WHAT
     fi
 }
 variant() { # FOLDER WHAT MAKE-ARGUMENT
-    if make -s -j2 B="$1" "$3" "$1/sluice" 2>"$work/log"; then
+    if flock Makefile make -s -j2 B="$1" "$3" "$1/sluice" 2>"$work/log"; then
         same "$1/sluice" "$2"
     else
         echo "FAIL $2 builds: $(cat "$work/log")"

@@ -1,9 +1,6 @@
 #!/bin/bash
 # The example in book/book.h compiles as it stands there, against libbook.a alone, and trades.
-cd "$(dirname "$0")/../.." || exit 1
-B=${B:-build}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/lib.sh"
 sed -n '/#include <stdio.h>/,/^#ifndef/p' book/book.h | sed '$d; s#^// \{0,5\}##' >"$work/example.c"
 make -s "$B/libbook.a"
 if gcc -std=gnu17 -Wall -Wextra -Werror -I. "$work/example.c" "$B/libbook.a" -o "$work/example" 2>"$work/err"; then

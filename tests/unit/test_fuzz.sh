@@ -1,12 +1,9 @@
 #!/bin/bash
 # The fuzzers (tests/fuzz): the inputs that are to be remembered, then a bounded number of new ones, the same at every
 # run. For longer, and other ones: make fuzz TIME=seconds [ONLY=name].
-cd "$(dirname "$0")/../.." || exit 1
+# computes: a number of inputs, whatever time they take
+. "$(dirname "$0")/lib.sh"
 . tests/fuzz/options
-B=${B:-build}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
 
 fuzz() { # NAME RUNS WHAT [OPTION]
     local fuzzer=$B/tests/fuzz/fuzz_$1 kept=tests/fuzz/corpus_$1 inputs=()
@@ -27,7 +24,7 @@ fuzz() { # NAME RUNS WHAT [OPTION]
     fi
     mkdir "$work/$1"
     # shellcheck disable=SC2046 # words
-    if timeout 300 "$fuzzer" $(options_of "$1") $4 -runs="$2" -seed=1 -timeout=60 \
+    if timeout 600 "$fuzzer" $(options_of "$1") $4 -runs="$2" -seed=1 -timeout=60 \
         -artifact_prefix="$work/" "$work/$1" ${inputs:+"$kept"} >"$work/log" 2>&1; then
         echo "ok $3 on $2 inputs made up"
     else

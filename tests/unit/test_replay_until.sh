@@ -1,23 +1,11 @@
 #!/bin/bash
 # A journal's state at a record or a time of day (sluice replay --until, --at), on the golden journal; and the bar that
 # sluice journal verify draws on a terminal.
-cd "$(dirname "$0")/../.." || exit 1
-B=${B:-build}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
+. "$(dirname "$0")/lib.sh"
 mkdir "$work/golden"
 tar -xzf tests/golden/journal-v1.tar.gz -C "$work/golden"
 make -s -j2 B="$B" "$B/sluice" || exit 1
 
-check() { # WHAT COMMAND…
-    if "${@:2}" 2>"$work/err"; then
-        echo "ok $1"
-    else
-        echo "FAIL $1: $(tail -n 3 "$work/err")"
-        failed=1
-    fi
-}
 refused() { # PATTERN ARGUMENT…: with a line that fits the pattern
     ! "$B/sluice" replay "${@:2}" >"$work/out" 2>&1 && grep -q "$1" "$work/out" && [ "$(wc -l <"$work/out")" = 1 ] ||
         { cat "$work/out" >&2 && return 1; }
@@ -105,4 +93,4 @@ END
 check "verify draws a bar on a terminal, up to 100 %" python3 "$work/terminal.py" "$B/sluice" journal verify "$work/golden"
 no_bar() { "$B/sluice" journal verify "$work/golden" >"$work/out" 2>"$work/shown" && [ ! -s "$work/shown" ]; }
 check "… and none elsewhere" no_bar
-exit $failed
+finish

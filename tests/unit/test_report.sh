@@ -1,19 +1,6 @@
 #!/bin/bash
 # The bench's report, made of a few recorded lines: its text, its JSON, what it says of malformed lines; and the plots.
-cd "$(dirname "$0")/../.." || exit 1
-B=${B:-build}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-
-check() { # WHAT COMMAND…
-    if "${@:2}" 2>"$work/err"; then
-        echo "ok $1"
-    else
-        echo "FAIL $1: $(tail -n 3 "$work/err")"
-        failed=1
-    fi
-}
+. "$(dirname "$0")/lib.sh"
 begin() { mkdir -p "$work/$1" && python3 tests/bench/report.py "$work/$1"; }
 take() { python3 tests/bench/report.py "$work/$1" "${@:2}" >>"$work/$1.text"; } # RUN PART SECONDS [failed] <LINES
 
@@ -89,7 +76,7 @@ check "what a bench prints is taken" copy
 
 if ! command -v gnuplot >/dev/null; then
     echo "skip the plots: gnuplot is not here (apt-get install gnuplot-nox)"
-    exit $failed
+    finish
 fi
 hgrm one/round.hgrm
 hgrm one/rate-100000.hgrm
@@ -113,4 +100,4 @@ mkdir "$work/empty" && begin empty
 check "a run without loads has no plots, and says so" grep -q "^no plot of latency" <<<"$(scripts/plot "$work/empty")"
 no_run() { ! scripts/plot "$work/none" >"$work/out" 2>&1 && grep -q "^plot: $work/none is not what make bench left" "$work/out"; }
 check "a folder that is not a run is refused" no_run
-exit $failed
+finish

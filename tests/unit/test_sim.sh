@@ -1,17 +1,14 @@
 #!/bin/bash
-# The simulation (tests/sim): the seeds that once broke something, then fresh ones for a while; each fault of
+# The simulation (tests/sim): the seeds that once broke something, then fresh ones; each fault of
 # numa/fault.h, planted, has to be found within FOUND_WITHIN seeds, and by a line of the simulation's own; where none is
 # planted the seeds that found them find nothing. By hand: make sim SEED=… COUNT=… SECONDS=…
-cd "$(dirname "$0")/../.." || exit 1
-B=${B:-build}
-FRESH_SECONDS=20
+# computes: all of it is simulated, time too
+. "$(dirname "$0")/lib.sh"
+FRESH=150 # seeds: some 1,800 recoveries
 FOUND_WITHIN=2000
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
 for build in "$B" "$B-faults"; do
     faults=$([ "$build" = "$B" ] || echo 1)
-    if ! log=$(make -s -j2 B="$build" FAULTS="$faults" "$build/tests/sim/sim" 2>&1); then
+    if ! log=$(flock Makefile make -s -j2 B="$build" FAULTS="$faults" "$build/tests/sim/sim" 2>&1); then
         echo "FAIL the simulation builds: $log"
         exit 1
     fi
@@ -27,7 +24,7 @@ while read -r seed reason; do
 done < <(grep -v '^#' tests/sim/seeds)
 
 seed=$(od -An -N6 -tu8 /dev/urandom | tr -d ' ')
-if log=$("$B/tests/sim/sim" --seed "$seed" --seconds $FRESH_SECONDS 2>&1); then
+if log=$("$B/tests/sim/sim" --seed "$seed" --count $FRESH 2>&1); then
     echo "ok the house keeps its promises on fresh seeds"
     echo "note $log"
 else

@@ -1,5 +1,6 @@
 #!/bin/bash
 # What fails allocations loses none and reads nothing that is not its own, as valgrind sees it.
+# computes: under valgrind
 cd "$(dirname "$0")/../.." || exit 1
 B=${B:-build}
 if ! command -v valgrind >/dev/null; then
