@@ -7,7 +7,8 @@
 #include "dataplane/limits.h"
 #include "numa/fault.h"
 
-#define ACTOR "rebalance"
+#define ACTOR      "rebalance"
+#define EVERYTHING INT64_MAX // is no limit's value
 
 typedef unsigned __int128 sum_t; // of as many values as there are lanes
 
@@ -279,7 +280,7 @@ static void collect(struct rebalance *rebalance, uint32_t lane, uint64_t now_ns)
     for (; lane < rebalance->lane_count; lane++) {
         if (rebalance->total == 0 || !lane_has(rebalance, lane))
             continue;
-        tell(rebalance, REBALANCE_COLLECTING, lane, COMMAND_YIELD, LIMIT_NOTHING, 0);
+        tell(rebalance, REBALANCE_COLLECTING, lane, COMMAND_YIELD, EVERYTHING, 0);
         return;
     }
     split(rebalance);

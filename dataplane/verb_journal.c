@@ -125,8 +125,7 @@ static const char *actor_of(const struct command *command, size_t *length)
 // A share of nothing is 0, as no limit is: what tells them apart is the total.
 static uint64_t limit_value(const struct command *command)
 {
-    bool nothing = command->type == COMMAND_LIMIT && command->limit.value == LIMIT_NOTHING;
-    return nothing ? 0 : command->limit.value;
+    return command->limit.value == LIMIT_NOTHING ? 0 : command->limit.value;
 }
 
 static json_t *limit_json(const struct command *command)

@@ -34,5 +34,6 @@ check "the limit is in the journal with each share" \
 check "a yield is" grep -qE 'yield firm ALFA gross [0-9]+ by rebalance' "$work/dump-1"
 check "and a raise" grep -qE 'raise firm ALFA gross [0-9]+ by rebalance' "$work/dump-0"
 check "and who set another limit" grep -qE 'limit firm ALFA gross [0-9]+ of 600000000 by uid 0, pid' "$work/dump-0"
+check "and as JSON" sh -c "'$sluice' journal dump --json '$work/journal/shard-1' | grep '\"yield\"' | grep -q '\"actor\":\"rebalance\"'"
 check "who is at his limit does not fill the journal" test "$(grep -c ' yield ' "$work/dump-1")" -le 30
 finish
