@@ -20,8 +20,8 @@ enum {
     RECORD_POSITION = 22,
 };
 
-// And 3, which had no shares of limits and no late periods; 2, which had no limits, random reserves,
-// pegs and crosses; and 1, which had no halts and no bars.
+// And 3, which had no shares of limits and no late periods; 2, which had no limits, random
+// reserves, pegs and crosses; and 1, which had no halts and no bars.
 #define VERSION 4
 #define NUMBERS 12u // channels in a record
 #define BARS    6u  // bars in a record
