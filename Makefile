@@ -47,7 +47,8 @@ LDFLAGS   := -pthread -Wl,-z,now $(if $(SAN),-fsanitize=$(SAN))
 LDLIBS    := -lxdp -lbpf -lelf -lz -lconfig -ljansson -lisal -lpcap -lnuma -lhwloc -lsodium -lseccomp -lm
 BPFFLAGS  := -O2 -g -target bpf -Wall -Wextra -Werror -I. -I/usr/include/$(shell uname -m)-linux-gnu
 
-Q := $(if $(V),,@)
+Q     := $(if $(V),,@)
+quiet := --no-print-directory $(if $(V),,-s)
 
 rooms     := numa book journal xdp dataplane
 sources   := $(filter-out %.bpf.c dataplane/port_dpdk.c,$(wildcard $(rooms:%=%/*.c)))
@@ -59,9 +60,10 @@ headers   := $(wildcard $(rooms:%=%/*.h))
 formatted := $(wildcard $(rooms:%=%/*.[ch]) tests/*/*.[ch] tests/*/*.cc)
 dpdk      := $(shell pkg-config --exists 'libdpdk >= 21.11' && echo $(B)/sluice-dpdk.so)
 
-.PHONY: all run lint test test-changed flake test-dpdk test-numa unit variants sim fuzz bench adapter install clean format format-check
+.PHONY: all run lint test test-changed flake test-dpdk test-numa unit variants sim fuzz bench adapter install clean format format-check FORCE
 .SECONDARY:
 all: $(B)/sluice $(B)/libbook.a $(dpdk)
+FORCE:
 
 $(B)/sluice: $(objects)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
@@ -71,19 +73,26 @@ $(B)/libbook.a: $(patsubst %.c,$(B)/%.o,$(wildcard book/*.c))
 
 # Loaded when a configuration asks for it; shares nothing with the program but what it is called with. DPDK's
 # headers are not held to our warnings.
-$(B)/sluice-dpdk.so: dataplane/port_dpdk.c numa/error.c $(headers) Makefile
+$(B)/sluice-dpdk.so: dataplane/port_dpdk.c numa/error.c $(headers) $(B)/flags
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(patsubst -I%,-isystem %,$(shell pkg-config --cflags libdpdk)) -fPIC -fvisibility=hidden \
 	    -shared $(LDFLAGS) $(filter %.c,$^) $(shell pkg-config --libs libdpdk) -o $@
 
 # The core's inner loop gains a tenth from -O3; nothing else does.
-$(B)/book/%.o: private CFLAGS += $(if $(SAN),,-O3)
+book_flags := $(if $(SAN),,-O3)
+$(B)/book/%.o: private CFLAGS += $(book_flags)
 
-$(B)/%.o: %.c Makefile
+# How things are built: the file is written only when that changes, and then all of them are built again.
+flags = $(CC) $(CFLAGS) $(book_flags) $(CXX) $(CXXFLAGS) $(CLANG) $(BPFFLAGS) $(FUZZ_FLAGS)
+$(B)/flags: FORCE
+	$(Q)mkdir -p $(@D)
+	$(Q)echo '$(flags)' | cmp -s - $@ || echo '$(flags)' >$@
+
+$(B)/%.o: %.c $(B)/flags
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
-$(B)/gen/xdp/steer.bpf.o: xdp/steer.bpf.c xdp/steer.h Makefile
+$(B)/gen/xdp/steer.bpf.o: xdp/steer.bpf.c xdp/steer.h $(B)/flags
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPFFLAGS) -c $< -o $@
 	$(Q)llvm-strip -g $@
@@ -112,7 +121,7 @@ $(B)/tests/bench/bench_ring: LDLIBS += -lrte_ring
 endif
 
 # The peer that the book is measured against is C++.
-$(B)/%.o: %.cc Makefile
+$(B)/%.o: %.cc $(B)/flags
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CXX) $(CXXFLAGS) -MMD -MP -c $< -o $@
 
@@ -128,7 +137,7 @@ fuzz       := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_FLAGS := $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(CFLAGS)) -fsanitize=address,undefined \
               -fno-sanitize-recover=all
 
-$(B)/fuzz/%.o: %.c Makefile
+$(B)/fuzz/%.o: %.c $(B)/flags
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
 
@@ -137,7 +146,7 @@ $(B)/fuzz/xdp/loader.o: $(B)/gen/xdp/steer.skel.h
 $(B)/fuzz/rooms.a: $(fuzzed:%.c=$(B)/fuzz/%.o)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(B)/tests/fuzz/%: tests/fuzz/%.c $(B)/fuzz/rooms.a Makefile
+$(B)/tests/fuzz/%: tests/fuzz/%.c $(B)/fuzz/rooms.a $(B)/flags
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d $< $(B)/fuzz/rooms.a $(LDLIBS) -o $@
 
@@ -145,22 +154,22 @@ unit: $(unit)
 
 # What the tests run besides: otherwise each builds its own when it is reached.
 variants: $(B)/tests/sim/sim $(B)/tests/bench/bench_copy $(addprefix $(B)/tests/fuzz/,$(fuzz))
-	$(Q)$(MAKE) -s B=$(B)-faults FAULTS=1 $(B)-faults/sluice $(B)-faults/tests/sim/sim
-	$(Q)$(MAKE) -s B=build-thread SAN=thread all
-	$(Q)$(MAKE) -s B=build-address-undefined SAN=address,undefined all
-	$(Q)$(MAKE) -s B=build-clang CC=clang all
-	$(Q)$(MAKE) -s B=build-O0 OPT=-O0 build-O0/sluice
-	$(Q)$(MAKE) -s B=build-O3 OPT=-O3 build-O3/sluice
+	$(Q)$(MAKE) $(quiet) B=$(B)-faults FAULTS=1 $(B)-faults/sluice $(B)-faults/tests/sim/sim
+	$(Q)$(MAKE) $(quiet) B=build-thread SAN=thread all
+	$(Q)$(MAKE) $(quiet) B=build-address-undefined SAN=address,undefined all
+	$(Q)$(MAKE) $(quiet) B=build-clang CC=clang all
+	$(Q)$(MAKE) $(quiet) B=build-O0 OPT=-O0 build-O0/sluice
+	$(Q)$(MAKE) $(quiet) B=build-O3 OPT=-O3 build-O3/sluice
 
 packages-run packages-test packages-bench packages-ci: packages-%:
 	$(Q)scripts/install-packages $*
 
 run: packages-run
-	$(Q)$(MAKE) --no-print-directory -j2 all
+	$(Q)$(MAKE) $(quiet) -j2 all
 	$(Q)scripts/run
 
 test: packages-test
-	$(Q)$(MAKE) --no-print-directory -j2 all unit variants
+	$(Q)$(MAKE) $(quiet) -j2 all unit variants
 	$(Q)tests/run
 
 lint: packages-ci format-check $(B)/gen/xdp/steer.skel.h
@@ -169,35 +178,35 @@ lint: packages-ci format-check $(B)/gen/xdp/steer.skel.h
 BASE ?= main
 test-changed: packages-test
 	$(if $(CI),$(error make test-changed is for your own machine: CI runs every test))
-	$(Q)$(MAKE) --no-print-directory -j2 all unit
+	$(Q)$(MAKE) $(quiet) -j2 all unit
 	$(Q)words=$$(B=$(B) tests/changed $(BASE)) && \
 	    if [ -z "$$words" ]; then echo "no test is touched"; else B=$(B) tests/run $$words; fi
 
 flake: packages-test
 	$(if $(ONLY),,$(error make flake needs ONLY=word, as tests/run takes it))
-	$(Q)$(MAKE) --no-print-directory -j2 all unit
+	$(Q)$(MAKE) $(quiet) -j2 all unit
 	$(Q)B=$(B) tests/flake $(or $(COUNT),20) $(ONLY)
 
 test-dpdk: packages-test
-	$(Q)$(MAKE) --no-print-directory -j2 all
+	$(Q)$(MAKE) $(quiet) -j2 all
 	$(Q)PORT=dpdk B=$(B) tests/run tests/net/
 
 test-numa: packages-test
-	$(Q)$(MAKE) --no-print-directory -j2 all
+	$(Q)$(MAKE) $(quiet) -j2 all
 	$(Q)B=$(B) tests/numa/test_guest.sh
 
 sim: packages-run
-	$(Q)$(MAKE) --no-print-directory -j2 $(B)/tests/sim/sim
+	$(Q)$(MAKE) $(quiet) -j2 $(B)/tests/sim/sim
 	$(Q)$(B)/tests/sim/sim $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(if $(SECONDS),--seconds $(SECONDS))
 
 # Every target for TIME seconds, on all cores; what is found is kept in $(B)/fuzz.
 TIME ?= 60
 fuzz: packages-test
-	$(Q)$(MAKE) --no-print-directory -j2 $(addprefix $(B)/tests/fuzz/,$(if $(ONLY),fuzz_$(ONLY),$(fuzz)))
+	$(Q)$(MAKE) $(quiet) -j2 $(addprefix $(B)/tests/fuzz/,$(if $(ONLY),fuzz_$(ONLY),$(fuzz)))
 	$(Q)B=$(B) tests/fuzz/run $(TIME) $(if $(ONLY),fuzz_$(ONLY),$(fuzz))
 
 bench: packages-bench
-	$(Q)$(MAKE) --no-print-directory -j2 all $(bench)
+	$(Q)$(MAKE) $(quiet) -j2 all $(bench)
 	$(Q)B=$(B) tests/bench/run $(ONLY)
 
 # One shared object, optimised as the benchmark's own engines are; their header is given, not kept here.
