@@ -697,6 +697,14 @@ static inline bool cancel_refused(struct book *book, const struct order *order,
     return true;
 }
 
+// An order that the command would cancel or reduce is late for its cross, and stays.
+static __attribute__((noinline)) bool kept_for_cross(struct book *book,
+                                                     const struct command *command, uint32_t index,
+                                                     struct event_sink *sink)
+{
+    return cross_keeps(book, sink, index, command->order.quantity <= book->orders[index].executed);
+}
+
 static inline void apply_cancel(struct book *book, const struct command *command, uint32_t *head,
                                 struct event_sink *sink)
 {
@@ -709,9 +717,8 @@ static inline void apply_cancel(struct book *book, const struct command *command
     struct instrument *listing = &book->instruments[order->instrument];
     bool special = listing->special_count != 0;
     if (command->order.quantity >= intended_total(book, order) ||
-        cancel_refused(book, order, command, sink) ||
-        (unlikely(special) &&
-         cross_keeps(book, sink, index, command->order.quantity <= order->executed)))
+        (unlikely(order->extra != NONE) && kept_for_cross(book, command, index, sink)) ||
+        cancel_refused(book, order, command, sink))
         return;
     if (likely(command->order.quantity <= order->executed)) {
         emit_canceled(book, sink, order, 'U');
@@ -743,12 +750,11 @@ static void apply_modify(struct book *book, const struct command *command, struc
     uint32_t total = intended_total(book, order);
     bool no_change = command->side == order->side && command->order.quantity == total;
     if (!side_change_allowed(order->side, command->side) || command->order.quantity > total ||
-        no_change || cancel_refused(book, order, command, sink))
+        no_change ||
+        (command->order.quantity < total && kept_for_cross(book, command, index, sink)) ||
+        cancel_refused(book, order, command, sink))
         return;
     bool special = listing->special_count != 0;
-    if (special && command->order.quantity < total &&
-        cross_keeps(book, sink, index, command->order.quantity <= order->executed))
-        return;
     if (command->order.quantity <= order->executed) {
         cancel_resting(book, sink, index, 'U');
     } else {

@@ -488,8 +488,9 @@ static inline void reference_apply_cancel(struct reference *r, const struct comm
     struct reference_order *order =
         reference_find(r, c->session, c->user_ref_index, c->order.user_ref_num);
     if (!order || c->verdict != REJECT_NONE ||
-        c->order.quantity >= order->executed + order->quantity || reference_cancel_refused(r, c) ||
-        reference_kept(r, order, c->order.quantity <= order->executed))
+        c->order.quantity >= order->executed + order->quantity ||
+        reference_kept(r, order, c->order.quantity <= order->executed) ||
+        reference_cancel_refused(r, c))
         return;
     uint32_t removed = order->quantity - reference_open_of(order, c->order.quantity);
     reference_emit_canceled(r, order, removed, 'U');
@@ -510,11 +511,11 @@ static inline void reference_apply_modify(struct reference *r, const struct comm
     if (!order || c->verdict != REJECT_NONE || !reference_side_may_become(order->side, c->side))
         return;
     uint32_t total = order->executed + order->quantity;
-    if (c->order.quantity > total || (c->order.quantity == total && c->side == order->side) ||
-        reference_cancel_refused(r, c))
+    if (c->order.quantity > total || (c->order.quantity == total && c->side == order->side))
         return;
     uint32_t open = reference_open_of(order, c->order.quantity);
-    if (c->order.quantity < total && reference_kept(r, order, open == 0))
+    if ((c->order.quantity < total && reference_kept(r, order, open == 0)) ||
+        reference_cancel_refused(r, c))
         return;
     if (open == 0) {
         reference_cancel_all(r, order, 'U');
