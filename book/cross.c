@@ -331,8 +331,9 @@ bool cross_keeps(struct book *book, struct event_sink *sink, uint32_t index, boo
 
 char cross_reason(const struct book *book, const struct order *order, char otherwise)
 {
-    bool pending = order->extra != NONE && (book->extras[order->extra].late & LATE_PENDING);
-    return pending ? 'U' : otherwise;
+    if (order->extra != NONE && (book->extras[order->extra].late & LATE_PENDING))
+        return 'U';
+    return otherwise;
 }
 
 // --- Afterwards
