@@ -534,7 +534,7 @@ static inline bool says_all(const struct command *command, const struct order *o
              command->order.random_reserve | (uint16_t)command->order.peg_offset) == 0);
 }
 
-// The REPLACE that says so.
+// The REPLACE, saying it.
 static __attribute__((noinline)) struct command said_out(const struct book *book,
                                                          const struct command *command,
                                                          const struct order *old)
@@ -560,11 +560,8 @@ static __attribute__((noinline)) struct command said_out(const struct book *book
     if (kept & KEPT_EXPIRE_SECONDS)
         said.order.expire_seconds =
             attributes->time_in_force == TIF_GTT ? extra->expire_seconds : 0;
-    if (kept & KEPT_PEG_OFFSET) {
-        said.order.peg_offset = 0;
-        if (follows(*attributes))
-            said.order.peg_offset = extra->peg_offset;
-    }
+    if (kept & KEPT_PEG_OFFSET)
+        said.order.peg_offset = (int16_t)(follows(*attributes) ? extra->peg_offset : 0);
     return said;
 }
 
