@@ -354,7 +354,9 @@ static void calm_down(void)
     settle();
     bool count = market.limit.limit->kind == LIMIT_OPEN_ORDERS;
     for (uint64_t i = 0; i <= (count ? 2 * market.total : 0); i++) { // half of them find no room
-        send_order(0, purchase(0, count ? 1 : QUANTITY_MAX));
+        struct command command = purchase(0, count ? 1 : QUANTITY_MAX);
+        command.order.price = PRICE / 2; // nobody sells for that
+        send_order(0, command);
         settle();
     }
     if (limit_of()->free != 0)
