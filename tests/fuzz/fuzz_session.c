@@ -25,6 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct entry entry;
 static struct logins door;
 static struct feed feed;
+static _Atomic uint64_t paused_ns[2];
 static struct shard shard;
 static struct gate gate;
 static struct bell bell;
@@ -362,6 +363,7 @@ static void set_up(void)
     }
     feed = (struct feed){.port = &port,
                          .symbols = &symbols,
+                         .paused_ns = paused_ns,
                          .source = house,
                          .group = group,
                          .request_source = request_house};
