@@ -147,6 +147,7 @@ static_assert(sizeof(struct order_attributes) == 2, "two bytes");
 #define KEPT_SELF_MATCH     64u
 #define KEPT_TRADE_NOW      128u
 #define KEPT_ALL            255u
+#define SAID_SIDE           256u // the other way about: without it the old order's side stays
 
 // The cross that an order is for, and the cross that an event tells of: OUCH 5.0 and ITCH 5.0
 // CrossType.

@@ -64,9 +64,10 @@ static bool peg_offset_valid(const struct command *command)
 static bool cross_terms_valid(const struct command *command, uint8_t cross)
 {
     struct order_attributes attributes = command->order.attributes;
-    return cross == CROSS_NONE || ((command->order.min_quantity | command->order.max_floor) == 0 &&
-                                   attributes.peg == PEG_NONE && !attributes.post_only &&
-                                   attributes.time_in_force != TIF_GTT);
+    bool at_least = command->type == COMMAND_ENTER && command->order.min_quantity != 0;
+    return cross == CROSS_NONE ||
+           (!at_least && command->order.max_floor == 0 && attributes.peg == PEG_NONE &&
+            !attributes.post_only && attributes.time_in_force != TIF_GTT);
 }
 
 // What is wrong with a price, a quantity and what belongs to them.
@@ -174,7 +175,7 @@ enum reject_reason restriction(struct book *book, const struct command *command,
         return REJECT_HALTED;
     if (unlikely(listing->phase == PHASE_CLOSED))
         return REJECT_DESTINATION_CLOSED;
-    if (short_sale_refused(listing, command, old ? old->side : command->side))
+    if (short_sale_refused(listing, command, old ? side_after(command, old) : command->side))
         return REJECT_SHORT_SELL_RESTRICTED;
     return risk_check(book, command, old);
 }
@@ -198,11 +199,19 @@ static bool of_risk(uint8_t verdict)
     return verdict >= REJECT_RISK_EXPOSURE && verdict <= REJECT_RISK_QUANTITY;
 }
 
+bool side_change_allowed(uint8_t from, uint8_t to)
+{
+    return from == to || (from == SIDE_SELL && to == SIDE_SELL_SHORT_EXEMPT) ||
+           (from == SIDE_SELL && to == SIDE_SELL_SHORT) ||
+           (from == SIDE_SELL_SHORT_EXEMPT && to == SIDE_SELL_SHORT);
+}
+
 bool replace_valid(const struct book *book, const struct command *command, const struct order *old)
 {
     return (command->verdict == REJECT_NONE || of_risk(command->verdict)) &&
            terms_check(command) == REJECT_NONE && command->order.quantity > old->executed &&
            cross_terms_valid(command, order_cross(book, old)) &&
+           side_change_allowed(old->side, side_after(command, old)) &&
            (follows(old->attributes) || peg_room(book, command, old->instrument)) &&
            (old->extra != NONE || !extra_needed(book, command, firm_of(book, old)) ||
             extra_available(book));

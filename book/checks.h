@@ -25,8 +25,16 @@ enum reject_reason restriction(struct book *book, const struct command *command,
                                const struct order *old);
 // What stands against an order that needs an extra.
 enum reject_reason extra_check(const struct book *book, const struct command *command);
+// Whether an order of a side may become one of another: kinds of sale (OUCH 5.0 section 6).
+bool side_change_allowed(uint8_t from, uint8_t to);
 // Whether the details of a REPLACE are valid (OUCH 5.0 section 6).
 bool replace_valid(const struct book *book, const struct command *command, const struct order *old);
+
+// The side of the order that a REPLACE makes of another.
+static inline uint8_t side_after(const struct command *command, const struct order *old)
+{
+    return command->order.kept & SAID_SIDE ? command->side : old->side;
+}
 
 // Whether an order needs an extra, `firm` being what it names.
 static inline bool extra_needed(const struct book *book, const struct command *command,

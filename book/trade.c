@@ -504,6 +504,7 @@ static void become(struct book *book, struct order *order, const struct command 
     uint8_t cross = order_cross(book, order);
     order->ref = book->seq;
     order->user_ref_num = command->order.user_ref_num;
+    order->side = side_after(command, order);
     order->price = price;
     order->open = command->order.quantity - executed;
     order->attributes = attributes_of(command);
@@ -544,7 +545,7 @@ static __attribute__((noinline)) struct command said_out(const struct book *book
     struct command said = *command;
     struct order_attributes *attributes = &said.order.attributes;
     uint32_t kept = command->order.kept;
-    said.order.kept = 0;
+    said.order.kept = kept & SAID_SIDE;
     if (kept & KEPT_PEG)
         attributes->peg = old->attributes.peg;
     if (kept & KEPT_POST_ONLY)
@@ -727,13 +728,6 @@ static inline void apply_cancel(struct book *book, const struct command *command
     }
     if (unlikely(special))
         settle(book, sink, listing);
-}
-
-static bool side_change_allowed(uint8_t from, uint8_t to)
-{
-    return from == to || (from == SIDE_SELL && to == SIDE_SELL_SHORT_EXEMPT) ||
-           (from == SIDE_SELL && to == SIDE_SELL_SHORT) ||
-           (from == SIDE_SELL_SHORT_EXEMPT && to == SIDE_SELL_SHORT);
 }
 
 static void apply_modify(struct book *book, const struct command *command, struct event_sink *sink)

@@ -338,8 +338,10 @@ static void take_order_option(struct command *command, enum ouch_tag tag, const 
         take_expire_time(command, number_of(value));
         break;
     case OUCH_TAG_SIDE:
-        if (command->type == COMMAND_REPLACE)
+        if (command->type == COMMAND_REPLACE) {
+            command->order.kept |= SAID_SIDE;
             take_side(command, value[0]);
+        }
         break;
     case OUCH_TAG_AIQ_STRATEGY:
         take_self_match(command, value[0]);

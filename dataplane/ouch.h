@@ -473,9 +473,8 @@ enum ouch_fault {
 // all the same; a field whose value has no place in a command is 0 (instrument: NO_INSTRUMENT).
 // Conditions that hang together, as of time in force and display, are the book's to judge.
 //
-// REPLACE: side is that of the Side tag, and SIDE_BUY without one. As no sell order can become a
-// buy, SIDE_BUY on a sell order's replacement means that the side stays. `kept` has the options
-// without a tag.
+// REPLACE: side is that of the Side tag, and SIDE_BUY without one; `kept` has SAID_SIDE where there
+// is one, and the options without a tag.
 //
 // Nobody is in a group here: an order that names one is refused, and the GroupID 0 of MASS_CANCEL
 // is everybody's.

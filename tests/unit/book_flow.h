@@ -265,6 +265,8 @@ static inline void fill_replace(struct generator *g, struct command *c)
     fill_terms(g, c, order && order->side == SIDE_BUY);
     if (random_percent(&g->random, 50))
         c->order.kept = random_percent(&g->random, 50) ? KEPT_ALL : random_below(&g->random, 1024);
+    if (random_percent(&g->random, 20))
+        c->order.kept |= SAID_SIDE; // of a side at random
     if (!order)
         return;
     if (random_percent(&g->random, 70)) {

@@ -242,7 +242,7 @@ static inline uint8_t reference_restriction(struct reference *r, const struct co
     char phase = r->instruments[instrument].phase;
     if (phase == 'H' || phase == 'C')
         return phase == 'H' ? REJECT_HALTED : REJECT_DESTINATION_CLOSED;
-    if (reference_short_sale_refused(r, c, instrument, old ? old->side : c->side))
+    if (reference_short_sale_refused(r, c, instrument, c->side))
         return REJECT_SHORT_SELL_RESTRICTED;
     return reference_risk_verdict(r, c, old);
 }
@@ -368,6 +368,13 @@ static inline void reference_apply_enter(struct reference *r, const struct comma
     reference_trade(r, &order, c->order.min_quantity);
 }
 
+static inline bool reference_side_may_become(uint8_t from, uint8_t to)
+{
+    return from == to || (from == SIDE_SELL && to == SIDE_SELL_SHORT_EXEMPT) ||
+           (from == SIDE_SELL && to == SIDE_SELL_SHORT) ||
+           (from == SIDE_SELL_SHORT_EXEMPT && to == SIDE_SELL_SHORT);
+}
+
 static inline bool reference_replacement_valid(const struct reference *r, const struct command *c,
                                                const struct reference_order *old)
 {
@@ -381,7 +388,8 @@ static inline bool reference_replacement_valid(const struct reference *r, const 
            reference_valid_display(c->order.attributes) && reference_valid_time_in_force(c) &&
            c->order.attributes.self_match <= SELF_MATCH_DECREMENT && reference_valid_max_floor(c) &&
            reference_valid_random_reserve(c) && reference_valid_post_only(c) &&
-           reference_replacement_of_cross_valid(c, old) && c->order.quantity > old->executed;
+           reference_replacement_of_cross_valid(c, old) && c->order.quantity > old->executed &&
+           reference_side_may_become(old->side, c->side);
 }
 
 // The replacement with everything that it keeps of the old order.
@@ -391,6 +399,8 @@ static inline struct command reference_whole(const struct command *c,
     struct command whole = *c;
     const uint32_t kept = c->order.kept;
     whole.order.kept = 0;
+    if (!(kept & SAID_SIDE))
+        whole.side = old->side;
     if (kept & KEPT_PEG)
         whole.order.attributes.peg = old->attributes.peg;
     if (kept & KEPT_POST_ONLY)
@@ -451,6 +461,7 @@ static inline void reference_apply_replace(struct reference *r, const struct com
     }
     reference_remove(r, found);
     order.quantity = c->order.quantity - old.executed;
+    order.side = c->side;
     reference_take_terms(r, &order, c);
 
     reference_emit_options(r, c);
@@ -495,13 +506,6 @@ static inline void reference_apply_cancel(struct reference *r, const struct comm
     uint32_t removed = order->quantity - reference_open_of(order, c->order.quantity);
     reference_emit_canceled(r, order, removed, 'U');
     reference_reduce(r, order, removed);
-}
-
-static inline bool reference_side_may_become(uint8_t from, uint8_t to)
-{
-    return from == to || (from == SIDE_SELL && to == SIDE_SELL_SHORT_EXEMPT) ||
-           (from == SIDE_SELL && to == SIDE_SELL_SHORT) ||
-           (from == SIDE_SELL_SHORT_EXEMPT && to == SIDE_SELL_SHORT);
 }
 
 static inline void reference_apply_modify(struct reference *r, const struct command *c)

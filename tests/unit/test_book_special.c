@@ -666,6 +666,40 @@ Test(book_special, what_is_kept_counts_as_if_it_had_been_said)
     skip_events();
 }
 
+// The side of a REPLACE by BOB of his order `old`.
+static struct command sided(uint32_t old, uint8_t side)
+{
+    struct command command =
+        keeping(command_replace(BOB, old, old + 1, 100, PRICE), KEPT_ALL | SAID_SIDE);
+    command.side = side;
+    return command;
+}
+
+Test(book_special, a_replacement_may_change_the_kind_of_a_sale)
+{
+    enter(BOB, 1, SIDE_SELL, 100, PRICE);
+    apply_quietly(sided(1, SIDE_SELL_SHORT_EXEMPT));
+    cr_assert_eq(resting(BOB, 2).side, SIDE_SELL_SHORT_EXEMPT);
+    apply_quietly(keeping(command_replace(BOB, 2, 3, 100, PRICE), KEPT_ALL));
+    cr_assert_eq(resting(BOB, 3).side, SIDE_SELL_SHORT_EXEMPT, "it stays where nothing is said");
+    apply(sided(3, SIDE_SELL_SHORT));
+    EXPECT(.type = EVENT_REPLACED, .session = BOB, .user_ref_num = 4, .orig_user_ref_num = 3,
+           .side = SIDE_SELL_SHORT, .quantity = 100, .price = PRICE);
+    skip_events();
+}
+
+Test(book_special, a_replacement_cannot_change_a_side_otherwise)
+{
+    enter(BOB, 1, SIDE_SELL_SHORT, 100, PRICE);
+    apply(sided(1, SIDE_SELL));
+    EXPECT_CANCELED('U', {BOB, 1});
+    skip_events();
+    enter(BOB, 2, SIDE_SELL, 100, PRICE);
+    apply(sided(2, SIDE_BUY));
+    EXPECT_CANCELED('U', {BOB, 2});
+    skip_events();
+}
+
 Test(book_special, a_replacement_keeps_its_self_match_prevention)
 {
     uint64_t own = enter(ALICE, 1, SIDE_SELL, 100, PRICE + CENT);

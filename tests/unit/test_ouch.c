@@ -124,6 +124,7 @@ Test(ouch, a_replacement_becomes_a_command)
     memcpy(expected.order.client_order_id, "abcdefghijklmn", 14);
     expect_command(REPLACE, &expected);
     expected.side = SIDE_SELL_SHORT_EXEMPT;
+    expected.order.kept |= SAID_SIDE;
     expect_command(REPLACE_FIXED "0003 02 1B 45", &expected);
 }
 
@@ -574,7 +575,7 @@ Test(ouch, what_a_replacement_says_of_post_only_and_self_match_it_does_not_keep)
     cr_assert_eq(decode_hex(REPLACE_FIXED "0003 02 1D 2A", &command), OUCH_OK);
     cr_assert_eq(command.order.kept, KEPT_ALL & ~KEPT_SELF_MATCH);
     cr_assert_eq(decode_hex(REPLACE_FIXED "0003 02 1B 54", &command), OUCH_OK);
-    cr_assert_eq(command.order.kept, KEPT_ALL);
+    cr_assert_eq(command.order.kept, KEPT_ALL | SAID_SIDE);
 }
 
 Test(ouch, post_only_and_self_match_prevention_reach_the_order)
