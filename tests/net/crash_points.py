@@ -18,6 +18,7 @@ RATE = 3000  # actions a second
 SLOW_RATE = 40  # … and so few that the journal has nothing to do between them
 REACHED_S = 30.0  # a place that is not reached in so long is not reached
 AFTER_S = 0.2  # of trading after the restart
+STARTS = 5  # until one has as much to recover: a snapshot may have had nearly all
 
 # What leads to places that plain load does not lead to.
 WAYS = {
@@ -88,6 +89,13 @@ def log_in(gateway, seed):
         return None
 
 
+def trade_again(gateway, workers, seconds):
+    """After a restart."""
+    for worker in workers:
+        worker.recover()
+    lab.trade(workers, lab.Until(gateway, seconds), RATE)
+
+
 def crash_by_the_way(gateway, way, crash, seed):
     """Until the gateway has died; the sessions that there are then."""
     if way == "first start":
@@ -109,13 +117,16 @@ def crash_by_the_way(gateway, way, crash, seed):
     time.sleep(0.1)  # the snapshot of what was traded
     gateway.end()
     if way == "next start":
-        crash_in_start(gateway, crash)
-        return workers
+        for _ in range(STARTS):
+            if not gateway.start(**crash):
+                must_die(gateway, 0)
+                return workers
+            trade_again(gateway, workers, 0.1)
+            gateway.end()
+        raise checks.Failure("the place was not reached")
     if not gateway.start(**crash):
         raise checks.Failure(f"it does not start again: {gateway.errors()}")
-    for worker in workers:
-        worker.recover()
-    lab.trade(workers, lab.Until(gateway, REACHED_S), RATE)
+    trade_again(gateway, workers, REACHED_S)
     must_die(gateway, 0)
     return workers
 

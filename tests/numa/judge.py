@@ -154,11 +154,13 @@ def interrupts_astray(machine, report, run, before):
             continue
         if numbers(allowed) != {planned.get((interface, queue))}:
             wrong.append(f"{interface}'s {way}.{queue} may go to {allowed}, planned is {planned}")
+        # The first after a move still go the old way; a queue that seldom has any may not have had them.
+        settled = int(counts_before[irq][planned.get((interface, queue), 0)]) > 0
         for core, (old, new) in enumerate(zip(counts_before[irq], counts)):
             grown = int(new) - int(old)
             if way == "input":
                 received[interface, queue] += grown
-            if grown and core not in machine.nodes[machine.interfaces[interface]]:
+            if grown > (0 if settled else 2) and core not in machine.nodes[machine.interfaces[interface]]:
                 wrong.append(f"{interface}'s {way}.{queue} came {grown} times on core {core}")
     return wrong + [f"{name} had none" for name, count in received.items() if not count]
 
