@@ -599,3 +599,13 @@ bool cancel_allowed(struct book *book, uint16_t session)
            bucket_take(&member->cancel_bucket, book->last_time_ns,
                        member->intervals[LIMIT_CANCEL_RATE]);
 }
+
+enum reject_reason change_check(const struct book *book, uint16_t session, uint8_t from, uint8_t to)
+{
+    const uint64_t *limits = book->members[book->sessions[session].member].limits;
+    if (to != from && to == SIDE_SELL_SHORT && limits[LIMIT_NO_SHORT] != 0)
+        return REJECT_RISK_SHORT;
+    if (to != from && to == SIDE_SELL_SHORT_EXEMPT && limits[LIMIT_NO_EXEMPT] != 0)
+        return REJECT_RISK_SHORT_EXEMPT;
+    return REJECT_NONE;
+}

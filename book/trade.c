@@ -605,6 +605,8 @@ static void apply_replace(struct book *book, const struct command *command, stru
     }
     *last = command->order.user_ref_num;
     reason = command->verdict;
+    if (unlikely(command->order.kept & SAID_SIDE) && reason == REJECT_NONE)
+        reason = change_check(book, order->session, order->side, command->side);
     if (unlikely(restricted(book, order->session, order->instrument)) && reason == REJECT_NONE)
         reason = restriction(book, command, order);
     if (unlikely(reason != REJECT_NONE)) {
@@ -741,6 +743,7 @@ static void apply_modify(struct book *book, const struct command *command, struc
     uint32_t total = intended_total(book, order);
     bool no_change = command->side == order->side && command->order.quantity == total;
     if (!side_change_allowed(order->side, command->side) || command->order.quantity > total ||
+        change_check(book, order->session, order->side, command->side) != REJECT_NONE ||
         no_change ||
         (command->order.quantity < total && kept_for_cross(book, command, index, sink)) ||
         cancel_refused(book, order, command, sink))

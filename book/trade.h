@@ -138,6 +138,9 @@ void apply_limit(struct book *book, const struct command *command);
 enum reject_reason risk_check(struct book *book, const struct command *command,
                               const struct order *old);
 bool cancel_allowed(struct book *book, uint16_t session);
+// What stands against an order of this session that becomes one of another kind of sale.
+enum reject_reason change_check(const struct book *book, uint16_t session, uint8_t from,
+                                uint8_t to);
 // A session that is to be admitted finds its member; false when that is one too many.
 bool member_join(struct book *book, struct session *session);
 uint32_t members_max(const struct book_limits *limits);

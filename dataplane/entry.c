@@ -315,8 +315,7 @@ static int decode_orders(struct entry *entry, uint32_t index, const struct packe
         bool adds_risk = command->type == COMMAND_ENTER || command->type == COMMAND_REPLACE;
         if (cancel_only && adds_risk && command->verdict == REJECT_NONE)
             command->verdict = REJECT_PROCESSING_ERROR;
-        if (unlikely(session->guarded) && (adds_risk || command->type == COMMAND_MODIFY) &&
-            command->verdict == REJECT_NONE)
+        if (unlikely(session->guarded) && adds_risk && command->verdict == REJECT_NONE)
             command->verdict = precheck_verdict(&session->precheck, command);
         count++;
     }

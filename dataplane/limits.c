@@ -147,18 +147,16 @@ void precheck_set(struct precheck *precheck, uint8_t kind, uint64_t value)
     }
 }
 
-// Of a replacement that says no side it is not known here: it is the order's, which was looked at.
+// Another kind of sale, by a replacement or a modification, is the book's to look at
+// (change_check).
 enum reject_reason precheck_verdict(const struct precheck *precheck, const struct command *command)
 {
-    bool sided = command->type != COMMAND_REPLACE || (command->order.kept & SAID_SIDE);
-    bool market = command->order.price == PRICE_MARKET;
+    bool enters = command->type == COMMAND_ENTER, market = command->order.price == PRICE_MARKET;
     uint64_t value = (uint64_t)command->order.price * command->order.quantity; // below 2^63
-    if (precheck->no_short && sided && command->side == SIDE_SELL_SHORT)
+    if (precheck->no_short && enters && command->side == SIDE_SELL_SHORT)
         return REJECT_RISK_SHORT;
-    if (precheck->no_exempt && sided && command->side == SIDE_SELL_SHORT_EXEMPT)
+    if (precheck->no_exempt && enters && command->side == SIDE_SELL_SHORT_EXEMPT)
         return REJECT_RISK_SHORT_EXEMPT;
-    if (command->type == COMMAND_MODIFY)
-        return REJECT_NONE; // it adds nothing
     if (precheck->no_market && market)
         return REJECT_RISK_MARKET_ORDER;
     if (precheck->no_sweep && command->order.attributes.sweep)

@@ -48,7 +48,7 @@ struct precheck {
 // precheck_set: a limit of this kind has this value now; kinds that are the book's are ignored.
 void precheck_set(struct precheck *precheck, uint8_t kind, uint64_t value);
 
-// precheck_verdict: what stands against an ENTER, REPLACE or MODIFY, or REJECT_NONE.
+// precheck_verdict: what stands against an ENTER or REPLACE, or REJECT_NONE.
 enum reject_reason precheck_verdict(const struct precheck *precheck, const struct command *command);
 
 #endif

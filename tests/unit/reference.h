@@ -446,6 +446,8 @@ static inline void reference_apply_replace(struct reference *r, const struct com
     *last = c->order.user_ref_num;
     uint8_t restriction = c->verdict;
     if (restriction == REJECT_NONE)
+        restriction = reference_change_verdict(r, c, found->side);
+    if (restriction == REJECT_NONE)
         restriction = reference_restriction(r, c, found, reference_firm(r, found));
     if (restriction != REJECT_NONE) {
         reference_emit_rejected(r, c, c->order.user_ref_num, restriction);
@@ -512,7 +514,8 @@ static inline void reference_apply_modify(struct reference *r, const struct comm
 {
     struct reference_order *order =
         reference_find(r, c->session, c->user_ref_index, c->order.user_ref_num);
-    if (!order || c->verdict != REJECT_NONE || !reference_side_may_become(order->side, c->side))
+    if (!order || c->verdict != REJECT_NONE || !reference_side_may_become(order->side, c->side) ||
+        reference_change_verdict(r, c, order->side) != REJECT_NONE)
         return;
     uint32_t total = order->executed + order->quantity;
     if (c->order.quantity > total || (c->order.quantity == total && c->side == order->side))

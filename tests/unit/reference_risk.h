@@ -234,6 +234,20 @@ static inline uint8_t reference_exposure_verdict(const struct reference *r,
                                                                        : REJECT_NONE;
 }
 
+// What stands against another kind of sale.
+static inline uint8_t reference_change_verdict(struct reference *r, const struct command *c,
+                                               uint8_t from)
+{
+    const uint64_t *limits = reference_member(r, r->sessions[c->session].firm)->limits;
+    if (c->side == from)
+        return REJECT_NONE;
+    if (c->side == SIDE_SELL_SHORT && limits[LIMIT_NO_SHORT] != 0)
+        return REJECT_RISK_SHORT;
+    return c->side == SIDE_SELL_SHORT_EXEMPT && limits[LIMIT_NO_EXEMPT] != 0
+               ? REJECT_RISK_SHORT_EXEMPT
+               : REJECT_NONE;
+}
+
 // What stands against an order, or a replacement of `old`.
 static inline uint8_t reference_risk_verdict(struct reference *r, const struct command *c,
                                              const struct reference_order *old)

@@ -492,6 +492,33 @@ Test(book_risk, a_replacement_that_the_port_has_refused_leaves_the_order)
     cr_assert_eq(last_number(ALICE), 2);
 }
 
+// Another kind of sale
+
+Test(book_risk, a_banned_kind_of_sale_is_not_come_by_through_a_change)
+{
+    expect_taken(sell(1, 30, PRICE));
+    limit(ALICE, LIMIT_NO_SHORT, 1);
+    struct command command = command_replace(ALICE, 1, 2, 20, PRICE);
+    command.order.kept = KEPT_ALL | SAID_SIDE;
+    command.side = SIDE_SELL_SHORT;
+    expect_replace_rejected(command, REJECT_RISK_SHORT);
+    apply_quietly(command_modify(ALICE, 1, SIDE_SELL_SHORT, 20));
+    cr_assert_eq(resting(ALICE, 1).side, SIDE_SELL);
+    cr_assert_eq(resting(ALICE, 1).quantity, 30);
+    apply_quietly(command_modify(ALICE, 1, SIDE_SELL_SHORT_EXEMPT, 20));
+    cr_assert_eq(resting(ALICE, 1).side, SIDE_SELL_SHORT_EXEMPT);
+}
+
+Test(book_risk, what_was_sold_short_before_a_ban_can_still_be_made_less)
+{
+    struct command command = sell(1, 30, PRICE);
+    command.side = SIDE_SELL_SHORT;
+    expect_taken(command);
+    limit(ALICE, LIMIT_NO_SHORT, 1);
+    apply_quietly(command_modify(ALICE, 1, SIDE_SELL_SHORT, 20));
+    cr_assert_eq(resting(ALICE, 1).quantity, 20);
+}
+
 Test(book_risk, limits_are_told_and_lifted)
 {
     limit(ALICE, LIMIT_QUANTITY, 100);

@@ -621,6 +621,21 @@ Test(entry, a_mass_cancel_is_of_the_sessions_own_orders)
     cr_assert_eq(command.mass.session, 2);
 }
 
+Test(entry, a_modification_of_a_banned_kind_of_sale_is_left_to_the_book)
+{
+    log_in(1, "USER1 ", 0);
+    entry_limit(&entry, 1, LIMIT_NO_SHORT, 1);
+    struct {
+        uint8_t ufo_type;
+        struct ouch_modify modify;
+    } message = {
+        UFO_UNSEQUENCED,
+        {.type = OUCH_MODIFY, .user_ref_num = be32_of(1), .side = 'T', .quantity = be32_of(9)}};
+    block(&message, sizeof(message));
+    cr_assert_eq(deliver(1, 1), 1);
+    cr_assert_eq(take_command().verdict, REJECT_NONE, "it may only have become less");
+}
+
 Test(entry, a_session_that_logs_off_ignores_what_follows_in_the_datagram)
 {
     log_in(1, "USER1 ", 0);

@@ -160,11 +160,6 @@ Test(limits, kinds_of_orders)
     struct command replace = shorted;
     replace.type = COMMAND_REPLACE;
     cr_assert_eq(verdict(LIMIT_NO_SHORT, 1, replace), REJECT_NONE);
-    replace.order.kept = SAID_SIDE;
-    cr_assert_eq(verdict(LIMIT_NO_SHORT, 1, replace), REJECT_RISK_SHORT);
-    struct command modify = {.type = COMMAND_MODIFY, .side = SIDE_SELL_SHORT, .order.quantity = 9};
-    cr_assert_eq(verdict(LIMIT_NO_SHORT, 1, modify), REJECT_RISK_SHORT);
-    cr_assert_eq(verdict(LIMIT_QUANTITY, 8, modify), REJECT_NONE, "it only becomes less");
 }
 
 Test(limits, limits_of_the_book_are_not_the_ports)
