@@ -79,6 +79,14 @@ static inline void emit_changed(struct book *book, struct event_sink *sink, uint
     event->trade.match_number = 0;
 }
 
+// All of a resting order, or what is left of an incoming one, goes.
+static inline void emit_canceled(struct book *book, struct event_sink *sink,
+                                 const struct order *order, char reason)
+{
+    emit_changed(book, sink, EVENT_CANCELED, order, order->open + order_reserve(book, order),
+                 (uint8_t)reason);
+}
+
 // ACCEPTED and REPLACED: echoes what the client called the order.
 static inline struct event *emit_entered(struct book *book, struct event_sink *sink, uint8_t type,
                                          const struct command *command, uint16_t instrument,

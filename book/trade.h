@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The rules of trading: commands of orders (trade.c), and what few orders need (special.c).
+// The rules of trading: commands of orders (trade.c), orders that meet (match.c), and what few
+// orders need (special.c).
 #ifndef SLUICE_BOOK_TRADE_H
 #define SLUICE_BOOK_TRADE_H
 
@@ -19,8 +20,13 @@ void apply_query(struct book *book, const struct command *command, struct event_
 bool consume_user_ref(struct book *book, const struct command *command);
 void reject(struct book *book, const struct command *command, struct event_sink *sink,
             enum reject_reason reason);
-// Takes a resting order out and tells its owner and the feed.
+// Takes a resting order out and tells the feed; and its owner.
+void remove_resting(struct book *book, struct event_sink *sink, struct instrument *listing,
+                    uint32_t index);
 void cancel_resting(struct book *book, struct event_sink *sink, uint32_t index, char reason);
+
+// match.c
+
 // The firm an order is of: the one it names, else its session's.
 const char *firm_of(const struct book *book, const struct order *order);
 // Tells the feed of an order, or a slice, that has come to rest.
@@ -46,8 +52,16 @@ struct taker {
 };
 
 // The two trade, or their self-match is prevented.
+bool self_matched(const struct book *book, const struct order *taker, const struct order *maker);
 void meet(struct book *book, struct event_sink *sink, struct taker *taker,
           const struct maker *maker);
+// An order that stands nowhere trades what can trade; what is left of it rests or is cancelled.
+// `head`: of its chain in the table. `min_quantity` 0: any.
+void match_and_rest(struct book *book, struct event_sink *sink, uint32_t *head, uint32_t index,
+                    uint32_t min_quantity);
+// The same for one that has only to rest; false, and nothing has been done, when there is more to
+// it.
+bool rest_unmet(struct book *book, uint32_t *head, uint32_t index);
 
 // special.c
 
@@ -91,8 +105,6 @@ void timer_add(struct book *book, uint32_t index, uint32_t seconds);
 bool timers_each(const struct book *book,
                  bool (*visit)(void *context, const struct order *order, uint32_t seconds),
                  void *context);
-
-bool self_matched(const struct book *book, const struct order *taker, const struct order *maker);
 
 // cross.c
 
