@@ -41,12 +41,19 @@ static uint64_t sum_bytes(const uint8_t *bytes, size_t size)
         memcpy(&word, bytes, sizeof(word));
         sum += (word & 0xFFFFFFFF) + (word >> 32);
     }
-    if (size > 0) {
-        word = 0;
-        memcpy(&word, bytes, size);
-        sum += (word & 0xFFFFFFFF) + (word >> 32);
+    uint32_t half;
+    if (size & sizeof(half)) {
+        memcpy(&half, bytes, sizeof(half));
+        sum += half;
+        bytes += sizeof(half);
     }
-    return sum;
+    uint16_t pair;
+    if (size & sizeof(pair)) {
+        memcpy(&pair, bytes, sizeof(pair));
+        sum += pair;
+        bytes += sizeof(pair);
+    }
+    return size & 1 ? sum + htons((uint16_t)(*bytes << 8)) : sum;
 }
 
 static uint16_t fold(uint64_t sum)

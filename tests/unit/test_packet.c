@@ -99,6 +99,19 @@ Test(packet, golden_bytes_are_parsed_field_by_field)
     cr_assert(packet_checksum_valid(&packet));
 }
 
+// RFC 768's checksum, sixteen bits at a time, of a datagram written by packet_write_headers.
+static uint16_t naive_checksum(const uint8_t *udp, size_t size)
+{
+    uint32_t sum = 17 + (uint32_t)size;
+    for (const uint8_t *address = udp - 8; address < udp; address += 2)
+        sum += (uint32_t)(address[0] << 8 | address[1]);
+    for (size_t i = 0; i < size; i++)
+        sum += i == 6 || i == 7 ? 0 : i % 2 ? udp[i] : (uint32_t)udp[i] << 8;
+    while (sum > 0xFFFF)
+        sum = (sum & 0xFFFF) + (sum >> 16);
+    return sum == 0xFFFF ? 0xFFFF : (uint16_t)~sum;
+}
+
 Test(packet, what_is_written_is_read_back_at_every_payload_size_with_and_without_vlan)
 {
     for (size_t size = 1; size <= STEER_PAYLOAD_MAX; ++size) {
@@ -119,6 +132,7 @@ Test(packet, what_is_written_is_read_back_at_every_payload_size_with_and_without
         cr_assert_eq(packet.source.address, client.address);
         cr_assert_eq(packet.source.port, client.port);
         cr_assert(packet_checksum_valid(&packet), "payload of %zu bytes", size);
+        cr_assert_eq(payload[-2] << 8 | payload[-1], naive_checksum(payload - 8, 8 + size));
     }
 }
 
