@@ -14,9 +14,7 @@
 #include "book/book.h"
 #include "dataplane/ufo.h"
 
-static const char acme[1][8] = {{'A', 'C', 'M', 'E', ' ', ' ', ' ', ' '}};
-
-static char tape_path[64];
+static char tape_path[64]; // of the last one written
 
 static inline void write_tape(const void *bytes, size_t size)
 {
@@ -25,6 +23,15 @@ static inline void write_tape(const void *bytes, size_t size)
     cr_assert_geq(fd, 0);
     cr_assert_eq(write(fd, bytes, size), (ssize_t)size);
     close(fd);
+}
+
+// A message behind its length, as UFO and MoldUDP64 have them: how much that is.
+static inline size_t write_block(uint8_t *out, const void *message, size_t size)
+{
+    be16 length = be16_of((uint16_t)size);
+    memcpy(out, &length, sizeof(length));
+    memcpy(out + sizeof(length), message, size);
+    return sizeof(length) + size;
 }
 
 // A sequenced packet being made.
@@ -42,11 +49,16 @@ static inline struct packet_out from_sequence(uint32_t sequence)
 
 static inline void add_message(struct packet_out *out, const void *message, size_t size)
 {
-    be16 length = be16_of((uint16_t)size);
-    memcpy(out->bytes + out->size, &length, 2);
-    memcpy(out->bytes + out->size + 2, message, size);
-    out->size += 2 + size;
+    out->size += write_block(out->bytes + out->size, message, size);
     out->count++;
+}
+
+// Before it is sent: its header says what is in it now.
+static inline void finish_packet(struct packet_out *out)
+{
+    struct ufo_sequenced header = {
+        .type = UFO_SEQUENCED, .sequence = be32_of(out->sequence), .count = be16_of(out->count)};
+    memcpy(out->bytes, &header, sizeof(header));
 }
 
 // A book that takes steps: what the venue would do if the messages came in their order.
@@ -55,7 +67,7 @@ struct matcher {
     void *memory;
     struct event events[256];
     struct event_sink sink;
-    uint64_t executed_shares, executions, same_session, canceled, accepted, replaced;
+    uint64_t executions, same_session, canceled, replaced;
     uint16_t maker;
 };
 
@@ -63,14 +75,12 @@ static inline void matcher_events(struct event_sink *sink)
 {
     struct matcher *matcher = sink->context;
     for (struct event *event = matcher->events; event < sink->next; event++) {
-        matcher->accepted += event->type == EVENT_ACCEPTED;
         matcher->replaced += event->type == EVENT_REPLACED;
         matcher->canceled += event->type == EVENT_CANCELED && event->code == 'U';
         if (event->type == EVENT_EXECUTED && event->code == 'A')
             matcher->maker = event->session;
         if (event->type == EVENT_EXECUTED && event->code == 'R') {
             matcher->executions++;
-            matcher->executed_shares += event->quantity;
             matcher->same_session += event->session == matcher->maker;
         }
     }

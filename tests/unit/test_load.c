@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -33,6 +34,7 @@ struct venue {
     int fd;
     uint16_t port;
     pthread_t thread;
+    bool started;
     _Atomic bool stop;
     uint32_t lose_upstream, lose_downstream; // every n-th datagram with orders, or answers; 0 none
     uint32_t end_after;                      // orders, 0 never
@@ -58,9 +60,7 @@ static void venue_publish(struct venue *venue, struct venue_session *session, ui
         add_message(&out, session->messages[*from].bytes, session->messages[*from].size);
         (*from)++;
     }
-    struct ufo_sequenced header = {
-        .type = UFO_SEQUENCED, .sequence = be32_of(out.sequence), .count = be16_of(out.count)};
-    memcpy(out.bytes, &header, sizeof(header));
+    finish_packet(&out);
     venue->downstream++;
     if (venue->lose_downstream == 0 || venue->downstream % venue->lose_downstream != 0)
         venue_send(venue, session, out.bytes, out.size);
@@ -180,7 +180,7 @@ static void *venue_main(void *argument)
     return NULL;
 }
 
-static struct venue *venue_open(uint16_t symbol_count, const char (*symbols)[8])
+static struct venue *venue_open(void)
 {
     struct venue *venue = calloc(1, sizeof(*venue));
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7F000001)};
@@ -191,13 +191,12 @@ static struct venue *venue_open(uint16_t symbol_count, const char (*symbols)[8])
     cr_assert_eq(bind(venue->fd, (void *)&address, size), 0);
     getsockname(venue->fd, (void *)&address, &size);
     venue->port = ntohs(address.sin_port);
-    venue->matcher = matcher_open(symbol_count, VENUE_SESSIONS);
+    venue->matcher = matcher_open(1, VENUE_SESSIONS);
     venue->matcher->sink = (struct event_sink){venue->matcher->events, venue->matcher->events + 256,
                                                venue_events, venue};
-    cr_assert_leq(symbols_memory_size(symbol_count), sizeof(venue->symbols_memory));
-    symbols_init(&venue->symbols, venue->symbols_memory, symbol_count);
-    for (uint16_t i = 0; i < symbol_count; i++)
-        symbols_add(&venue->symbols, symbols[i]);
+    cr_assert_leq(symbols_memory_size(1), sizeof(venue->symbols_memory));
+    symbols_init(&venue->symbols, venue->symbols_memory, 1);
+    symbols_add(&venue->symbols, "ACME    ");
     for (int i = 0; i < VENUE_SESSIONS; i++) {
         venue->sessions[i].messages = calloc(VENUE_HISTORY, sizeof(*venue->sessions[i].messages));
         venue->sessions[i].next = venue->sessions[i].sent = 1;
@@ -205,21 +204,42 @@ static struct venue *venue_open(uint16_t symbol_count, const char (*symbols)[8])
     return venue;
 }
 
+// Once how it is to err is set.
 static void venue_start(struct venue *venue)
 {
-    cr_assert_eq(pthread_create(&venue->thread, NULL, venue_main, venue), 0);
+    if (!venue->started)
+        cr_assert_eq(pthread_create(&venue->thread, NULL, venue_main, venue), 0);
+    venue->started = true;
 }
 
 static void venue_close(struct venue *venue)
 {
     venue->stop = true;
-    pthread_join(venue->thread, NULL);
+    if (venue->started)
+        pthread_join(venue->thread, NULL);
     close(venue->fd);
     for (int i = 0; i < VENUE_SESSIONS; i++)
         free(venue->sessions[i].messages);
     matcher_close(venue->matcher);
     free(venue);
 }
+
+static struct venue *venue;
+static json_t *report;  // of the last run; NULL: it had none
+static char said[1024]; // … on stderr
+
+static void set_up(void)
+{
+    venue = venue_open();
+}
+
+static void tear_down(void)
+{
+    json_decref(report);
+    venue_close(venue);
+}
+
+TestSuite(load, .init = set_up, .fini = tear_down);
 
 static FILE *redirect(int fd, int *kept)
 {
@@ -237,106 +257,79 @@ static void restore(int fd, int kept)
     close(kept);
 }
 
-// `sluice load --json --to the venue ARGUMENTS`: its status, and its report (NULL when there is
-// none); what it said on stderr goes to `said`.
-static int run_load(const struct venue *venue, const char *arguments, json_t **report, char *said,
-                    size_t said_size)
+// `sluice load --json --to the venue ARGUMENTS` ends with `status`.
+__attribute__((format(printf, 2, 3))) static void expect_run(int status, const char *format, ...)
 {
-    char text[1024];
+    char arguments[512], text[600];
     char *argv[64];
     int argc = 0, kept_out, kept_err;
-    snprintf(text, sizeof(text), "load --json --to 127.0.0.1:%u %s", venue ? venue->port : 9,
-             arguments);
+    va_list values;
+    va_start(values, format);
+    vsnprintf(arguments, sizeof(arguments), format, values);
+    va_end(values);
+    snprintf(text, sizeof(text), "load --json --to 127.0.0.1:%u %s", venue->port, arguments);
     for (char *word = strtok(text, " "); word != NULL; word = strtok(NULL, " "))
         argv[argc++] = word;
     argv[argc] = NULL;
+    venue_start(venue);
     FILE *out = redirect(STDOUT_FILENO, &kept_out);
     FILE *err = redirect(STDERR_FILENO, &kept_err);
-    int status = verb_load(argc, argv);
+    int ended = verb_load(argc, argv);
     restore(STDOUT_FILENO, kept_out);
     restore(STDERR_FILENO, kept_err);
     rewind(out);
     rewind(err);
-    size_t size = fread(said, 1, said_size - 1, err);
-    said[size] = '\0';
-    *report = json_loadf(out, 0, NULL);
+    said[fread(said, 1, sizeof(said) - 1, err)] = '\0';
+    json_decref(report);
+    report = json_loadf(out, 0, NULL);
     fclose(out);
     fclose(err);
-    return status;
+    cr_assert_eq(ended, status, "\"%s\" ends with %d and says \"%s\"", arguments, ended, said);
 }
 
-static json_int_t member(json_t *report, const char *object, const char *name)
+static json_int_t member(json_t *run, const char *object, const char *name)
 {
-    return json_integer_value(json_object_get(json_object_get(report, object), name));
+    return json_integer_value(json_object_get(json_object_get(run, object), name));
 }
 
-static void expect_whole_run(json_t *report, json_int_t count)
+static void expect_whole_run(json_t *run, json_int_t count)
 {
-    cr_assert_eq(json_integer_value(json_object_get(report, "sent")), count);
-    cr_assert_eq(member(report, "enters", "sent") + member(report, "cancels", "sent") +
-                     member(report, "replaces", "sent"),
+    cr_assert_eq(json_integer_value(json_object_get(run, "sent")), count);
+    cr_assert_eq(member(run, "enters", "sent") + member(run, "cancels", "sent") +
+                     member(run, "replaces", "sent"),
                  count);
-    cr_assert_eq(member(report, "enters", "accepted"), member(report, "enters", "sent"));
-    cr_assert_gt(member(report, "executions", "removed_shares"), 0);
-    cr_assert_eq(member(report, "latency_ns", "count"),
-                 member(report, "enters", "accepted") + member(report, "cancels", "answered") +
-                     member(report, "replaces", "replaced") +
-                     member(report, "replaces", "refused_by_canceling"));
+    cr_assert_eq(member(run, "enters", "accepted"), member(run, "enters", "sent"));
+    cr_assert_gt(member(run, "executions", "removed_shares"), 0);
+    cr_assert_eq(member(run, "latency_ns", "count"),
+                 member(run, "enters", "accepted") + member(run, "cancels", "answered") +
+                     member(run, "replaces", "replaced") +
+                     member(run, "replaces", "refused_by_canceling"));
 }
 
 Test(load, an_open_loop_run_accounts_for_every_order, .timeout = 30)
 {
-    struct venue *venue = venue_open(1, acme);
-    json_t *report;
-    char said[1024];
-    venue_start(venue);
-    int status = run_load(venue,
-                          "--user USER0:A --user USER1:B --user USER2:C --rate 50000 "
-                          "--count 30000 --seed 4",
-                          &report, said, sizeof(said));
-    cr_assert_eq(status, 0, "%s", said);
+    expect_run(0, "--user USER0:A --user USER1:B --user USER2:C --rate 50000 --count 30000 "
+                  "--seed 4");
     expect_whole_run(report, 30000);
     cr_assert_str_eq(json_string_value(json_object_get(report, "loop")), "open");
-    json_decref(report);
     // Again: the book has orders of the run before, and the sessions go on from their numbers.
-    status =
-        run_load(venue, "--user USER2:A --user USER0:B --user USER1:B --rate 100000 --count 5000",
-                 &report, said, sizeof(said));
-    cr_assert_eq(status, 0, "%s", said);
+    expect_run(0, "--user USER2:A --user USER0:B --user USER1:B --rate 100000 --count 5000");
     cr_assert_eq(json_integer_value(json_object_get(report, "sent")), 5000);
-    json_decref(report);
-    venue_close(venue);
 }
 
 Test(load, a_run_may_be_random_and_change_its_rate, .timeout = 30)
 {
-    struct venue *venue = venue_open(1, acme);
-    json_t *report;
-    char said[1024];
-    venue_start(venue);
-    int status = run_load(venue,
-                          "--user USER0:A --user USER1:B --rate 2000:18000 --arrivals poisson "
-                          "--count 10000",
-                          &report, said, sizeof(said));
-    cr_assert_eq(status, 0, "%s", said);
+    expect_run(0, "--user USER0:A --user USER1:B --rate 2000:18000 --arrivals poisson "
+                  "--count 10000");
     expect_whole_run(report, 10000);
     cr_assert_str_eq(json_string_value(json_object_get(report, "arrivals")), "poisson");
     cr_assert_eq(json_integer_value(json_object_get(report, "rate_asked_to")), 18000);
     cr_assert_float_eq(json_real_value(json_object_get(report, "rate_achieved")), 10000, 1500);
-    json_decref(report);
-    venue_close(venue);
 }
 
 Test(load, a_sweep_is_a_run_for_each_rate, .timeout = 60)
 {
-    struct venue *venue = venue_open(1, acme);
-    json_t *report;
-    char said[1024];
-    venue_start(venue);
-    int status =
-        run_load(venue, "--user USER0:A --user USER1:B --sweep 5000:20000:7500 --count 3000",
-                 &report, said, sizeof(said));
-    cr_assert_eq(status, 0, "%s", said);
+    expect_run(0, "--user USER0:A --user USER1:B --sweep 5000:20000:7500 --count 3000");
     cr_assert_eq(json_array_size(report), 3);
     for (size_t i = 0; i < 3; i++) {
         json_t *run = json_array_get(report, i);
@@ -344,8 +337,6 @@ Test(load, a_sweep_is_a_run_for_each_rate, .timeout = 60)
         cr_assert_eq(json_integer_value(json_object_get(run, "rate_asked")),
                      (json_int_t)(5000 + 7500 * i));
     }
-    json_decref(report);
-    venue_close(venue);
 }
 
 Test(load, options_that_make_no_sense_together_are_refused_with_a_line)
@@ -369,26 +360,16 @@ Test(load, options_that_make_no_sense_together_are_refused_with_a_line)
         {"--user A:B --sweep 1:2:1 --hgrm x", "without --hgrm and --config"},
     };
     for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
-        json_t *report;
-        char said[1024];
-        cr_assert_eq(run_load(NULL, refusals[i].arguments, &report, said, sizeof(said)), 2, "%s",
-                     refusals[i].arguments);
+        expect_run(2, "%s", refusals[i].arguments);
         cr_assert(strstr(said, refusals[i].line) != NULL, "%s", said);
     }
 }
 
 Test(load, a_closed_loop_run_waits_for_each_answer_and_is_labelled, .timeout = 30)
 {
-    struct venue *venue = venue_open(1, acme);
-    json_t *report;
-    char said[1024];
-    venue_start(venue);
-    char arguments[256], line[64] = "";
+    char line[64] = "";
     write_tape("", 0);
-    snprintf(arguments, sizeof(arguments),
-             "--user USER0:A --user USER1:B --rate 0 --count 3000 --hgrm %s", tape_path);
-    int status = run_load(venue, arguments, &report, said, sizeof(said));
-    cr_assert_eq(status, 0, "%s", said);
+    expect_run(0, "--user USER0:A --user USER1:B --rate 0 --count 3000 --hgrm %s", tape_path);
     FILE *hgrm = fopen(tape_path, "r");
     cr_assert(hgrm != NULL && fgets(line, sizeof(line), hgrm) != NULL);
     cr_assert(strstr(line, "Percentile") != NULL, "%s", line);
@@ -396,107 +377,57 @@ Test(load, a_closed_loop_run_waits_for_each_answer_and_is_labelled, .timeout = 3
     unlink(tape_path);
     cr_assert_str_eq(json_string_value(json_object_get(report, "loop")), "closed");
     expect_whole_run(report, 3000);
-    json_decref(report);
-    venue_close(venue);
 }
 
 Test(load, answers_lost_on_the_way_are_fetched_again, .timeout = 30)
 {
-    struct venue *venue = venue_open(1, acme);
-    json_t *report;
-    char said[1024];
     venue->lose_downstream = 7;
-    venue_start(venue);
-    int status = run_load(venue, "--user USER0:A --user USER1:B --rate 20000 --count 10000",
-                          &report, said, sizeof(said));
-    cr_assert_eq(status, 0, "%s", said);
+    expect_run(0, "--user USER0:A --user USER1:B --rate 20000 --count 10000");
     expect_whole_run(report, 10000);
     cr_assert_gt(member(report, "stream", "retransmit_requests"), 0);
-    json_decref(report);
-    venue_close(venue);
 }
 
 Test(load, orders_lost_on_the_way_are_found_out_and_fail_the_run, .timeout = 30)
 {
-    struct venue *venue = venue_open(1, acme);
-    json_t *report;
-    char said[1024];
     venue->lose_upstream = 50;
-    venue_start(venue);
-    int status = run_load(venue, "--user USER0:A --user USER1:B --rate 20000 --count 10000",
-                          &report, said, sizeof(said));
-    cr_assert_eq(status, 1);
+    expect_run(1, "--user USER0:A --user USER1:B --rate 20000 --count 10000");
     cr_assert(strstr(said, "lost on the way") != NULL, "%s", said);
     cr_assert_gt(member(report, "enters", "lost"), 0);
     cr_assert_eq(member(report, "enters", "sent"),
                  member(report, "enters", "accepted") + member(report, "enters", "lost"));
     cr_assert_eq(member(report, "orders", "impossible"), 0);
-    json_decref(report);
-    venue_close(venue);
 }
 
 Test(load, a_venue_that_tells_only_one_side_of_a_trade_fails_the_run, .timeout = 30)
 {
-    struct venue *venue = venue_open(1, acme);
-    json_t *report;
-    char said[1024];
     venue->one_side_only = true;
-    venue_start(venue);
-    cr_assert_eq(
-        run_load(venue, "--user USER0:A --rate 20000 --count 3000", &report, said, sizeof(said)),
-        1);
+    expect_run(1, "--user USER0:A --rate 20000 --count 3000");
     cr_assert(strstr(said, "one side only") != NULL, "%s", said);
-    json_decref(report);
-    venue_close(venue);
 }
 
 Test(load, the_venues_end_in_the_middle_stops_the_run_with_a_report, .timeout = 30)
 {
-    struct venue *venue = venue_open(1, acme);
-    json_t *report;
-    char said[1024];
     venue->end_after = 500;
-    venue_start(venue);
-    cr_assert_eq(
-        run_load(venue, "--user USER0:A --rate 0 --count 3000", &report, said, sizeof(said)), 1);
+    expect_run(1, "--user USER0:A --rate 0 --count 3000");
     cr_assert(strstr(said, "ended its day after 50") != NULL, "%s", said);
     cr_assert_lt(json_integer_value(json_object_get(report, "sent")), 510);
-    json_decref(report);
-    venue_close(venue);
 }
 
 Test(load, rejected_orders_are_counted_by_reason, .timeout = 30)
 {
-    struct venue *venue = venue_open(1, acme);
-    json_t *report;
-    char said[1024];
-    venue_start(venue);
-    int status = run_load(venue, "--user USER0:A --rate 20000 --count 500 --symbol NOSUCH", &report,
-                          said, sizeof(said));
-    cr_assert_eq(status, 0, "%s", said);
+    expect_run(0, "--user USER0:A --rate 20000 --count 500 --symbol NOSUCH");
     cr_assert_eq(member(report, "enters", "rejected"), member(report, "enters", "sent"));
     cr_assert_eq(member(report, "rejected_by_reason", "0x0017"), member(report, "enters", "sent"));
-    json_decref(report);
-    venue_close(venue);
 }
 
 Test(load, a_refused_login_is_told_at_once, .timeout = 30)
 {
-    struct venue *venue = venue_open(1, acme);
-    json_t *report;
-    char said[1024];
-    venue_start(venue);
-    cr_assert_eq(run_load(venue, "--user MALLET:A", &report, said, sizeof(said)), 1);
+    expect_run(1, "--user MALLET:A");
     cr_assert(strstr(said, "session MALLET: the venue refused the login") != NULL, "%s", said);
-    json_decref(report);
-    venue_close(venue);
 }
 
 Test(load, a_tape_is_played_in_its_order_and_every_execution_comes_true, .timeout = 30)
 {
-    struct venue *venue = venue_open(1, acme);
-    json_t *report;
-    char said[1024], arguments[256];
     char lines[65536];
     size_t size = 0;
     uint32_t executed = 0;
@@ -509,18 +440,13 @@ Test(load, a_tape_is_played_in_its_order_and_every_execution_comes_true, .timeou
         executed += i % 10 + 1;
     }
     write_tape(lines, size);
-    venue_start(venue);
-    snprintf(arguments, sizeof(arguments),
-             "--user USER0:A --user USER1:B --user USER2:B --rate 20000 --tape %s --symbol ACME",
-             tape_path);
-    int status = run_load(venue, arguments, &report, said, sizeof(said));
+    expect_run(0,
+               "--user USER0:A --user USER1:B --user USER2:B --rate 20000 --tape %s --symbol ACME",
+               tape_path);
     unlink(tape_path);
-    cr_assert_eq(status, 0, "%s", said);
     cr_assert_eq(member(report, "executions", "removed_shares"), executed);
     cr_assert_eq(member(report, "orders", "resting"), 0);
     cr_assert_eq(member(report, "orders", "canceled_partly_executed"), 450);
-    json_decref(report);
-    venue_close(venue);
 }
 
 Test(load, a_wrong_option_is_one_line_and_status_2)
@@ -551,9 +477,7 @@ Test(load, a_wrong_option_is_one_line_and_status_2)
         "--user A:B extra",
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        json_t *report;
-        char said[1024];
-        cr_assert_eq(run_load(NULL, wrong[i], &report, said, sizeof(said)), 2, "\"%s\"", wrong[i]);
+        expect_run(2, "%s", wrong[i]);
         cr_assert(strncmp(said, "sluice: ", 8) == 0, "\"%s\" says \"%s\"", wrong[i], said);
         cr_assert(strchr(said, '\n') == said + strlen(said) - 1, "\"%s\" says \"%s\"", wrong[i],
                   said);

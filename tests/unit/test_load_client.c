@@ -57,9 +57,7 @@ static void receive_hex(struct load_client *client, const char *text, uint64_t n
 
 static void deliver(struct load_client *client, struct packet_out *out, uint64_t now)
 {
-    struct ufo_sequenced header = {
-        .type = UFO_SEQUENCED, .sequence = be32_of(out->sequence), .count = be16_of(out->count)};
-    memcpy(out->bytes, &header, sizeof(header));
+    finish_packet(out);
     uint8_t *copy = exact_copy(out->bytes, out->size);
     load_client_receive(client, copy, out->size, now);
     free(copy);
@@ -119,8 +117,9 @@ static void add_response(struct packet_out *out, uint32_t next)
 }
 
 // Logged in, with UserRefNum 1 (ref 1) and sequence number 2 to come.
-static void log_in(struct load_client *client)
+static void log_in(struct load_client *client, uint32_t refs, uint32_t cancels)
 {
+    open_client(client, refs, cancels);
     expect_poll(client, NOW, UFO_LOGIN);
     receive_hex(client, "41 53455353303030303031 00000001", NOW);
     cr_assert_eq(client->state, LOAD_ASKING);
@@ -227,8 +226,7 @@ Test(load_client, a_session_without_enough_numbers_left_is_not_used)
 Test(load_client, silence_is_broken_each_second_and_ten_seconds_of_the_venues_end_the_session)
 {
     struct load_client client;
-    open_client(&client, 1, 0);
-    log_in(&client);
+    log_in(&client, 1, 0);
     expect_poll(&client, NOW + 999999999, 0);
     expect_poll(&client, NOW + 1000000000, UFO_HEARTBEAT);
     expect_poll(&client, NOW + 1999999999, 0);
@@ -243,8 +241,7 @@ Test(load_client, silence_is_broken_each_second_and_ten_seconds_of_the_venues_en
 Test(load_client, another_session_under_the_same_name_ends_the_run)
 {
     struct load_client client;
-    open_client(&client, 1, 0);
-    log_in(&client);
+    log_in(&client, 1, 0);
     receive_hex(&client, "41 53455353303030303032 00000001", NOW);
     cr_assert_eq(client.state, LOAD_FAILED);
     load_client_close(&client);
@@ -253,8 +250,7 @@ Test(load_client, another_session_under_the_same_name_ends_the_run)
 Test(load_client, due_messages_share_datagrams_of_at_most_16)
 {
     struct load_client client;
-    open_client(&client, 200, 0);
-    log_in(&client);
+    log_in(&client, 200, 0);
     for (uint32_t ref = 1; ref <= 128; ref++) {
         cr_assert(load_client_room(&client));
         send_enter(&client, ref, NOW + ref);
@@ -281,8 +277,7 @@ Test(load_client, due_messages_share_datagrams_of_at_most_16)
 Test(load_client, every_fate_is_accounted_for)
 {
     struct load_client client;
-    open_client(&client, 9, 4);
-    log_in(&client);
+    log_in(&client, 9, 4);
     for (uint32_t ref = 1; ref <= 7; ref++)
         send_enter(&client, ref, NOW);
     send_cancel(&client, 2, 60, NOW);
@@ -336,8 +331,7 @@ Test(load_client, every_fate_is_accounted_for)
 Test(load_client, latency_counts_from_the_intended_time)
 {
     struct load_client client;
-    open_client(&client, 2, 1);
-    log_in(&client);
+    log_in(&client, 2, 1);
     send_enter(&client, 1, NOW - 700);
     send_cancel(&client, 1, 0, NOW - 300);
     drain(&client);
@@ -357,8 +351,7 @@ Test(load_client, a_datagram_says_the_enter_it_begins_with_and_the_client_when_t
 {
     struct load_client client;
     uint32_t count;
-    open_client(&client, 2, 1);
-    log_in(&client);
+    log_in(&client, 2, 1);
     send_enter(&client, 1, NOW);
     send_enter(&client, 2, NOW);
     cr_assert_eq(load_client_waiting(&client, &count)->first_ref, 1);
@@ -381,8 +374,7 @@ Test(load_client, a_datagram_says_the_enter_it_begins_with_and_the_client_when_t
 Test(load_client, a_replace_that_the_venue_answers_by_cancelling_is_no_lost_message)
 {
     struct load_client client;
-    open_client(&client, 2, 0);
-    log_in(&client);
+    log_in(&client, 2, 0);
     send_enter(&client, 1, NOW);
     send_replace(&client, 1, 2, 50);
     drain(&client);
@@ -399,7 +391,7 @@ Test(load_client, a_replace_that_the_venue_answers_by_cancelling_is_no_lost_mess
     load_client_close(&client);
 }
 
-// Ten accepted orders in packets of one message each, numbers 2 to 11.
+// An accepted order in a packet of one message, whose number is one more than the order's.
 static void deliver_one(struct load_client *client, uint32_t sequence)
 {
     struct packet_out out = from_sequence(sequence);
@@ -407,11 +399,11 @@ static void deliver_one(struct load_client *client, uint32_t sequence)
     deliver(client, &out, NOW);
 }
 
-static void open_with_ten(struct load_client *client)
+// Logged in, and orders 1 to `count` are sent.
+static void open_with_orders(struct load_client *client, uint32_t count)
 {
-    open_client(client, 10, 0);
-    log_in(client);
-    for (uint32_t ref = 1; ref <= 10; ref++)
+    log_in(client, count, 0);
+    for (uint32_t ref = 1; ref <= count; ref++)
         send_enter(client, ref, NOW);
     drain(client);
 }
@@ -430,7 +422,7 @@ static void expect_request(struct load_client *client, uint64_t now, uint32_t fi
 Test(load_client, a_gap_is_asked_for_each_50_ms_and_at_once_for_what_did_not_fit)
 {
     struct load_client client;
-    open_with_ten(&client);
+    open_with_orders(&client, 10);
     deliver_one(&client, 2);
     expect_poll(&client, NOW, 0);
     deliver_one(&client, 6); // 3, 4 and 5 are missing
@@ -454,7 +446,7 @@ Test(load_client, a_gap_is_asked_for_each_50_ms_and_at_once_for_what_did_not_fit
 Test(load_client, a_heartbeat_reveals_that_the_last_messages_are_missing)
 {
     struct load_client client;
-    open_with_ten(&client);
+    open_with_orders(&client, 10);
     receive_hex(&client, "53 0000000C 0000", NOW);
     expect_request(&client, NOW, 2, 10);
     load_client_close(&client);
@@ -465,7 +457,7 @@ Test(load_client, duplicates_and_any_order_of_arrival_give_the_same_account)
     uint64_t random = 77;
     for (int round = 0; round < 200; round++) {
         struct load_client client;
-        open_with_ten(&client);
+        open_with_orders(&client, 10);
         uint32_t todo[10];
         for (uint32_t i = 0; i < 10; i++)
             todo[i] = i + 2;
@@ -493,11 +485,7 @@ Test(load_client, duplicates_and_any_order_of_arrival_give_the_same_account)
 Test(load_client, messages_far_beyond_a_gap_are_asked_for_again)
 {
     struct load_client client;
-    open_client(&client, 3, 0);
-    log_in(&client);
-    for (uint32_t ref = 1; ref <= 3; ref++)
-        send_enter(&client, ref, NOW);
-    drain(&client);
+    open_with_orders(&client, 3);
     struct packet_out far = from_sequence(2 + LOAD_WINDOW);
     add_accepted(&far, 2, 100);
     deliver(&client, &far, NOW);
@@ -516,7 +504,7 @@ Test(load_client, messages_far_beyond_a_gap_are_asked_for_again)
 Test(load_client, after_the_venues_end_the_stream_is_completed_and_counts_as_settled)
 {
     struct load_client client;
-    open_with_ten(&client);
+    open_with_orders(&client, 10);
     for (uint32_t sequence = 2; sequence <= 9; sequence++)
         deliver_one(&client, sequence);
     receive_hex(&client, "45 0000000A", NOW); // ten messages
@@ -561,7 +549,7 @@ Test(load_client, a_late_response_to_an_early_query_does_not_settle_a_later_one)
 Test(load_client, contradictory_answers_break_the_sums)
 {
     struct load_client client;
-    open_with_ten(&client);
+    open_with_orders(&client, 10);
     struct packet_out out = from_sequence(2);
     add_accepted(&out, 1, 100);
     add_accepted(&out, 1, 100); // twice
@@ -580,7 +568,7 @@ Test(load_client, contradictory_answers_break_the_sums)
 Test(load_client, orders_that_rest_since_before_break_no_sums)
 {
     struct load_client client;
-    open_with_ten(&client);
+    open_with_orders(&client, 10);
     struct packet_out out = from_sequence(2);
     struct ouch_restated restated = {.type = OUCH_RESTATED, .reason = 'R'};
     add_message(&out, &restated, sizeof(restated));
@@ -611,8 +599,7 @@ Test(load_client, what_is_not_ufo_or_ouch_is_counted_and_never_read_beyond)
         "41 53455353303030303031 00000000",
     };
     struct load_client client;
-    open_client(&client, 1, 0);
-    log_in(&client);
+    log_in(&client, 1, 0);
     for (size_t i = 0; i < sizeof(datagrams) / sizeof(datagrams[0]); i++) {
         receive_hex(&client, datagrams[i], NOW);
         cr_assert_eq(client.malformed, i + 1, "%s", datagrams[i]);
@@ -628,15 +615,13 @@ Test(load_client, random_bytes_never_crash_it)
 {
     struct load_client client;
     uint64_t random = 9;
-    open_with_ten(&client);
+    open_with_orders(&client, 10);
     for (int i = 0; i < 50000; i++) {
         struct packet_out out = from_sequence(client.expected);
         add_accepted(&out, 1 + (uint32_t)i % 12, 100);
         add_replaced(&out, 1 + (uint32_t)i % 7, (uint32_t)i % 13, 5);
         add_executed(&out, 1 + (uint32_t)i % 10, 1, 'R', 3);
-        struct ufo_sequenced header = {
-            .type = UFO_SEQUENCED, .sequence = be32_of(out.sequence), .count = be16_of(3)};
-        memcpy(out.bytes, &header, sizeof(header));
+        finish_packet(&out);
         for (int change = 0; change < 3; change++)
             out.bytes[next_random(&random) % out.size] = (uint8_t)next_random(&random);
         if (out.bytes[0] == UFO_LOGIN_ACCEPT || out.bytes[0] == UFO_END)
@@ -652,7 +637,7 @@ Test(load_report, an_execution_that_only_one_side_was_told_of_is_a_violation)
     struct load_client client;
     struct load_report *report = calloc(1, sizeof(*report));
     struct error error;
-    open_with_ten(&client);
+    open_with_orders(&client, 10);
     for (uint32_t sequence = 2; sequence <= 11; sequence++)
         deliver_one(&client, sequence);
     struct packet_out out = from_sequence(12);

@@ -13,6 +13,8 @@
 #include "tests/unit/load_parts.h"
 #include "tests/unit/recorded.h"
 
+static const char acme[1][8] = {{'A', 'C', 'M', 'E', ' ', ' ', ' ', ' '}};
+
 struct reading {
     int status;
     struct load_day day;
@@ -27,6 +29,13 @@ static void read_tape(struct reading *reading, const void *bytes, size_t size,
     reading->status =
         load_tape_read(tape_path, options, &reading->day, &reading->counts, &reading->error);
     unlink(tape_path);
+}
+
+static void expect_read(struct reading *reading, const void *bytes, size_t size,
+                        const struct load_tape_options *options)
+{
+    read_tape(reading, bytes, size, options);
+    cr_assert_eq(reading->status, 0, "%s", reading->error.text);
 }
 
 static const struct load_tape_options acme_alone = {
@@ -63,8 +72,7 @@ Test(load_tape, a_lobster_file_becomes_orders_with_older_ones_where_their_number
                                 "34200.09,7,0,0,-1,-1\n"         // a halt
                                 "34200.10,3,100,20,2238100,1\n";
     struct reading reading;
-    read_tape(&reading, lines, sizeof(lines) - 1, &acme_alone);
-    cr_assert_eq(reading.status, 0, "%s", reading.error.text);
+    expect_read(&reading, lines, sizeof(lines) - 1, &acme_alone);
     const struct load_day *day = &reading.day;
     cr_assert_eq(day->count, 10);
     cr_assert(day->ordered);
@@ -108,8 +116,7 @@ Test(load_tape, a_lobster_order_that_the_market_has_passed_is_cancelled)
                                 "1.4,4,3,5,2237000,1\n"    // 1 and 2 were before it: gone
                                 "1.5,1,5,50,2236000,-1\n"; // 3 and 4 would trade: gone
     struct reading reading;
-    read_tape(&reading, lines, sizeof(lines) - 1, &acme_alone);
-    cr_assert_eq(reading.status, 0, "%s", reading.error.text);
+    expect_read(&reading, lines, sizeof(lines) - 1, &acme_alone);
     cr_assert_eq(reading.day.count, 10);
     cr_assert_eq(reading.counts.vanished, 4);
     expect_step(&reading.day, 4, STEP(.kind = LOAD_CANCEL, .ref = 1));
@@ -131,10 +138,7 @@ struct bytes_out {
 
 static void put(struct bytes_out *out, const void *message, size_t size)
 {
-    be16 length = be16_of((uint16_t)size);
-    memcpy(out->bytes + out->size, &length, 2);
-    memcpy(out->bytes + out->size + 2, message, size);
-    out->size += 2 + size;
+    out->size += write_block(out->bytes + out->size, message, size);
     out->count++;
 }
 
@@ -214,8 +218,7 @@ Test(load_tape, an_itch_binary_file_becomes_orders)
     struct bytes_out out = {.size = 0};
     struct reading reading;
     put_itch_day(&out);
-    read_tape(&reading, out.bytes, out.size, &every_symbol);
-    cr_assert_eq(reading.status, 0, "%s", reading.error.text);
+    expect_read(&reading, out.bytes, out.size, &every_symbol);
     expect_itch_day(&reading.day);
     cr_assert_eq(reading.counts.messages, 9);
     cr_assert_eq(reading.counts.no_order, 1);
@@ -231,15 +234,13 @@ Test(load_tape, a_step_has_its_messages_time_and_time_does_not_run_backwards)
                                 "2.000000001,1,4,100,2238100,1\n";
     static const uint64_t expected[] = {1000000000, 1500000000, 1500000000, 2000000001};
     struct reading reading;
-    read_tape(&reading, lines, sizeof(lines) - 1, &acme_alone);
-    cr_assert_eq(reading.status, 0, "%s", reading.error.text);
+    expect_read(&reading, lines, sizeof(lines) - 1, &acme_alone);
     cr_assert_arr_eq(reading.day.times, expected, sizeof(expected));
     load_day_free(&reading.day);
     struct bytes_out out = {.size = 0};
     put_add(&out, "ACME    ", 10, 'B', 300, 500000);
     ((struct itch_head *)(out.bytes + 2))->time_ns = be48_of(34200000000123);
-    read_tape(&reading, out.bytes, out.size, &every_symbol);
-    cr_assert_eq(reading.status, 0, "%s", reading.error.text);
+    expect_read(&reading, out.bytes, out.size, &every_symbol);
     cr_assert_eq(reading.day.times[0], 34200000000123);
     load_day_free(&reading.day);
 }
@@ -249,15 +250,13 @@ Test(load_tape, only_the_symbols_asked_for_are_read_and_only_so_many_steps)
     struct bytes_out out = {.size = 0};
     struct reading reading;
     put_itch_day(&out);
-    read_tape(&reading, out.bytes, out.size, &acme_alone);
-    cr_assert_eq(reading.status, 0, "%s", reading.error.text);
+    expect_read(&reading, out.bytes, out.size, &acme_alone);
     cr_assert_eq(reading.day.count, 5);
     cr_assert_eq(reading.day.symbol_count, 1);
     cr_assert_eq(reading.counts.other_symbol, 2);
     load_day_free(&reading.day);
     struct load_tape_options three = {.session_count = 1, .count = 3};
-    read_tape(&reading, out.bytes, out.size, &three);
-    cr_assert_eq(reading.status, 0);
+    expect_read(&reading, out.bytes, out.size, &three);
     cr_assert_eq(reading.day.count, 3);
     cr_assert_eq(reading.day.steps[2].session, 0, "one session trades with itself");
     load_day_free(&reading.day);
@@ -281,8 +280,7 @@ Test(load_tape, no_order_is_forgotten_among_many_that_come_and_go)
         size += out.size;
     }
     struct reading reading;
-    read_tape(&reading, bytes, size, &every_symbol);
-    cr_assert_eq(reading.status, 0, "%s", reading.error.text);
+    expect_read(&reading, bytes, size, &every_symbol);
     cr_assert_eq(reading.counts.unknown_order + reading.counts.malformed, 0);
     cr_assert_eq(reading.day.count, ORDERS + ORDERS - LIVE);
     load_day_free(&reading.day);
@@ -341,8 +339,7 @@ Test(load_tape, a_pcap_of_moldudp64_becomes_orders_once_each)
         put_mold(&out, "SESSION002", 50, &blocks, blocks.count);
         put_mold(&out, "SESSION001", 14, &nothing, MOLD_COUNT_END_OF_SESSION);
         put_mold(&out, "SESSION001", 14, &blocks, 3); // six blocks too many
-        read_tape(&reading, out.bytes, out.size, &every_symbol);
-        cr_assert_eq(reading.status, 0, "%s", reading.error.text);
+        expect_read(&reading, out.bytes, out.size, &every_symbol);
         expect_itch_day(&reading.day);
         cr_assert_eq(reading.counts.messages, 9);
         cr_assert_eq(reading.counts.packets_other, 6);
@@ -364,8 +361,7 @@ Test(load_tape, what_ouch_cannot_say_is_fitted_and_nonsense_is_counted)
     put_replace(&out, 5, 6, 999999, 1); // one share is left to the chain
     put_change(&out, ITCH_CANCEL, 'A', 6, UINT32_MAX);
     put_change(&out, ITCH_EXECUTED, 'A', 1, UINT32_MAX);
-    read_tape(&reading, out.bytes, out.size, &every_symbol);
-    cr_assert_eq(reading.status, 0, "%s", reading.error.text);
+    expect_read(&reading, out.bytes, out.size, &every_symbol);
     const struct load_day *day = &reading.day;
     expect_step(day, 0,
                 STEP(.kind = LOAD_ENTER, .ref = 1, .quantity = QUANTITY_MAX, .price = PRICE_MAX,
