@@ -15,6 +15,7 @@
 #include "dataplane/loop.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/row.h"
+#include "tests/unit/null_port.h"
 #include "tests/unit/order_entry.h"
 
 #define ROUNDS      9u
@@ -41,7 +42,7 @@ static void die(const char *text)
     exit(1);
 }
 
-// A port whose wire is memory: there is always a whole batch.
+// A port whose wire is memory: there is always a whole batch. What is sent goes nowhere.
 static uint32_t memory_receive(struct port *port, uint64_t shards, struct frame *batch,
                                uint32_t max)
 {
@@ -61,29 +62,11 @@ static void memory_release(struct port *port, const struct frame *batch, uint32_
     (void)count;
 }
 
-static uint8_t *memory_claim(struct port *port)
-{
-    static uint8_t sending[PACKET_SIZE_MAX];
-    (void)port;
-    return sending;
-}
-
-static void memory_send(struct port *port, size_t size)
-{
-    (void)port;
-    (void)size;
-}
-
-static void memory_flush(struct port *port)
-{
-    (void)port;
-}
-
 static const struct port_operations operations = {.receive = memory_receive,
                                                   .release = memory_release,
-                                                  .claim = memory_claim,
-                                                  .send = memory_send,
-                                                  .flush = memory_flush};
+                                                  .claim = null_claim,
+                                                  .send = null_send,
+                                                  .flush = null_flush};
 static struct port port = {.operations = &operations};
 
 static void write_frame(uint8_t *frame, const void *payload, size_t size)

@@ -11,6 +11,7 @@
 #include "dataplane/entry.h"
 #include "numa/clock.h"
 #include "tests/bench/row.h"
+#include "tests/unit/null_port.h"
 
 #define ROUNDS   9u
 #define MESSAGES 4096u // a round's, made beforehand
@@ -23,21 +24,7 @@ struct bench_frame {
     struct packet packet;
 };
 
-static uint8_t sending[PACKET_SIZE_MAX];
-
-static uint8_t *memory_claim(struct port *port)
-{
-    (void)port;
-    return sending;
-}
-
-static void memory_send(struct port *port, size_t size)
-{
-    port->counters.sent_bytes += size;
-}
-
-static const struct port_operations operations = {.claim = memory_claim, .send = memory_send};
-static struct port port = {.operations = &operations};
+static struct port port = {.operations = &null_operations};
 static struct tsc_clock house_clock;
 static struct symbols symbols;
 static struct logins logins;

@@ -6,6 +6,7 @@
 
 #include "dataplane/limits.h"
 #include "dataplane/rebalance.h"
+#include "tests/unit/null_port.h"
 
 #define LANES_MAX     3u
 #define PRICE         500000u // of all orders: so no execution is at another price than was counted
@@ -19,7 +20,6 @@ struct market {
     struct sim_disk disks[LANES_MAX];
     struct rebalance rebalance;
     struct port port;
-    uint8_t frame[PACKET_SIZE_MAX];
     struct config config;
     struct config_instrument instruments[LANES_MAX];
     struct config_session sessions[2];
@@ -38,26 +38,6 @@ struct market {
 };
 
 static struct market market;
-
-static uint8_t *claim(struct port *port)
-{
-    (void)port;
-    return market.frame;
-}
-
-static void send_frame(struct port *port, size_t size)
-{
-    (void)port;
-    (void)size;
-}
-
-static void flush(struct port *port)
-{
-    (void)port;
-}
-
-static const struct port_operations port_operations = {
-    .claim = claim, .send = send_frame, .flush = flush};
 
 // --- What is held
 
@@ -411,7 +391,7 @@ static void set_up(const struct sim_plan *plan)
                               .limits = &market.limit};
     market.sessions[0] = (struct config_session){.user = "ALICE ", .firm = "ALFA"};
     market.sessions[1] = (struct config_session){.user = "BOB   ", .firm = "BETA"};
-    market.port.operations = &port_operations;
+    market.port.operations = &null_operations;
     for (uint32_t i = 0; i < market.lane_count; i++) {
         market.instruments[i] =
             (struct config_instrument){.symbol = "SIM0    ", .round_lot = 100, .shard = i};

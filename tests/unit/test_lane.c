@@ -6,6 +6,7 @@
 
 #include "dataplane/lane.h"
 #include "tests/unit/memory_disk.h"
+#include "tests/unit/null_port.h"
 
 #define FIRST          "segment-0000000000000001"
 #define SEGMENT_BLOCKS (JOURNAL_SEGMENT_BYTES_MIN / JOURNAL_BLOCK_SIZE)
@@ -27,30 +28,7 @@ static const struct config config = {.segment_bytes = JOURNAL_SEGMENT_BYTES_MIN,
                                      .instruments = instruments,
                                      .sessions = sessions};
 
-// What is sent goes nowhere.
-
-static uint8_t frame[PACKET_SIZE_MAX];
-
-static uint8_t *claim(struct port *port)
-{
-    (void)port;
-    return frame;
-}
-
-static void send_frame(struct port *port, size_t size)
-{
-    (void)port;
-    (void)size;
-}
-
-static void flush(struct port *port)
-{
-    (void)port;
-}
-
-static const struct port_operations operations = {
-    .claim = claim, .send = send_frame, .flush = flush};
-static struct port port = {.operations = &operations};
+static struct port port = {.operations = &null_operations};
 
 static struct lane *open_lane(struct memory_disk *memory)
 {

@@ -8,6 +8,7 @@
 #include "dataplane/limits.h"
 #include "dataplane/rebalance.h"
 #include "tests/unit/memory_disk.h"
+#include "tests/unit/null_port.h"
 
 #define LANES    3u
 #define START_NS 1767609000000000000ull
@@ -34,28 +35,7 @@ static struct config config = {.segment_bytes = JOURNAL_SEGMENT_BYTES_MIN,
                                .sessions = sessions,
                                .limits = limits};
 
-static uint8_t frame[PACKET_SIZE_MAX];
-
-static uint8_t *claim(struct port *port)
-{
-    (void)port;
-    return frame;
-}
-
-static void send_frame(struct port *port, size_t size)
-{
-    (void)port;
-    (void)size;
-}
-
-static void flush(struct port *port)
-{
-    (void)port;
-}
-
-static const struct port_operations operations = {
-    .claim = claim, .send = send_frame, .flush = flush};
-static struct port port = {.operations = &operations};
+static struct port port = {.operations = &null_operations};
 
 static struct memory_disk *disks[LANES];
 static struct lane *lanes[LANES];
