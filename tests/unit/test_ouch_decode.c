@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: MIT
-#include <criterion/criterion.h>
-
-#include "dataplane/ouch.h"
-#include "tests/unit/recorded.h"
+//
+// OUCH from clients: what each message becomes, the reason of each field that cannot be served, and
+// the fault of bytes that are no message.
+#include "tests/unit/ouch_messages.h"
 
 // Real messages of a production port.
 #define REAL_ENTER_FIXED                                                                           \
     "4F 00000071 54 000000E1 43564C5420202020 0000000000099DB8 30 59 41 4E 4E "                    \
     "4838465542384956202020202020"
-#define REAL_ENTER    REAL_ENTER_FIXED "0006 05 02 4C494D45"
-#define REAL_CANCEL   "58 00752E71 00000000"
-#define REAL_CANCELED "43 0000289B4D681317 00753A8D 00000028 55"
-#define REAL_ACCEPTED_FIXED                                                                        \
-    "41 0000289B4D64AF87 00753A8D 42 00000028 4144424520202020 000000000048E748 35 59 "            \
-    "000000000F56B4F5 41 4E 4E 4C 3736383237303120202020202020"
+#define REAL_ENTER  REAL_ENTER_FIXED "0006 05 02 4C494D45"
+#define REAL_CANCEL "58 00752E71 00000000"
 
 // Made by the specification's tables.
 #define ENTER_FIXED                                                                                \
@@ -29,23 +25,6 @@
 #define MASS_CANCEL_FIXED "43 00000007 4C494D45 41434D4520202020"
 #define MASS_CANCEL       MASS_CANCEL_FIXED "0000"
 #define MASS_CANCEL_ALL   "43 00000007 20202020 2020202020202020"
-#define CHANNEL           "0003 02 1C 09" // an appendage that names channel 9
-
-#define ACME              3u // its index
-
-static char symbol_memory[4096] __attribute__((aligned(8)));
-
-static struct symbols listed(void)
-{
-    struct symbols symbols;
-    cr_assert_leq(symbols_memory_size(8), sizeof(symbol_memory));
-    symbols_init(&symbols, symbol_memory, 8);
-    symbols_add(&symbols, "AAPL    ");
-    symbols_add(&symbols, "CVLT    ");
-    symbols_add(&symbols, "ADBE    ");
-    cr_assert_eq(symbols_add(&symbols, "ACME    "), ACME);
-    return symbols;
-}
 
 static enum ouch_fault decode(const uint8_t *bytes, size_t size, struct command *command)
 {
@@ -86,7 +65,7 @@ static void expect_fault(const char *text, enum ouch_fault expected)
     cr_expect_eq(fault, expected, "%s: fault %d", text, fault);
 }
 
-Test(ouch, an_order_becomes_a_command)
+Test(ouch_decode, an_order_becomes_a_command)
 {
     struct command expected = {
         .type = COMMAND_ENTER,
@@ -98,7 +77,7 @@ Test(ouch, an_order_becomes_a_command)
     expect_command(ENTER, &expected);
 }
 
-Test(ouch, a_real_order_becomes_a_command)
+Test(ouch_decode, a_real_order_becomes_a_command)
 {
     struct command expected = {
         .type = COMMAND_ENTER,
@@ -110,7 +89,7 @@ Test(ouch, a_real_order_becomes_a_command)
     expect_command(REAL_ENTER, &expected);
 }
 
-Test(ouch, a_replacement_becomes_a_command)
+Test(ouch_decode, a_replacement_becomes_a_command)
 {
     struct command expected = {
         .type = COMMAND_REPLACE,
@@ -128,7 +107,7 @@ Test(ouch, a_replacement_becomes_a_command)
     expect_command(REPLACE_FIXED "0003 02 1B 45", &expected);
 }
 
-Test(ouch, a_cancel_a_modify_and_a_query_become_commands)
+Test(ouch_decode, a_cancel_a_modify_and_a_query_become_commands)
 {
     struct command cancel = {.type = COMMAND_CANCEL, .order = {.user_ref_num = 7, .quantity = 50}};
     expect_command(CANCEL, &cancel);
@@ -145,7 +124,7 @@ Test(ouch, a_cancel_a_modify_and_a_query_become_commands)
     expect_command(REAL_CANCEL, &real);
 }
 
-Test(ouch, a_mass_cancel_becomes_a_command)
+Test(ouch_decode, a_mass_cancel_becomes_a_command)
 {
     struct command expected = {
         .type = COMMAND_MASS_CANCEL,
@@ -166,7 +145,7 @@ Test(ouch, a_mass_cancel_becomes_a_command)
     }
 }
 
-Test(ouch, disabling_and_enabling_entry_become_commands)
+Test(ouch_decode, disabling_and_enabling_entry_become_commands)
 {
     struct command expected = {.type = COMMAND_ENTRY, .entry = {.user_ref_num = 7, .firm = "LIME"}};
     expect_command("44 00000007 4C494D45 0000", &expected);
@@ -180,7 +159,7 @@ Test(ouch, disabling_and_enabling_entry_become_commands)
     expect_command("44 00000007 4D4C524F 0000", &foreign);
 }
 
-Test(ouch, a_mass_cancel_that_cannot_be_served_gives_its_reason)
+Test(ouch_decode, a_mass_cancel_that_cannot_be_served_gives_its_reason)
 {
     static const struct {
         const char *text;
@@ -206,7 +185,7 @@ Test(ouch, a_mass_cancel_that_cannot_be_served_gives_its_reason)
     }
 }
 
-Test(ouch, the_channel_is_taken_from_every_message)
+Test(ouch_decode, the_channel_is_taken_from_every_message)
 {
     static const char *const messages[] = {
         ENTER_FIXED CHANNEL, REPLACE_FIXED CHANNEL,     CANCEL CHANNEL,
@@ -219,7 +198,7 @@ Test(ouch, the_channel_is_taken_from_every_message)
     }
 }
 
-Test(ouch, every_letter_of_a_field_has_its_meaning)
+Test(ouch_decode, every_letter_of_a_field_has_its_meaning)
 {
     struct {
         size_t offset;
@@ -265,7 +244,7 @@ static void expect_verdicts(const char *text, const struct flaw *flaws, size_t c
     }
 }
 
-Test(ouch, a_field_that_cannot_be_served_gives_its_reason)
+Test(ouch_decode, a_field_that_cannot_be_served_gives_its_reason)
 {
     static const struct flaw flaws[] = {
         {5, "41", REJECT_INVALID_SIDE},
@@ -300,7 +279,7 @@ Test(ouch, a_field_that_cannot_be_served_gives_its_reason)
     expect_verdicts(ENTER, flaws, sizeof(flaws) / sizeof(flaws[0]));
 }
 
-Test(ouch, a_field_of_a_replacement_that_cannot_be_served_gives_its_reason)
+Test(ouch_decode, a_field_of_a_replacement_that_cannot_be_served_gives_its_reason)
 {
     static const struct flaw flaws[] = {
         {9, "00000000", REJECT_INVALID_QUANTITY},
@@ -316,14 +295,14 @@ Test(ouch, a_field_of_a_replacement_that_cannot_be_served_gives_its_reason)
     expect_verdicts(REPLACE, flaws, sizeof(flaws) / sizeof(flaws[0]));
 }
 
-Test(ouch, cancel_and_modify_quantities_are_left_to_the_book)
+Test(ouch_decode, cancel_and_modify_quantities_are_left_to_the_book)
 {
     expect_verdict("58 00000007 FFFFFFFF", REJECT_NONE);
     expect_verdict("4D 00000007 53 FFFFFFFF", REJECT_NONE);
     expect_verdict("4D 00000007 58 00000032", REJECT_INVALID_SIDE);
 }
 
-Test(ouch, a_symbol_that_is_not_listed_is_no_instrument)
+Test(ouch_decode, a_symbol_that_is_not_listed_is_no_instrument)
 {
     struct command command;
     decode_hex("4F 00000007 42 00000064 4E4F4E4520202020 000000000007A120 30 59 41 4E 4E"
@@ -333,7 +312,7 @@ Test(ouch, a_symbol_that_is_not_listed_is_no_instrument)
     cr_assert_eq(command.order.quantity, 100, "the other fields are there");
 }
 
-Test(ouch, a_market_order_has_three_spellings)
+Test(ouch_decode, a_market_order_has_three_spellings)
 {
     static const char *const spellings[] = {"000000007FFFFFFF", "0000000077359400",
                                             "FFFFFFFFFFFFFFFF"};
@@ -348,7 +327,7 @@ Test(ouch, a_market_order_has_three_spellings)
     }
 }
 
-Test(ouch, the_first_flaw_in_the_order_of_the_message_decides)
+Test(ouch_decode, the_first_flaw_in_the_order_of_the_message_decides)
 {
     expect_verdict("4F 00000007 42 00000000 4E4F4E4520202020 0000000000000000 58 58 58 58 58"
                    "4142434445464748494A4B4C4D4E 0006 05 03 00000064",
@@ -435,7 +414,7 @@ static const struct option {
     {"0003 02 08 FF", REJECT_NONE}, // not assigned
 };
 
-Test(ouch, an_option_that_cannot_be_served_gives_its_reason)
+Test(ouch_decode, an_option_that_cannot_be_served_gives_its_reason)
 {
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
         char text[512];
@@ -453,7 +432,7 @@ Test(ouch, an_option_that_cannot_be_served_gives_its_reason)
     expect_verdict(ENTER_FIXED "0003 02 1B 58", REJECT_NONE);
 }
 
-Test(ouch, tags_that_are_not_assigned_are_skipped_by_their_length)
+Test(ouch_decode, tags_that_are_not_assigned_are_skipped_by_their_length)
 {
     struct command command;
     cr_assert_eq(decode_hex(ENTER_FIXED "000F 03 1E 2A2A 01 FF 05 80 01020304 02 1C 09", &command),
@@ -462,7 +441,7 @@ Test(ouch, tags_that_are_not_assigned_are_skipped_by_their_length)
     cr_assert_eq(command.user_ref_index, 9);
 }
 
-Test(ouch, an_order_is_its_sessions_firms_and_no_others)
+Test(ouch_decode, an_order_is_its_sessions_firms_and_no_others)
 {
     struct command command;
     cr_assert_eq(decode_hex(ENTER_FIXED "0006 05 02 4C494D45", &command), OUCH_OK);
@@ -481,7 +460,7 @@ Test(ouch, an_order_is_its_sessions_firms_and_no_others)
     cr_assert_eq(command.order.orig_user_ref_num, replaced, "inherited, not named");
 }
 
-Test(ouch, a_minimum_quantity_is_a_new_orders_and_no_replacements)
+Test(ouch_decode, a_minimum_quantity_is_a_new_orders_and_no_replacements)
 {
     struct command command;
     cr_assert_eq(decode_hex(ENTER_FIXED "0006 05 03 00000064", &command), OUCH_OK);
@@ -519,7 +498,7 @@ static void expect_option(const char *appendage, uint32_t said, const struct com
     expect_command(text, &replace);
 }
 
-Test(ouch, a_maximum_floor_reaches_the_order)
+Test(ouch_decode, a_maximum_floor_reaches_the_order)
 {
     expect_option("0006 05 05 00000064", KEPT_MAX_FLOOR, &(struct command){.order.max_floor = 100});
     expect_option("0006 05 05 FFFFFFFF", KEPT_MAX_FLOOR,
@@ -527,7 +506,7 @@ Test(ouch, a_maximum_floor_reaches_the_order)
     expect_option("0006 05 05 00000000", KEPT_MAX_FLOOR, &(struct command){0});
 }
 
-Test(ouch, a_random_reserve_reaches_the_order)
+Test(ouch_decode, a_random_reserve_reaches_the_order)
 {
     expect_option("0006 05 0D 00000014", KEPT_RANDOM_RESERVE,
                   &(struct command){.order.random_reserve = 20});
@@ -535,7 +514,7 @@ Test(ouch, a_random_reserve_reaches_the_order)
                   &(struct command){.order.attributes.trade_now = 1});
 }
 
-Test(ouch, a_midpoint_peg_has_two_letters)
+Test(ouch_decode, a_midpoint_peg_has_two_letters)
 {
     struct command midpoint = {.order.attributes.peg = PEG_MIDPOINT};
     expect_option("0003 02 06 4D", KEPT_PEG, &midpoint);
@@ -543,7 +522,7 @@ Test(ouch, a_midpoint_peg_has_two_letters)
     expect_option("0003 02 06 4C", KEPT_PEG, &(struct command){0});
 }
 
-Test(ouch, primary_and_market_pegs_reach_the_order)
+Test(ouch_decode, primary_and_market_pegs_reach_the_order)
 {
     expect_option("0003 02 06 52", KEPT_PEG,
                   &(struct command){.order.attributes.peg = PEG_PRIMARY});
@@ -551,7 +530,7 @@ Test(ouch, primary_and_market_pegs_reach_the_order)
                   &(struct command){.order = {.attributes.peg = PEG_MARKET, .peg_offset = -100}});
 }
 
-Test(ouch, seconds_to_live_reach_the_order_and_are_left_to_the_book)
+Test(ouch_decode, seconds_to_live_reach_the_order_and_are_left_to_the_book)
 {
     expect_option("0006 05 0F 0001517F", KEPT_EXPIRE_SECONDS,
                   &(struct command){.order.expire_seconds = 86399});
@@ -567,7 +546,7 @@ Test(ouch, seconds_to_live_reach_the_order_and_are_left_to_the_book)
     cr_assert_eq(command.order.expire_seconds, 60);
 }
 
-Test(ouch, what_a_replacement_says_of_post_only_and_self_match_it_does_not_keep)
+Test(ouch_decode, what_a_replacement_says_of_post_only_and_self_match_it_does_not_keep)
 {
     struct command command;
     cr_assert_eq(decode_hex(REPLACE_FIXED "0003 02 0C 4E", &command), OUCH_OK);
@@ -578,7 +557,7 @@ Test(ouch, what_a_replacement_says_of_post_only_and_self_match_it_does_not_keep)
     cr_assert_eq(command.order.kept, KEPT_ALL | SAID_SIDE);
 }
 
-Test(ouch, post_only_and_self_match_prevention_reach_the_order)
+Test(ouch_decode, post_only_and_self_match_prevention_reach_the_order)
 {
     static const struct {
         const char *letter;
@@ -597,49 +576,7 @@ Test(ouch, post_only_and_self_match_prevention_reach_the_order)
     }
 }
 
-Test(ouch, shares_kept_from_trading_with_oneself_are_told)
-{
-    struct symbols symbols = listed();
-    uint8_t out[OUCH_OUT_SIZE_MAX], wanted[64];
-    struct event event = {.type = EVENT_PREVENTED,
-                          .time_ns = 1,
-                          .user_ref_num = 2,
-                          .quantity = 300,
-                          .prevented = 100,
-                          .price = 500000,
-                          .code = 'A',
-                          .trade.match_number = SELF_MATCH_CANCEL_OLDEST};
-    size_t size =
-        from_hex("44 0000000000000001 00000002 0000012C 51 00000064 000000000007A120 41 4F", wanted,
-                 sizeof(wanted));
-    cr_assert_eq(ouch_encode(&event, &symbols, out), size);
-    cr_assert_arr_eq(out, wanted, size);
-}
-
-Test(ouch, an_accepted_order_echoes_its_options_in_an_appendage)
-{
-    struct symbols symbols = listed();
-    uint8_t out[OUCH_OUT_SIZE_MAX], wanted[64];
-    struct event event = {.type = EVENT_ACCEPTED,
-                          .firm = "LIME",
-                          .user_ref_index = 9,
-                          .order.attributes = {.peg = PEG_MIDPOINT,
-                                               .post_only = 1,
-                                               .trade_now = 1,
-                                               .self_match = SELF_MATCH_DECREMENT}};
-    cr_assert_eq(ouch_encode(&event, &symbols, out), OUCH_OUT_SIZE_MAX);
-    size_t size = from_hex("0015 05 02 4C494D45 02 06 4D 02 0C 50 02 10 59 02 1D 44 02 1C 09",
-                           wanted, sizeof(wanted));
-    cr_assert_arr_eq(out + 62, wanted, size);
-    event.type = EVENT_REPLACED;
-    event.order.attributes = (struct order_attributes){.peg = PEG_MIDPOINT};
-    event.user_ref_index = 0;
-    size = from_hex("0003 02 06 4D", wanted, sizeof(wanted));
-    cr_assert_eq(ouch_encode(&event, &symbols, out), 66 + size);
-    cr_assert_arr_eq(out + 66, wanted, size);
-}
-
-Test(ouch, bytes_that_are_not_a_message_are_told_apart_by_their_fault)
+Test(ouch_decode, bytes_that_are_not_a_message_are_told_apart_by_their_fault)
 {
     expect_fault("", OUCH_WRONG_LENGTH);
     expect_fault("00", OUCH_UNKNOWN_TYPE);
@@ -675,7 +612,7 @@ Test(ouch, bytes_that_are_not_a_message_are_told_apart_by_their_fault)
     expect_fault(QUERY "0003 03 1C 01", OUCH_ELEMENT_OVERRUN);
 }
 
-Test(ouch, each_assigned_tag_holds_its_value_to_its_size)
+Test(ouch_decode, each_assigned_tag_holds_its_value_to_its_size)
 {
     static const uint8_t sizes[] = {0, 8, 4, 4, 1, 4, 1, 4, 0, 8, 1, 4, 1, 4, 4, 4,
                                     1, 1, 1, 0, 0, 0, 4, 8, 2, 1, 4, 1, 1, 1, 2};
@@ -714,7 +651,7 @@ static const struct sample {
 
 #define SAMPLE_COUNT (sizeof(samples) / sizeof(samples[0]))
 
-Test(ouch, a_message_cut_anywhere_is_taken_only_where_it_may_end)
+Test(ouch_decode, a_message_cut_anywhere_is_taken_only_where_it_may_end)
 {
     for (size_t i = 0; i < SAMPLE_COUNT; i++) {
         uint8_t bytes[64];
@@ -785,7 +722,7 @@ static size_t mutate(uint64_t *random, uint8_t *bytes, size_t size)
     return used;
 }
 
-Test(ouch, whatever_bytes_arrive_are_read_within_their_bounds)
+Test(ouch_decode, whatever_bytes_arrive_are_read_within_their_bounds)
 {
     unsigned faults[OUCH_FAULT_COUNT] = {0};
     uint64_t random = 20250701;
@@ -803,308 +740,9 @@ Test(ouch, whatever_bytes_arrive_are_read_within_their_bounds)
         cr_expect_gt(faults[fault], 100, "fault %d: %u times", fault, faults[fault]);
 }
 
-// What leaves.
+// Recorded messages.
 
-static struct event session_event(enum event_type type)
-{
-    return (struct event){
-        .type = (uint8_t)type,
-        .seq = 0xF56B4F5,
-        .time_ns = 0x289B4D64AF87,
-        .user_ref_num = 0x753A8D,
-        .quantity = 40,
-        .price = 0x48E748,
-        .instrument = 2,
-    };
-}
-
-static void expect_encoded(const struct event *event, const char *text)
-{
-    struct symbols symbols = listed();
-    uint8_t expected[128];
-    size_t size = from_hex(text, expected, sizeof(expected));
-    uint8_t *out = malloc(OUCH_OUT_SIZE_MAX);
-    memset(out, 0xEE, OUCH_OUT_SIZE_MAX);
-    cr_assert_eq(ouch_encode(event, &symbols, out), size, "%s", text);
-    cr_assert_arr_eq(out, expected, size, "%s", text);
-    for (size_t i = size; i < OUCH_OUT_SIZE_MAX; i++)
-        cr_assert_eq(out[i], 0xEE, "byte %zu is behind the message", i);
-    free(out);
-}
-
-// An appendage is there without a channel too.
-static void expect_encoded_always(struct event event, const char *fixed)
-{
-    char text[512];
-    snprintf(text, sizeof(text), "%s0000", fixed);
-    expect_encoded(&event, text);
-    event.user_ref_index = 9;
-    snprintf(text, sizeof(text), "%s" CHANNEL, fixed);
-    expect_encoded(&event, text);
-}
-
-// An appendage is there only to name a channel.
-static void expect_encoded_optional(struct event event, const char *fixed)
-{
-    char text[512];
-    expect_encoded(&event, fixed);
-    event.user_ref_index = 9;
-    snprintf(text, sizeof(text), "%s" CHANNEL, fixed);
-    expect_encoded(&event, text);
-}
-
-Test(ouch, a_system_event_never_has_an_appendage)
-{
-    struct event event = session_event(EVENT_SYSTEM);
-    event.code = 'S';
-    event.user_ref_index = 9;
-    expect_encoded(&event, "53 0000289B4D64AF87 53");
-}
-
-Test(ouch, accepted_echoes_the_order_and_its_reference_is_the_seq)
-{
-    struct event event = session_event(EVENT_ACCEPTED);
-    memcpy(event.order.client_order_id, "7682701       ", 14);
-    event.order.attributes.time_in_force = TIF_GTX;
-    expect_encoded_always(event, REAL_ACCEPTED_FIXED);
-    memcpy(event.firm, "MLRO", 4);
-    expect_encoded(&event, REAL_ACCEPTED_FIXED "0006 05 02 4D4C524F");
-    event.user_ref_index = 255;
-    expect_encoded(&event, REAL_ACCEPTED_FIXED "0009 05 02 4D4C524F 02 1C FF");
-}
-
-Test(ouch, the_letters_of_an_order_are_those_it_was_entered_with)
-{
-    static const char *const fields[] = {"BSTE", "0356E", "YNA", "APRO", "NY"};
-    static const size_t accepted_at[] = {13, 34, 35, 44, 45};
-    static const size_t replaced_at[] = {17, 38, 39, 48, 49};
-    struct symbols symbols = listed();
-    for (unsigned field = 0; field < 5; field++) {
-        for (unsigned i = 0; fields[field][i]; i++) {
-            struct event event = session_event(EVENT_ACCEPTED);
-            event.side = field == 0 ? i & 3 : 0;
-            event.order.attributes = (struct order_attributes){
-                .time_in_force = field == 1 ? i & 7 : 0,
-                .display = field == 2 ? i & 3 : 0,
-                .capacity = field == 3 ? i & 3 : 0,
-                .sweep = field == 4 ? i & 1 : 0,
-            };
-            uint8_t out[OUCH_OUT_SIZE_MAX];
-            ouch_encode(&event, &symbols, out);
-            event.type = EVENT_REPLACED;
-            uint8_t replaced[OUCH_OUT_SIZE_MAX];
-            ouch_encode(&event, &symbols, replaced);
-            for (unsigned other = 0; other < 5; other++) {
-                char letter = fields[other][other == field ? i : 0];
-                cr_expect_eq(out[accepted_at[other]], letter);
-                cr_expect_eq(replaced[replaced_at[other]], letter);
-            }
-        }
-    }
-}
-
-Test(ouch, a_market_price_is_sent_as_the_largest_31_bit_number)
-{
-    struct symbols symbols = listed();
-    struct event event = session_event(EVENT_ACCEPTED);
-    event.price = PRICE_MARKET;
-    uint8_t out[OUCH_OUT_SIZE_MAX];
-    ouch_encode(&event, &symbols, out);
-    cr_assert_arr_eq(out + 26, "\0\0\0\0\x7F\xFF\xFF\xFF", 8);
-}
-
-Test(ouch, replaced_names_both_orders)
-{
-    struct event event = session_event(EVENT_REPLACED);
-    event.orig_user_ref_num = 0x753A8C;
-    event.side = SIDE_SELL;
-    event.order.attributes = (struct order_attributes){
-        .display = DISPLAY_HIDDEN, .capacity = CAPACITY_PRINCIPAL, .sweep = 1};
-    memcpy(event.order.client_order_id, "7682701       ", 14);
-    expect_encoded_always(event, "55 0000289B4D64AF87 00753A8C 00753A8D 53 00000028"
-                                 "4144424520202020 000000000048E748 30 4E 000000000F56B4F5"
-                                 "50 59 4E 4C 3736383237303120202020202020");
-}
-
-// Adds options to the shortest Accepted and the shortest Replaced.
-static void expect_options(const struct order_options *added, const char *of_accepted,
-                           const char *of_replaced)
-{
-    struct symbols symbols = listed();
-    for (int replaced = 0; replaced < 2; replaced++) {
-        struct event event = session_event(replaced ? EVENT_REPLACED : EVENT_ACCEPTED);
-        uint8_t out[OUCH_OUT_SIZE_MAX + OUCH_OPTIONS_SIZE_MAX], wanted[64];
-        size_t fixed = replaced ? 66 : 62;
-        size_t size = ouch_encode(&event, &symbols, out);
-        cr_assert_eq(size, fixed + 2);
-        size = ouch_add_options(&event, added, out, size);
-        cr_assert_eq(size - fixed,
-                     from_hex(replaced ? of_replaced : of_accepted, wanted, sizeof(wanted)));
-        cr_assert_arr_eq(out + fixed, wanted, size - fixed);
-    }
-}
-
-Test(ouch, options_are_echoed_behind_what_was_written)
-{
-    expect_options(&(struct order_options){0}, "0000", "0000");
-    expect_options(&(struct order_options){.min_quantity = 100}, "0006 05 03 00000064",
-                   "0006 05 03 00000064");
-    expect_options(
-        &(struct order_options){.max_floor = 100, .expire_seconds = 60, .random_reserve = 20},
-        "0012 05 05 00000064 05 0F 0000003C 05 0D 00000014", "000C 05 05 00000064 05 0F 0000003C");
-    expect_options(&(struct order_options){.peg_offset = -100}, "0006 05 07 FFFFFF9C", "0000");
-    struct event event = session_event(EVENT_CANCELED);
-    uint8_t out[64];
-    cr_assert_eq(ouch_add_options(&event, &(struct order_options){.max_floor = 1}, out, 18), 18);
-}
-
-Test(ouch, options_stand_behind_the_channel)
-{
-    struct symbols symbols = listed();
-    struct event event = session_event(EVENT_ACCEPTED);
-    event.user_ref_index = 9;
-    uint8_t out[OUCH_OUT_SIZE_MAX + OUCH_OPTIONS_SIZE_MAX], wanted[64];
-    size_t size = ouch_encode(&event, &symbols, out);
-    size = ouch_add_options(&event, &(struct order_options){.max_floor = 100}, out, size);
-    cr_assert_eq(size - 62, from_hex("0009 02 1C 09 05 05 00000064", wanted, sizeof(wanted)));
-    cr_assert_arr_eq(out + 62, wanted, size - 62);
-}
-
-Test(ouch, canceled_says_how_many_shares_and_why)
-{
-    struct event event = session_event(EVENT_CANCELED);
-    event.time_ns = 0x289B4D681317;
-    event.code = 'U';
-    expect_encoded_optional(event, REAL_CANCELED);
-}
-
-Test(ouch, executed_says_price_liquidity_and_match)
-{
-    struct event event = session_event(EVENT_EXECUTED);
-    event.code = 'R';
-    event.trade.order_ref = 0x1234;
-    event.trade.match_number = 0x3E642;
-    expect_encoded_always(event, "45 0000289B4D64AF87 00753A8D 00000028 000000000048E748 52"
-                                 "000000000003E642");
-}
-
-Test(ouch, rejected_says_why_and_echoes_the_clients_id)
-{
-    struct event event = session_event(EVENT_REJECTED);
-    event.code = REJECT_INVALID_SYMBOL;
-    memcpy(event.order.client_order_id, "7682701       ", 14);
-    expect_encoded_optional(event,
-                            "4A 0000289B4D64AF87 00753A8D 0017 3736383237303120202020202020");
-}
-
-Test(ouch, a_rejected_cancel_names_the_order)
-{
-    expect_encoded_optional(session_event(EVENT_CANCEL_REJECTED), "49 0000289B4D64AF87 00753A8D");
-    expect_encoded_optional(session_event(EVENT_CANCEL_PENDING), "50 0000289B4D64AF87 00753A8D");
-}
-
-Test(ouch, modified_says_side_and_open_shares)
-{
-    struct event event = session_event(EVENT_MODIFIED);
-    event.side = SIDE_SELL_SHORT_EXEMPT;
-    expect_encoded_optional(event, "4D 0000289B4D64AF87 00753A8D 45 00000028");
-}
-
-Test(ouch, restated_says_what_is_displayed_now_and_under_which_reference)
-{
-    struct event event = session_event(EVENT_RESTATED);
-    event.code = 'R';
-    event.trade.order_ref = SLICE_REF | 5;
-    expect_encoded(&event, "52 0000289B4D64AF87 00753A8D 52"
-                           "0010 05 16 00000028 09 01 8000000000000005");
-    event.user_ref_index = 9;
-    expect_encoded(&event, "52 0000289B4D64AF87 00753A8D 52"
-                           "0013 05 16 00000028 09 01 8000000000000005 02 1C 09");
-}
-
-Test(ouch, a_mass_cancel_is_answered_with_what_it_asked_for)
-{
-    struct event event = session_event(EVENT_MASS_CANCELED);
-    event.instrument = NO_INSTRUMENT;
-    event.side = ANY_SIDE;
-    expect_encoded_always(event, "58 0000289B4D64AF87 00753A8D 20202020 2020202020202020");
-    event.instrument = ACME;
-    memcpy(event.firm, "LIME", 4);
-    expect_encoded_always(event, "58 0000289B4D64AF87 00753A8D 4C494D45 41434D4520202020");
-    static const char *const letters[] = {"42", "53", "54", "45"};
-    for (uint8_t side = 0; side < 4; side++) {
-        char text[128];
-        event.side = side;
-        event.user_ref_index = 0;
-        snprintf(text, sizeof(text), "%s 0003 02 1B %s",
-                 "58 0000289B4D64AF87 00753A8D 4C494D45 41434D4520202020", letters[side]);
-        expect_encoded(&event, text);
-        event.user_ref_index = 9;
-        snprintf(text, sizeof(text), "%s 0006 02 1B %s 02 1C 09",
-                 "58 0000289B4D64AF87 00753A8D 4C494D45 41434D4520202020", letters[side]);
-        expect_encoded(&event, text);
-    }
-}
-
-Test(ouch, disabling_and_enabling_entry_are_answered)
-{
-    struct event event = session_event(EVENT_ENTRY_DISABLED);
-    expect_encoded_always(event, "47 0000289B4D64AF87 00753A8D 20202020");
-    event = session_event(EVENT_ENTRY_ENABLED);
-    memcpy(event.firm, "LIME", 4);
-    expect_encoded_always(event, "4B 0000289B4D64AF87 00753A8D 4C494D45");
-}
-
-Test(ouch, a_rejected_mass_cancel_has_no_clients_id)
-{
-    struct event event = session_event(EVENT_REJECTED);
-    event.code = REJECT_INVALID_SYMBOL;
-    expect_encoded_optional(event,
-                            "4A 0000289B4D64AF87 00753A8D 0017 2020202020202020202020202020");
-}
-
-Test(ouch, a_query_is_answered_with_the_next_number)
-{
-    expect_encoded_optional(session_event(EVENT_QUERY_RESPONSE), "51 0000289B4D64AF87 00753A8D");
-}
-
-// Recorded messages. They come in SoupBinTCP: a length, a type and, for data, an OUCH message.
-
-struct soup {
-    uint8_t type;
-    uint8_t message[128];
-    size_t size;
-};
-
-static void take_soup(const uint8_t *payload, size_t size, void *context)
-{
-    struct soup *soup = context;
-    cr_assert_geq(size, 3);
-    cr_assert_eq(size, 2u + (payload[0] << 8 | payload[1]));
-    soup->type = payload[2];
-    soup->size = size - 3;
-    cr_assert_leq(soup->size, sizeof(soup->message));
-    memcpy(soup->message, payload + 3, soup->size);
-}
-
-static struct soup recorded(const char *name)
-{
-    char path[128];
-    snprintf(path, sizeof(path), "packets/ouch50/%s.pcap", name);
-    struct soup soup = {0};
-    cr_assert_eq(recorded_packets(path, take_soup, &soup), 1);
-    return soup;
-}
-
-static uint64_t number(const uint8_t *bytes, unsigned size)
-{
-    uint64_t value = 0;
-    for (unsigned i = 0; i < size; i++)
-        value = value << 8 | bytes[i];
-    return value;
-}
-
-Test(ouch, recorded_client_messages_are_taken)
+Test(ouch_decode, recorded_client_messages_are_taken)
 {
     SKIP_WITHOUT_RECORDINGS();
     struct command command;
@@ -1119,52 +757,7 @@ Test(ouch, recorded_client_messages_are_taken)
     cr_assert_eq(command.order.user_ref_num, 0x752E71);
 }
 
-Test(ouch, a_recorded_cancel_confirmation_is_encoded_again_byte_for_byte)
-{
-    SKIP_WITHOUT_RECORDINGS();
-    struct soup soup = recorded("CanceledMessage");
-    struct event event = {
-        .type = EVENT_CANCELED,
-        .time_ns = number(soup.message + 1, 8),
-        .user_ref_num = (uint32_t)number(soup.message + 9, 4),
-        .quantity = (uint32_t)number(soup.message + 13, 4),
-        .code = soup.message[17],
-    };
-    struct symbols symbols = listed();
-    uint8_t out[OUCH_OUT_SIZE_MAX];
-    cr_assert_eq(ouch_encode(&event, &symbols, out), soup.size);
-    cr_assert_arr_eq(out, soup.message, soup.size);
-}
-
-// But for its last element, the BBO weight, which is not sent here.
-Test(ouch, a_recorded_acceptance_is_encoded_again_byte_for_byte)
-{
-    SKIP_WITHOUT_RECORDINGS();
-    struct soup soup = recorded("OrderAcceptedMessage");
-    const uint8_t *m = soup.message;
-    struct event event = {
-        .type = EVENT_ACCEPTED,
-        .seq = number(m + 36, 8),
-        .time_ns = number(m + 1, 8),
-        .user_ref_num = (uint32_t)number(m + 9, 4),
-        .quantity = (uint32_t)number(m + 14, 4),
-        .price = (uint32_t)number(m + 26, 8),
-        .instrument = 2,
-        .side = SIDE_BUY,
-        .order.attributes.time_in_force = TIF_GTX,
-    };
-    memcpy(event.order.client_order_id, m + 48, 14);
-    memcpy(event.firm, m + 66, 4);
-    cr_assert_eq(soup.size, 73);
-    cr_assert_eq(m[71], OUCH_TAG_BBO_WEIGHT);
-    soup.message[63] -= 3;
-    struct symbols symbols = listed();
-    uint8_t out[OUCH_OUT_SIZE_MAX];
-    cr_assert_eq(ouch_encode(&event, &symbols, out), soup.size - 3);
-    cr_assert_arr_eq(out, soup.message, soup.size - 3);
-}
-
-Test(ouch, recorded_heartbeats_carry_no_message)
+Test(ouch_decode, recorded_heartbeats_carry_no_message)
 {
     SKIP_WITHOUT_RECORDINGS();
     cr_assert_eq(recorded("ClientHeartbeatPacket").size, 0);

@@ -1,271 +1,16 @@
 // SPDX-License-Identifier: MIT
 //
-// The rules of the matching core, one example each: the day, entering, matching, replacing,
-// cancelling, modifying, and what can be asked of a book. Every command goes to the book and to the
-// reference; both must give exactly the events that are written here. The special orders and
-// commands: test_book_special.c, test_book_midpoint.c, test_book_cancels.c.
+// The rules for orders, one example each: entering, matching, replacing, cancelling, modifying.
+// Every command goes to the book and to the reference; both must give exactly the events that are
+// written here. The special orders and commands: test_book_special.c, test_book_midpoint.c,
+// test_book_cancels.c.
 #include "tests/unit/book_examples.h"
 
-TestSuite(book_day, .init = open_book, .fini = finish);
-TestSuite(book_rules, .init = set_up, .fini = finish);
-
-// The day
-
-Test(book_day, a_new_book_ignores_everything_but_open)
-{
-    for (int type = 0; type < 256; type++) {
-        if (type == COMMAND_OPEN)
-            continue;
-        apply((struct command){.type = (uint8_t)type});
-        expect_nothing();
-    }
-    cr_assert_eq(book_seq(book), 255);
-    struct book_summary summary;
-    book_summarise(book, &summary);
-    cr_assert_eq(summary.state, BOOK_NEW);
-}
-
-Test(book_day, open_begins_the_messages_of_the_feed)
-{
-    apply(command_open());
-    EXPECT_FEED(.type = EVENT_FEED_SYSTEM, .code = 'O');
-    struct book_summary summary;
-    book_summarise(book, &summary);
-    cr_assert_eq(summary.state, BOOK_PREOPEN);
-    cr_assert_eq(summary.midnight_ns, MIDNIGHT_NS);
-    cr_assert_eq(summary.shard, 2);
-    cr_assert_str_eq(summary.session_id, "SESSION001");
-}
-
-Test(book_day, the_limits_are_those_of_the_book_whatever_open_says)
-{
-    struct command command = command_open();
-    command.open.limits = (struct book_limits){1, 1, 1};
-    apply_quietly(command);
-    for (uint16_t index = 0; index < 3; index++) {
-        apply(command_instrument(index));
-        skip_events();
-        cr_assert_eq(event_count, 2);
-    }
-    apply(command_instrument(3));
-    expect_nothing();
-}
-
-Test(book_day, a_second_open_is_ignored)
-{
-    apply_quietly(command_open());
-    struct command again = command_open();
-    again.open.midnight_ns = 0;
-    apply(again);
-    expect_nothing();
-    apply(command_instrument(0));
-    skip_events();
-    cr_assert_eq(events[0].time_ns, 3000);
-}
-
-Test(book_day, times_count_from_midnight_and_are_zero_before_it)
-{
-    struct command command = command_open();
-    command.time_ns = MIDNIGHT_NS - 1;
-    apply(command);
-    EXPECT_FEED(.type = EVENT_FEED_SYSTEM, .code = 'O');
-    cr_assert_eq(events[0].time_ns, 0);
-    command = command_instrument(0);
-    command.time_ns = MIDNIGHT_NS + 123456789;
-    apply_quietly(command);
-    cr_assert_eq(events[0].time_ns, 123456789);
-}
-
-static void expect_listing(int line, uint16_t instrument, const char *symbol)
-{
-    struct event event = {.type = EVENT_FEED_DIRECTORY,
-                          .session = FEED_SESSION,
-                          .instrument = instrument,
-                          .quantity = 100};
-    // Copied, because an initialiser would leave the bytes behind the symbol unspecified.
-    memcpy(event.listing.symbol, symbol, 8);
-    expect_event(line, event);
-    event.type = EVENT_FEED_ACTION;
-    event.quantity = 0;
-    event.code = 'T';
-    expect_event(line, event);
-}
-
-Test(book_day, an_instrument_is_listed_in_the_directory_and_trades)
-{
-    apply_quietly(command_open());
-    apply(command_instrument(0));
-    expect_listing(__LINE__, 0, "ACME    ");
-    apply(command_instrument(1));
-    expect_listing(__LINE__, 1, "ZENITH  ");
-    cr_assert(memcmp(book_instrument_symbol(book, 1), "ZENITH  ", 8) == 0);
-    cr_assert_null(book_instrument_symbol(book, 2));
-}
-
-Test(book_day, an_instrument_is_listed_at_the_next_index_only)
-{
-    apply_quietly(command_open());
-    apply_quietly(command_instrument(0));
-    apply(command_instrument(0));
-    expect_nothing();
-    apply(command_instrument(2));
-    expect_nothing();
-    apply(command_instrument(NO_INSTRUMENT));
-    expect_nothing();
-}
-
-Test(book_day, sessions_are_admitted_at_the_next_index_up_to_the_limit)
-{
-    apply_quietly(command_open());
-    apply(command_session(1));
-    expect_nothing();
-    for (uint16_t session = 0; session < 4; session++) {
-        struct command command = command_session(session);
-        apply(command);
-        expect_nothing();
-        cr_assert(memcmp(book_session_user(book, session), command.member.user_name, 6) == 0);
-    }
-    apply(command_session(4));
-    expect_nothing();
-    cr_assert_null(book_session_user(book, 4));
-}
-
-Test(book_day, start_is_told_to_the_feed_and_to_every_session)
-{
-    apply_quietly(command_open());
-    apply_quietly(command_session(ALICE));
-    apply_quietly(command_session(BOB));
-    apply(command_start);
-    EXPECT_FEED(.type = EVENT_FEED_SYSTEM, .code = 'S');
-    EXPECT_FEED(.type = EVENT_FEED_SYSTEM, .code = 'Q');
-    EXPECT(.type = EVENT_SYSTEM, .session = ALICE, .code = 'S');
-    EXPECT(.type = EVENT_SYSTEM, .session = BOB, .code = 'S');
-}
-
-Test(book_day, a_session_admitted_while_trading_hears_the_start_at_once)
-{
-    apply_quietly(command_open());
-    apply_quietly(command_start);
-    apply(command_session(ALICE));
-    EXPECT(.type = EVENT_SYSTEM, .session = ALICE, .code = 'S');
-}
-
-Test(book_day, an_instrument_may_be_listed_while_trading)
-{
-    apply_quietly(command_open());
-    apply_quietly(command_start);
-    apply_quietly(command_instrument(0));
-    cr_assert_eq(event_count, 2);
-}
-
-Test(book_day, a_second_start_is_ignored)
-{
-    apply_quietly(command_open());
-    apply_quietly(command_start);
-    apply(command_start);
-    expect_nothing();
-}
-
-Test(book_day, close_before_the_start_ends_the_day)
-{
-    apply_quietly(command_open());
-    apply_quietly(command_session(ALICE));
-    apply(command_close);
-    EXPECT(.type = EVENT_SYSTEM, .session = ALICE, .code = 'E');
-    EXPECT_FEED(.type = EVENT_FEED_SYSTEM, .code = 'M');
-    EXPECT_FEED(.type = EVENT_FEED_SYSTEM, .code = 'E');
-    EXPECT_FEED(.type = EVENT_FEED_SYSTEM, .code = 'C');
-    apply(command_start);
-    expect_nothing();
-}
-
-Test(book_day, after_the_close_nothing_is_listed_admitted_started_or_closed)
-{
-    apply_quietly(command_open());
-    apply_quietly(command_close);
-    const struct command commands[] = {command_open(), command_instrument(0), command_session(0),
-                                       command_start, command_close};
-    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-        apply(commands[i]);
-        expect_nothing();
-    }
-}
-
-Test(book_day, limits_out_of_range_are_named)
-{
-    struct book_limits largest = {BOOK_ORDERS_MAX, BOOK_INSTRUMENTS_MAX, BOOK_SESSIONS_MAX};
-    cr_assert_null(book_limits_check(&largest));
-    cr_assert_null(book_limits_check(&(struct book_limits){1, 1, 1}));
-    const struct book_limits wrong[] = {{0, 1, 1},
-                                        {1, 0, 1},
-                                        {1, 1, 0},
-                                        {BOOK_ORDERS_MAX + 1, 1, 1},
-                                        {1, BOOK_INSTRUMENTS_MAX + 1, 1},
-                                        {1, 1, BOOK_SESSIONS_MAX + 1}};
-    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-        cr_assert_not_null(book_limits_check(&wrong[i]), "case %zu", i);
-}
-
-Test(book_rules, close_cancels_by_instrument_side_price_display_and_time)
-{
-    uint64_t offer = enter(ALICE, 1, SIDE_SELL, 10, PRICE + CENT);
-    uint64_t other = enter(BOB, 1, SIDE_BUY, 20, PRICE);
-    struct command command = command_enter(CAROL, 1, SIDE_BUY, 30, PRICE);
-    command.instrument = 1;
-    uint64_t second = apply_quietly(command);
-    uint64_t low = enter(ALICE, 2, SIDE_BUY, 40, PRICE - CENT);
-    uint64_t hidden = enter_hidden(ALICE, 3, SIDE_BUY, 50, PRICE);
-    uint64_t late = enter(CAROL, 2, SIDE_BUY, 60, PRICE);
-
-    apply(command_close);
-#define EXPECT_CLOSED(who, number, on, shares, at, ref)                                            \
-    EXPECT(.type = EVENT_CANCELED, .session = (who), .user_ref_num = (number), .side = (on),       \
-           .quantity = (shares), .price = (at), .code = 'E', .trade.order_ref = (ref))
-    EXPECT_CLOSED(BOB, 1, SIDE_BUY, 20, PRICE, other);
-    EXPECT_DELETED(SIDE_BUY, 20, PRICE, other);
-    EXPECT_CLOSED(CAROL, 2, SIDE_BUY, 60, PRICE, late);
-    EXPECT_DELETED(SIDE_BUY, 60, PRICE, late);
-    EXPECT_CLOSED(ALICE, 3, SIDE_BUY, 50, PRICE, hidden);
-    EXPECT_CLOSED(ALICE, 2, SIDE_BUY, 40, PRICE - CENT, low);
-    EXPECT_DELETED(SIDE_BUY, 40, PRICE - CENT, low);
-    EXPECT_CLOSED(ALICE, 1, SIDE_SELL, 10, PRICE + CENT, offer);
-    EXPECT_DELETED(SIDE_SELL, 10, PRICE + CENT, offer);
-    EXPECT(.type = EVENT_CANCELED, .session = CAROL, .user_ref_num = 1, .quantity = 30,
-           .price = PRICE, .instrument = 1, .code = 'E', .trade.order_ref = second);
-    EXPECT_FEED(.type = EVENT_FEED_DELETE, .quantity = 30, .price = PRICE, .instrument = 1,
-                .trade.order_ref = second);
-    for (uint16_t session = ALICE; session <= CAROL; session++)
-        EXPECT(.type = EVENT_SYSTEM, .session = session, .code = 'E');
-    EXPECT_FEED(.type = EVENT_FEED_SYSTEM, .code = 'M');
-    EXPECT_FEED(.type = EVENT_FEED_SYSTEM, .code = 'E');
-    EXPECT_FEED(.type = EVENT_FEED_SYSTEM, .code = 'C');
-}
-
-Test(book_rules, clients_that_were_not_admitted_are_ignored)
-{
-    for (uint8_t type = COMMAND_ENTER; type <= COMMAND_MASS_CANCEL; type++) {
-        struct command command = command_enter(CAROL + 1, 1, SIDE_BUY, 100, PRICE);
-        command.type = type;
-        apply(command);
-        expect_nothing();
-        command.session = FEED_SESSION;
-        apply(command);
-        expect_nothing();
-    }
-}
-
-Test(book_rules, unknown_commands_count_and_do_nothing)
-{
-    apply((struct command){.type = 0});
-    expect_nothing();
-    uint64_t seq = apply((struct command){.type = COMMAND_CLOCK + 1});
-    expect_nothing();
-    cr_assert_eq(book_seq(book), seq);
-}
+TestSuite(book_orders, .init = set_up, .fini = finish);
 
 // ENTER
 
-Test(book_rules, an_order_is_accepted_rests_and_is_shown_on_the_feed)
+Test(book_orders, an_order_is_accepted_rests_and_is_shown_on_the_feed)
 {
     struct command command = command_enter(ALICE, 1, SIDE_SELL_SHORT, 100, PRICE);
     memcpy(command.order.client_order_id, "order-number-1", 14);
@@ -294,7 +39,7 @@ Test(book_rules, an_order_is_accepted_rests_and_is_shown_on_the_feed)
     cr_assert_eq(book_depth_at(book, 1, SIDE_SELL, PRICE), 100);
 }
 
-Test(book_rules, a_number_not_above_the_last_is_ignored)
+Test(book_orders, a_number_not_above_the_last_is_ignored)
 {
     enter(ALICE, 5, SIDE_BUY, 100, PRICE);
     apply(command_enter(ALICE, 5, SIDE_BUY, 100, PRICE));
@@ -305,13 +50,13 @@ Test(book_rules, a_number_not_above_the_last_is_ignored)
     cr_assert(rests(ALICE, 9), "gaps are allowed");
 }
 
-Test(book_rules, number_zero_is_never_above_the_last)
+Test(book_orders, number_zero_is_never_above_the_last)
 {
     apply(command_enter(ALICE, 0, SIDE_BUY, 100, PRICE));
     expect_nothing();
 }
 
-Test(book_rules, every_session_and_channel_has_numbers_of_its_own)
+Test(book_orders, every_session_and_channel_has_numbers_of_its_own)
 {
     enter(ALICE, 5, SIDE_BUY, 1, PRICE);
     enter(BOB, 1, SIDE_BUY, 2, PRICE);
@@ -326,14 +71,14 @@ Test(book_rules, every_session_and_channel_has_numbers_of_its_own)
     cr_assert_eq(resting(BOB, 1).quantity, 2);
 }
 
-Test(book_rules, a_rejection_consumes_the_number)
+Test(book_orders, a_rejection_consumes_the_number)
 {
     expect_rejected(command_enter(ALICE, 3, SIDE_BUY, 0, PRICE), REJECT_INVALID_QUANTITY);
     apply(command_enter(ALICE, 3, SIDE_BUY, 100, PRICE));
     expect_nothing();
 }
 
-Test(book_rules, a_verdict_of_the_port_is_answered_as_it_is)
+Test(book_orders, a_verdict_of_the_port_is_answered_as_it_is)
 {
     struct command command = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
     command.verdict = REJECT_INVALID_PEG;
@@ -341,7 +86,7 @@ Test(book_rules, a_verdict_of_the_port_is_answered_as_it_is)
     expect_rejected(command, REJECT_INVALID_PEG);
 }
 
-Test(book_rules, an_unlisted_instrument_is_rejected)
+Test(book_orders, an_unlisted_instrument_is_rejected)
 {
     struct command command = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
     command.instrument = 2;
@@ -351,12 +96,12 @@ Test(book_rules, an_unlisted_instrument_is_rejected)
     expect_rejected(command, REJECT_INVALID_SYMBOL);
 }
 
-Test(book_rules, an_unknown_side_is_rejected)
+Test(book_orders, an_unknown_side_is_rejected)
 {
     expect_rejected(command_enter(ALICE, 1, (enum side)4, 100, PRICE), REJECT_INVALID_SIDE);
 }
 
-Test(book_rules, quantities_from_one_to_the_largest_are_accepted)
+Test(book_orders, quantities_from_one_to_the_largest_are_accepted)
 {
     expect_rejected(command_enter(ALICE, 1, SIDE_BUY, 0, PRICE), REJECT_INVALID_QUANTITY);
     expect_rejected(command_enter(ALICE, 2, SIDE_BUY, QUANTITY_MAX + 1, PRICE),
@@ -365,7 +110,7 @@ Test(book_rules, quantities_from_one_to_the_largest_are_accepted)
     cr_assert_eq(resting(ALICE, 3).quantity, QUANTITY_MAX);
 }
 
-Test(book_rules, prices_from_the_smallest_to_the_largest_are_accepted)
+Test(book_orders, prices_from_the_smallest_to_the_largest_are_accepted)
 {
     expect_rejected(command_enter(ALICE, 1, SIDE_BUY, 1, 0), REJECT_INVALID_PRICE);
     expect_rejected(command_enter(ALICE, 2, SIDE_BUY, 1, PRICE_MAX + 1), REJECT_INVALID_PRICE);
@@ -376,14 +121,14 @@ Test(book_rules, prices_from_the_smallest_to_the_largest_are_accepted)
     cr_assert(rests(ALICE, 5) && rests(ALICE, 6));
 }
 
-Test(book_rules, an_unknown_display_is_rejected)
+Test(book_orders, an_unknown_display_is_rejected)
 {
     struct command command = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
     command.order.attributes.display = 3;
     expect_rejected(command, REJECT_INVALID_DISPLAY);
 }
 
-Test(book_rules, other_times_in_force_and_gtt_without_seconds_are_rejected)
+Test(book_orders, other_times_in_force_and_gtt_without_seconds_are_rejected)
 {
     struct command command = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
     for (unsigned time_in_force = TIF_GTX; time_in_force < 8; time_in_force++) {
@@ -393,7 +138,7 @@ Test(book_rules, other_times_in_force_and_gtt_without_seconds_are_rejected)
     }
 }
 
-Test(book_rules, a_full_book_rejects_even_what_would_execute)
+Test(book_orders, a_full_book_rejects_even_what_would_execute)
 {
     for (uint32_t i = 1; i <= ORDERS_MAX; i++)
         enter(ALICE, i, SIDE_BUY, 100, PRICE);
@@ -406,7 +151,7 @@ Test(book_rules, a_full_book_rejects_even_what_would_execute)
     cr_assert_eq(events[0].type, EVENT_ACCEPTED);
 }
 
-Test(book_rules, the_first_reason_that_applies_is_given)
+Test(book_orders, the_first_reason_that_applies_is_given)
 {
     for (uint32_t i = 1; i <= ORDERS_MAX; i++)
         enter(BOB, i, SIDE_BUY, 100, PRICE);
@@ -432,7 +177,7 @@ Test(book_rules, the_first_reason_that_applies_is_given)
     expect_rejected(command, REJECT_PROCESSING_ERROR);
 }
 
-Test(book_rules, after_the_close_orders_are_rejected_as_closed)
+Test(book_orders, after_the_close_orders_are_rejected_as_closed)
 {
     apply_quietly(command_close);
     struct command command = command_enter(ALICE, 1, SIDE_BUY, 0, 0);
@@ -440,16 +185,7 @@ Test(book_rules, after_the_close_orders_are_rejected_as_closed)
     expect_rejected(command, REJECT_DESTINATION_CLOSED);
 }
 
-Test(book_day, before_the_start_orders_are_rejected_as_closed)
-{
-    apply_quietly(command_open());
-    apply_quietly(command_instrument(0));
-    apply_quietly(command_session(ALICE));
-    expect_rejected(command_enter(ALICE, 1, SIDE_BUY, 100, PRICE), REJECT_DESTINATION_CLOSED);
-    cr_assert_eq(last_number(ALICE), 1);
-}
-
-Test(book_rules, what_an_immediate_order_does_not_execute_is_cancelled)
+Test(book_orders, what_an_immediate_order_does_not_execute_is_cancelled)
 {
     enter(BOB, 1, SIDE_SELL, 40, PRICE);
     struct command command = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
@@ -463,7 +199,7 @@ Test(book_rules, what_an_immediate_order_does_not_execute_is_cancelled)
     cr_assert(!rests(ALICE, 1));
 }
 
-Test(book_rules, a_market_order_takes_any_price_and_never_rests)
+Test(book_orders, a_market_order_takes_any_price_and_never_rests)
 {
     enter(BOB, 1, SIDE_BUY, 10, 1);
     uint64_t ref = apply(command_enter(ALICE, 1, SIDE_SELL, 30, PRICE_MARKET));
@@ -478,7 +214,7 @@ Test(book_rules, a_market_order_takes_any_price_and_never_rests)
     cr_assert(!rests(BOB, 2));
 }
 
-Test(book_rules, hidden_orders_rest_unseen)
+Test(book_orders, hidden_orders_rest_unseen)
 {
     struct command command = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
     command.order.attributes.display = DISPLAY_HIDDEN;
@@ -493,7 +229,7 @@ Test(book_rules, hidden_orders_rest_unseen)
     cr_assert_eq(book_depth_at(book, 0, SIDE_BUY, PRICE), 0);
 }
 
-Test(book_rules, attributable_orders_show_their_firm_or_else_their_sessions)
+Test(book_orders, attributable_orders_show_their_firm_or_else_their_sessions)
 {
     struct command command = command_enter(BOB, 1, SIDE_BUY, 100, PRICE);
     command.order.attributes.display = DISPLAY_ATTRIBUTABLE;
@@ -513,7 +249,7 @@ Test(book_rules, attributable_orders_show_their_firm_or_else_their_sessions)
 
 // Matching
 
-Test(book_rules, a_match_is_told_to_maker_taker_and_feed_at_the_makers_price)
+Test(book_orders, a_match_is_told_to_maker_taker_and_feed_at_the_makers_price)
 {
     uint64_t maker = enter(BOB, 7, SIDE_SELL_SHORT, 100, PRICE);
     apply(command_enter(ALICE, 1, SIDE_BUY, 30, PRICE + CENT));
@@ -530,7 +266,7 @@ Test(book_rules, a_match_is_told_to_maker_taker_and_feed_at_the_makers_price)
     cr_assert_eq(order.executed, 30);
 }
 
-Test(book_rules, a_match_with_a_hidden_order_is_a_trade_without_reference_on_the_feed)
+Test(book_orders, a_match_with_a_hidden_order_is_a_trade_without_reference_on_the_feed)
 {
     uint64_t maker = enter_hidden(BOB, 1, SIDE_BUY, 100, PRICE);
     apply(command_enter(ALICE, 1, SIDE_SELL, 100, PRICE));
@@ -560,7 +296,7 @@ static void expect_makers(const uint64_t *refs, size_t count)
     cr_assert_eq(found, count);
 }
 
-Test(book_rules, better_prices_come_first_then_displayed_orders_then_earlier_ones)
+Test(book_orders, better_prices_come_first_then_displayed_orders_then_earlier_ones)
 {
     uint64_t hidden_early = enter_hidden(BOB, 1, SIDE_SELL, 10, PRICE);
     uint64_t early = enter(BOB, 2, SIDE_SELL, 10, PRICE);
@@ -573,7 +309,7 @@ Test(book_rules, better_prices_come_first_then_displayed_orders_then_earlier_one
     expect_makers(order, 6);
 }
 
-Test(book_rules, attributable_orders_stand_in_line_with_visible_ones)
+Test(book_orders, attributable_orders_stand_in_line_with_visible_ones)
 {
     uint64_t visible = enter(BOB, 1, SIDE_BUY, 10, PRICE);
     struct command command = command_enter(CAROL, 1, SIDE_BUY, 10, PRICE);
@@ -585,7 +321,7 @@ Test(book_rules, attributable_orders_stand_in_line_with_visible_ones)
     expect_makers(order, 3);
 }
 
-Test(book_rules, an_order_executed_in_part_keeps_its_place)
+Test(book_orders, an_order_executed_in_part_keeps_its_place)
 {
     uint64_t first = enter(BOB, 1, SIDE_BUY, 100, PRICE);
     enter(CAROL, 1, SIDE_BUY, 100, PRICE);
@@ -594,7 +330,7 @@ Test(book_rules, an_order_executed_in_part_keeps_its_place)
     expect_makers(&first, 1);
 }
 
-Test(book_rules, a_limit_is_never_traded_through)
+Test(book_orders, a_limit_is_never_traded_through)
 {
     enter(BOB, 1, SIDE_SELL, 10, PRICE);
     enter(BOB, 2, SIDE_SELL, 10, PRICE + CENT);
@@ -608,7 +344,7 @@ Test(book_rules, a_limit_is_never_traded_through)
     cr_assert_eq(offer.price, PRICE + CENT);
 }
 
-Test(book_rules, instruments_do_not_match_each_other)
+Test(book_orders, instruments_do_not_match_each_other)
 {
     enter(BOB, 1, SIDE_SELL, 10, PRICE);
     struct command command = command_enter(ALICE, 1, SIDE_BUY, 10, PRICE);
@@ -617,7 +353,7 @@ Test(book_rules, instruments_do_not_match_each_other)
     cr_assert(rests(ALICE, 1) && rests(BOB, 1));
 }
 
-Test(book_rules, a_session_may_execute_against_itself)
+Test(book_orders, a_session_may_execute_against_itself)
 {
     enter(ALICE, 1, SIDE_SELL, 10, PRICE);
     enter(ALICE, 2, SIDE_BUY, 10, PRICE);
@@ -626,7 +362,7 @@ Test(book_rules, a_session_may_execute_against_itself)
     cr_assert_eq(events[2].user_ref_num, 2);
 }
 
-Test(book_rules, match_numbers_count_from_one)
+Test(book_orders, match_numbers_count_from_one)
 {
     for (uint32_t i = 1; i <= 3; i++)
         enter(BOB, i, SIDE_SELL, 10, PRICE);
@@ -639,7 +375,7 @@ Test(book_rules, match_numbers_count_from_one)
 
 // REPLACE
 
-Test(book_rules, a_displayed_order_is_replaced_in_one_message_of_the_feed)
+Test(book_orders, a_displayed_order_is_replaced_in_one_message_of_the_feed)
 {
     uint64_t old = enter(ALICE, 1, SIDE_BUY, 100, PRICE);
     struct command command = command_replace(ALICE, 1, 2, 150, PRICE - CENT);
@@ -658,7 +394,7 @@ Test(book_rules, a_displayed_order_is_replaced_in_one_message_of_the_feed)
     cr_assert_eq(resting(ALICE, 2).order_ref, ref);
 }
 
-Test(book_rules, a_replacement_counts_what_the_chain_has_executed)
+Test(book_orders, a_replacement_counts_what_the_chain_has_executed)
 {
     enter(ALICE, 1, SIDE_BUY, 500, PRICE);
     enter(BOB, 1, SIDE_SELL, 100, PRICE);
@@ -673,7 +409,7 @@ Test(book_rules, a_replacement_counts_what_the_chain_has_executed)
     cr_assert_eq(resting(ALICE, 3).executed, 150);
 }
 
-Test(book_rules, a_replacement_loses_its_place)
+Test(book_orders, a_replacement_loses_its_place)
 {
     enter(ALICE, 1, SIDE_BUY, 10, PRICE);
     uint64_t second = enter(BOB, 1, SIDE_BUY, 10, PRICE);
@@ -683,7 +419,7 @@ Test(book_rules, a_replacement_loses_its_place)
     expect_makers(order, 2);
 }
 
-Test(book_rules, replacing_what_is_not_live_is_ignored_and_consumes_nothing)
+Test(book_orders, replacing_what_is_not_live_is_ignored_and_consumes_nothing)
 {
     enter(ALICE, 1, SIDE_BUY, 100, PRICE);
     apply(command_replace(BOB, 1, 2, 100, PRICE));
@@ -697,7 +433,7 @@ Test(book_rules, replacing_what_is_not_live_is_ignored_and_consumes_nothing)
     cr_assert_eq(last_number(ALICE), 1);
 }
 
-Test(book_rules, a_replacement_with_a_used_number_is_ignored)
+Test(book_orders, a_replacement_with_a_used_number_is_ignored)
 {
     enter(ALICE, 1, SIDE_BUY, 100, PRICE);
     enter(ALICE, 2, SIDE_BUY, 100, PRICE);
@@ -727,7 +463,7 @@ static void expect_replacement_cancels(struct command command)
     cr_assert_eq(last_number(ALICE), number, "the number is not consumed");
 }
 
-Test(book_rules, an_invalid_replacement_cancels_the_order)
+Test(book_orders, an_invalid_replacement_cancels_the_order)
 {
     struct command command = command_replace(ALICE, 0, 0, 100, PRICE + CENT);
     command.verdict = REJECT_HALTED;
@@ -744,13 +480,13 @@ Test(book_rules, an_invalid_replacement_cancels_the_order)
     expect_replacement_cancels(command);
 }
 
-Test(book_rules, a_replacement_by_no_more_than_was_executed_cancels_the_order)
+Test(book_orders, a_replacement_by_no_more_than_was_executed_cancels_the_order)
 {
     expect_replacement_cancels(command_replace(ALICE, 0, 0, 40, PRICE + CENT));
     expect_replacement_cancels(command_replace(ALICE, 0, 0, 39, PRICE + CENT));
 }
 
-Test(book_rules, an_invalid_replacement_of_a_hidden_order_is_not_on_the_feed)
+Test(book_orders, an_invalid_replacement_of_a_hidden_order_is_not_on_the_feed)
 {
     uint64_t ref = enter_hidden(ALICE, 1, SIDE_BUY, 100, PRICE);
     apply(command_replace(ALICE, 1, 2, 0, PRICE));
@@ -758,7 +494,7 @@ Test(book_rules, an_invalid_replacement_of_a_hidden_order_is_not_on_the_feed)
            .price = PRICE, .code = 'U', .trade.order_ref = ref);
 }
 
-Test(book_rules, a_replacement_that_crosses_is_deleted_matched_and_added)
+Test(book_orders, a_replacement_that_crosses_is_deleted_matched_and_added)
 {
     uint64_t maker = enter(BOB, 1, SIDE_SELL, 30, PRICE + CENT);
     uint64_t old = enter(ALICE, 1, SIDE_BUY, 100, PRICE);
@@ -777,7 +513,7 @@ Test(book_rules, a_replacement_that_crosses_is_deleted_matched_and_added)
     cr_assert_eq(resting(ALICE, 2).executed, 30);
 }
 
-Test(book_rules, a_replacement_that_meets_only_hidden_orders_crosses_too)
+Test(book_orders, a_replacement_that_meets_only_hidden_orders_crosses_too)
 {
     enter_hidden(BOB, 1, SIDE_SELL, 100, PRICE + CENT);
     enter(ALICE, 1, SIDE_BUY, 100, PRICE);
@@ -788,7 +524,7 @@ Test(book_rules, a_replacement_that_meets_only_hidden_orders_crosses_too)
     cr_assert(!rests(ALICE, 2) && !rests(BOB, 1));
 }
 
-Test(book_rules, a_replacement_that_hides_is_deleted_from_the_feed)
+Test(book_orders, a_replacement_that_hides_is_deleted_from_the_feed)
 {
     uint64_t old = enter(ALICE, 1, SIDE_BUY, 100, PRICE);
     struct command command = command_replace(ALICE, 1, 2, 80, PRICE);
@@ -800,7 +536,7 @@ Test(book_rules, a_replacement_that_hides_is_deleted_from_the_feed)
     cr_assert_eq(book_depth_at(book, 0, SIDE_BUY, PRICE), 0);
 }
 
-Test(book_rules, a_replacement_that_shows_is_added_to_the_feed)
+Test(book_orders, a_replacement_that_shows_is_added_to_the_feed)
 {
     enter_hidden(ALICE, 1, SIDE_BUY, 100, PRICE);
     uint64_t ref = apply(command_replace(ALICE, 1, 2, 80, PRICE));
@@ -809,7 +545,7 @@ Test(book_rules, a_replacement_that_shows_is_added_to_the_feed)
     EXPECT_FEED(.type = EVENT_FEED_ADD, .quantity = 80, .price = PRICE, .trade.order_ref = ref);
 }
 
-Test(book_rules, a_hidden_order_is_replaced_by_a_hidden_one_unseen)
+Test(book_orders, a_hidden_order_is_replaced_by_a_hidden_one_unseen)
 {
     enter_hidden(ALICE, 1, SIDE_BUY, 100, PRICE);
     struct command command = command_replace(ALICE, 1, 2, 80, PRICE);
@@ -819,7 +555,7 @@ Test(book_rules, a_hidden_order_is_replaced_by_a_hidden_one_unseen)
            .quantity = 80, .price = PRICE, .order.attributes.display = DISPLAY_HIDDEN);
 }
 
-Test(book_rules, a_replacement_that_becomes_attributable_is_deleted_and_added)
+Test(book_orders, a_replacement_that_becomes_attributable_is_deleted_and_added)
 {
     struct command command = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
     memcpy(command.order.firm, "XRAY", 4);
@@ -834,7 +570,7 @@ Test(book_rules, a_replacement_that_becomes_attributable_is_deleted_and_added)
                 .trade.order_ref = ref);
 }
 
-Test(book_rules, an_immediate_replacement_that_meets_nobody_is_deleted_and_cancelled)
+Test(book_orders, an_immediate_replacement_that_meets_nobody_is_deleted_and_cancelled)
 {
     uint64_t old = enter(ALICE, 1, SIDE_BUY, 100, PRICE);
     struct command command = command_replace(ALICE, 1, 2, 80, PRICE);
@@ -847,7 +583,7 @@ Test(book_rules, an_immediate_replacement_that_meets_nobody_is_deleted_and_cance
            .price = PRICE, .code = 'I', .trade.order_ref = ref);
 }
 
-Test(book_rules, a_replacement_at_market_never_rests)
+Test(book_orders, a_replacement_at_market_never_rests)
 {
     uint64_t old = enter(ALICE, 1, SIDE_BUY, 100, PRICE);
     uint64_t ref = apply(command_replace(ALICE, 1, 2, 100, PRICE_MARKET));
@@ -858,7 +594,7 @@ Test(book_rules, a_replacement_at_market_never_rests)
            .price = PRICE_MARKET, .code = 'I', .trade.order_ref = ref);
 }
 
-Test(book_rules, a_full_book_still_replaces)
+Test(book_orders, a_full_book_still_replaces)
 {
     for (uint32_t i = 1; i <= ORDERS_MAX; i++)
         enter(ALICE, i, SIDE_BUY, 100, PRICE);
@@ -868,7 +604,7 @@ Test(book_rules, a_full_book_still_replaces)
 
 // CANCEL
 
-Test(book_rules, cancel_names_the_total_that_is_to_remain)
+Test(book_orders, cancel_names_the_total_that_is_to_remain)
 {
     uint64_t ref = enter(ALICE, 1, SIDE_BUY, 100, PRICE);
     enter(BOB, 1, SIDE_SELL, 30, PRICE);
@@ -879,7 +615,7 @@ Test(book_rules, cancel_names_the_total_that_is_to_remain)
     cr_assert_eq(resting(ALICE, 1).quantity, 50);
 }
 
-Test(book_rules, cancel_to_what_was_executed_or_less_removes_the_order)
+Test(book_orders, cancel_to_what_was_executed_or_less_removes_the_order)
 {
     for (uint32_t i = 0; i < 3; i++) {
         uint64_t ref = enter(ALICE, i + 1, SIDE_BUY, 100, PRICE);
@@ -893,7 +629,7 @@ Test(book_rules, cancel_to_what_was_executed_or_less_removes_the_order)
     }
 }
 
-Test(book_rules, cancels_of_hidden_orders_are_not_on_the_feed)
+Test(book_orders, cancels_of_hidden_orders_are_not_on_the_feed)
 {
     enter_hidden(ALICE, 1, SIDE_BUY, 100, PRICE);
     apply_quietly(command_cancel(ALICE, 1, 60));
@@ -902,7 +638,7 @@ Test(book_rules, cancels_of_hidden_orders_are_not_on_the_feed)
     cr_assert_eq(event_count, 1);
 }
 
-Test(book_rules, a_cancel_that_changes_nothing_is_ignored)
+Test(book_orders, a_cancel_that_changes_nothing_is_ignored)
 {
     enter(ALICE, 1, SIDE_BUY, 100, PRICE);
     enter(BOB, 1, SIDE_SELL, 30, PRICE);
@@ -921,7 +657,7 @@ Test(book_rules, a_cancel_that_changes_nothing_is_ignored)
     cr_assert_eq(resting(ALICE, 1).quantity, 70);
 }
 
-Test(book_rules, a_cancelled_order_is_gone_and_its_number_used)
+Test(book_orders, a_cancelled_order_is_gone_and_its_number_used)
 {
     enter(ALICE, 1, SIDE_BUY, 100, PRICE);
     apply_quietly(command_cancel(ALICE, 1, 0));
@@ -931,7 +667,7 @@ Test(book_rules, a_cancelled_order_is_gone_and_its_number_used)
     expect_nothing();
 }
 
-Test(book_rules, a_reduced_order_keeps_its_place)
+Test(book_orders, a_reduced_order_keeps_its_place)
 {
     uint64_t first = enter(ALICE, 1, SIDE_BUY, 100, PRICE);
     enter(BOB, 1, SIDE_BUY, 100, PRICE);
@@ -943,7 +679,7 @@ Test(book_rules, a_reduced_order_keeps_its_place)
 
 // MODIFY
 
-Test(book_rules, modify_reduces_and_answers_with_what_is_open)
+Test(book_orders, modify_reduces_and_answers_with_what_is_open)
 {
     uint64_t ref = enter(ALICE, 1, SIDE_SELL, 100, PRICE);
     enter(BOB, 1, SIDE_BUY, 30, PRICE);
@@ -955,7 +691,7 @@ Test(book_rules, modify_reduces_and_answers_with_what_is_open)
     cr_assert_eq(resting(ALICE, 1).side, SIDE_SELL_SHORT);
 }
 
-Test(book_rules, modify_of_the_side_alone_is_not_on_the_feed)
+Test(book_orders, modify_of_the_side_alone_is_not_on_the_feed)
 {
     uint64_t ref = enter(ALICE, 1, SIDE_SELL, 100, PRICE);
     apply(command_modify(ALICE, 1, SIDE_SELL_SHORT_EXEMPT, 100));
@@ -963,7 +699,7 @@ Test(book_rules, modify_of_the_side_alone_is_not_on_the_feed)
            .side = SIDE_SELL_SHORT_EXEMPT, .quantity = 100, .price = PRICE, .trade.order_ref = ref);
 }
 
-Test(book_rules, modify_to_what_was_executed_cancels_with_the_old_side)
+Test(book_orders, modify_to_what_was_executed_cancels_with_the_old_side)
 {
     uint64_t ref = enter(ALICE, 1, SIDE_SELL, 100, PRICE);
     enter(BOB, 1, SIDE_BUY, 30, PRICE);
@@ -975,7 +711,7 @@ Test(book_rules, modify_to_what_was_executed_cancels_with_the_old_side)
     cr_assert(!rests(ALICE, 1));
 }
 
-Test(book_rules, sides_change_only_from_sell_to_short_and_exempt_and_from_exempt_to_short)
+Test(book_orders, sides_change_only_from_sell_to_short_and_exempt_and_from_exempt_to_short)
 {
     for (uint32_t from = SIDE_BUY; from <= SIDE_SELL_SHORT_EXEMPT; from++) {
         for (uint32_t to = 0; to < 6; to++) {
@@ -993,7 +729,7 @@ Test(book_rules, sides_change_only_from_sell_to_short_and_exempt_and_from_exempt
     }
 }
 
-Test(book_rules, a_modify_that_changes_nothing_is_ignored)
+Test(book_orders, a_modify_that_changes_nothing_is_ignored)
 {
     enter(ALICE, 1, SIDE_SELL, 100, PRICE);
     enter(BOB, 1, SIDE_BUY, 30, PRICE);
@@ -1008,190 +744,4 @@ Test(book_rules, a_modify_that_changes_nothing_is_ignored)
     apply(refused);
     expect_nothing();
     cr_assert_eq(resting(ALICE, 1).quantity, 70);
-}
-
-// QUERY
-
-Test(book_rules, a_query_is_answered_with_the_next_number_of_the_channel)
-{
-    apply(command_query(ALICE));
-    EXPECT(.type = EVENT_QUERY_RESPONSE, .session = ALICE, .user_ref_num = 1);
-    enter(ALICE, 41, SIDE_BUY, 100, PRICE);
-    struct command command = command_query(ALICE);
-    command.verdict = REJECT_OTHER;
-    apply(command);
-    EXPECT(.type = EVENT_QUERY_RESPONSE, .session = ALICE, .user_ref_num = 42);
-    command.user_ref_index = 9;
-    apply(command);
-    EXPECT(.type = EVENT_QUERY_RESPONSE, .session = ALICE, .user_ref_num = 1, .user_ref_index = 9);
-    apply_quietly(command_close);
-    apply(command_query(ALICE));
-    EXPECT(.type = EVENT_QUERY_RESPONSE, .session = ALICE, .user_ref_num = 42);
-}
-
-// Queries of the book
-
-Test(book_rules, depth_lists_visible_levels_best_first)
-{
-    enter(ALICE, 1, SIDE_SELL, 10, PRICE + CENT);
-    enter(ALICE, 2, SIDE_SELL_SHORT, 20, PRICE);
-    enter(BOB, 1, SIDE_SELL, 30, PRICE);
-    enter_hidden(BOB, 2, SIDE_SELL, 40, PRICE);
-    enter_hidden(BOB, 3, SIDE_SELL, 50, PRICE - CENT);
-    struct book_level levels[3];
-    cr_assert_eq(book_depth(book, 0, SIDE_SELL, levels, 3), 2);
-    cr_assert_eq(levels[0].price, PRICE);
-    cr_assert_eq(levels[0].order_count, 2);
-    cr_assert_eq(levels[0].quantity, 50);
-    cr_assert_eq(levels[1].price, PRICE + CENT);
-    cr_assert_eq(book_depth(book, 0, SIDE_SELL, levels, 1), 1);
-    cr_assert_eq(book_depth(book, 0, SIDE_BUY, levels, 3), 0);
-    cr_assert_eq(book_depth(book, NO_INSTRUMENT, SIDE_SELL, levels, 3), 0);
-}
-
-// The hash. Each test leads two books by ways of equal length and equal numbers of messages to
-// states that are the same, or differ in one thing.
-
-static uint64_t hash_of_way(const struct command *commands, size_t count)
-{
-    static alignas(64) unsigned char memory[1 << 20];
-    static unsigned char filling = 1;
-    memset(memory, filling++, sizeof(memory));
-    struct book *other = book_open(memory, &limits);
-    const struct command first[] = {command_open(), command_instrument(0), command_session(ALICE),
-                                    command_session(BOB), command_start};
-    struct event space[64];
-    struct event_sink sink = {space, space + 64, too_many_events, NULL};
-    for (size_t i = 0; i < 5 + count; i++) {
-        sink.next = space;
-        struct command command = i < 5 ? first[i] : commands[i - 5];
-        command.time_ns = MIDNIGHT_NS + i;
-        book_apply(other, &command, &sink);
-    }
-    return book_hash(other);
-}
-
-#define HASH(...)                                                                                  \
-    hash_of_way((const struct command[]){__VA_ARGS__},                                             \
-                sizeof((const struct command[]){__VA_ARGS__}) / sizeof(struct command))
-
-static const struct command nothing = {.type = 0};
-
-Test(book_hash, does_not_depend_on_the_way)
-{
-    const struct command a = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
-    const struct command b = command_enter(ALICE, 2, SIDE_BUY, 100, PRICE - CENT);
-    const struct command c = command_enter(ALICE, 3, SIDE_BUY, 100, PRICE);
-    cr_assert_eq(HASH(a, b, c, command_cancel(ALICE, 1, 0), command_cancel(ALICE, 2, 0)),
-                 HASH(a, b, c, command_cancel(ALICE, 2, 0), command_cancel(ALICE, 1, 0)),
-                 "in which order two orders went");
-    cr_assert_eq(HASH(a, command_cancel(ALICE, 1, 60)),
-                 HASH(a, command_modify(ALICE, 1, SIDE_BUY, 60)), "how an order became smaller");
-    cr_assert_eq(HASH(command_enter(ALICE, 1, SIDE_BUY, 100, PRICE), command_cancel(ALICE, 1, 0)),
-                 HASH(command_enter(ALICE, 1, SIDE_SELL, 9, 1), command_cancel(ALICE, 1, 0)),
-                 "what an order was that is gone");
-}
-
-Test(book_hash, depends_on_seq)
-{
-    cr_assert_neq(HASH(nothing), HASH(nothing, nothing));
-}
-
-Test(book_hash, depends_on_an_orders_quantity_price_side_instrument_and_number)
-{
-    uint64_t hash = HASH(command_enter(ALICE, 2, SIDE_SELL, 100, PRICE));
-    cr_assert_neq(HASH(command_enter(ALICE, 2, SIDE_SELL, 101, PRICE)), hash);
-    cr_assert_neq(HASH(command_enter(ALICE, 2, SIDE_SELL, 100, PRICE + 1)), hash);
-    cr_assert_neq(HASH(command_enter(ALICE, 2, SIDE_BUY, 100, PRICE)), hash);
-    cr_assert_neq(HASH(command_enter(ALICE, 2, SIDE_SELL_SHORT, 100, PRICE)), hash);
-    cr_assert_neq(HASH(command_enter(ALICE, 3, SIDE_SELL, 100, PRICE)), hash);
-}
-
-Test(book_hash, depends_on_the_priority_of_two_orders)
-{
-    cr_assert_neq(HASH(command_enter(ALICE, 1, SIDE_BUY, 100, PRICE),
-                       command_enter(BOB, 1, SIDE_BUY, 100, PRICE)),
-                  HASH(command_enter(BOB, 1, SIDE_BUY, 100, PRICE),
-                       command_enter(ALICE, 1, SIDE_BUY, 100, PRICE)));
-}
-
-Test(book_hash, depends_on_the_last_number_of_a_channel)
-{
-    struct command seven = command_enter(ALICE, 7, SIDE_BUY, 0, PRICE);
-    struct command eight = command_enter(ALICE, 8, SIDE_BUY, 0, PRICE);
-    cr_assert_neq(HASH(seven), HASH(eight));
-    struct command other_channel = seven;
-    other_channel.user_ref_index = 255;
-    cr_assert_neq(HASH(seven), HASH(other_channel));
-}
-
-Test(book_hash, depends_on_the_count_of_matches)
-{
-    // Two messages to each session and two to the feed either way, and nothing is left.
-    const struct command maker = command_enter(ALICE, 1, SIDE_SELL, 100, PRICE);
-    cr_assert_neq(
-        HASH(maker, command_enter_ioc(BOB, 1, SIDE_BUY, 100, PRICE), nothing),
-        HASH(maker, command_enter_ioc(BOB, 1, SIDE_BUY, 100, 1), command_cancel(ALICE, 1, 0)));
-}
-
-Test(book_hash, depends_on_what_a_chain_has_executed)
-{
-    cr_assert_neq(HASH(command_enter(ALICE, 1, SIDE_SELL, 100, PRICE),
-                       command_enter_ioc(BOB, 1, SIDE_BUY, 40, PRICE)),
-                  HASH(command_enter(ALICE, 1, SIDE_SELL, 110, PRICE),
-                       command_enter_ioc(BOB, 1, SIDE_BUY, 50, PRICE)));
-}
-
-Test(book_hash, depends_on_display_and_firm)
-{
-    struct command hidden = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
-    hidden.order.attributes.display = DISPLAY_HIDDEN;
-    struct command visible = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
-    struct command attributable = visible, named = visible;
-    attributable.order.attributes.display = DISPLAY_ATTRIBUTABLE;
-    memcpy(named.order.firm, "XRAY", 4);
-    cr_assert_neq(HASH(visible), HASH(attributable));
-    cr_assert_neq(HASH(visible), HASH(hidden));
-    cr_assert_neq(HASH(visible), HASH(named));
-}
-
-Test(book_hash, depends_on_the_messages_of_each_session)
-{
-    cr_assert_neq(HASH(command_query(ALICE)), HASH(nothing));
-    cr_assert_neq(HASH(command_query(ALICE)), HASH(command_query(BOB)));
-}
-
-Test(book_hash, depends_on_the_state_of_the_day)
-{
-    cr_assert_neq(HASH(command_close), HASH(nothing));
-}
-
-Test(book_hash, depends_on_the_firm_of_a_session)
-{
-    struct command one = command_session(CAROL);
-    struct command other = one;
-    memcpy(other.member.firm, "ELSE", 4);
-    cr_assert_neq(HASH(one), HASH(other));
-}
-
-static uint64_t hash_of_fresh(const struct book_limits *fresh_limits, uint64_t midnight_ns)
-{
-    static alignas(64) unsigned char memory[1 << 20];
-    struct book *fresh = book_open(memory, fresh_limits);
-    struct event space[4];
-    struct event_sink sink = {space, space + 4, too_many_events, NULL};
-    struct command command = command_open();
-    command.open.midnight_ns = midnight_ns;
-    book_apply(fresh, &command, &sink);
-    return book_hash(fresh);
-}
-
-Test(book_hash, depends_on_midnight_and_limits)
-{
-    uint64_t hash = hash_of_fresh(&limits, MIDNIGHT_NS);
-    cr_assert_eq(hash_of_fresh(&limits, MIDNIGHT_NS), hash);
-    cr_assert_neq(hash_of_fresh(&limits, MIDNIGHT_NS - 1), hash);
-    struct book_limits larger = limits;
-    larger.orders_max++;
-    cr_assert_neq(hash_of_fresh(&larger, MIDNIGHT_NS), hash);
 }
