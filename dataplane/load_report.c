@@ -169,11 +169,12 @@ static void print_wire(const struct load_report *report, FILE *stream)
 {
     const struct load_wire_counters *wire = &report->wire;
     if (report->wire_mode != NULL)
-        fprintf(stream,
-                "wire          AF_XDP, %s; dropped on the way in: %llu for want of room, %llu of a "
-                "wrong checksum, %llu of strangers\n",
-                report->wire_mode, (ull)wire->no_room, (ull)wire->bad_checksum,
-                (ull)wire->strangers);
+        fprintf(
+            stream,
+            "wire          AF_XDP, %s; dropped on the way out: %llu; on the way in: %llu for want "
+            "of room, %llu of a wrong checksum, %llu of strangers\n",
+            report->wire_mode, (ull)wire->not_sent, (ull)wire->no_room, (ull)wire->bad_checksum,
+            (ull)wire->strangers);
     else
         fprintf(stream, "wire          sockets\n");
 }
@@ -407,8 +408,9 @@ static json_t *json_wire(const struct load_report *report)
     const struct load_wire_counters *wire = &report->wire;
     if (report->wire_mode == NULL)
         return json_pack("{s:s}", "by", "sockets");
-    json_t *object = JSON_COUNTS({"no_room", wire->no_room}, {"bad_checksum", wire->bad_checksum},
-                                 {"strangers", wire->strangers});
+    json_t *object =
+        JSON_COUNTS({"not_sent", wire->not_sent}, {"no_room", wire->no_room},
+                    {"bad_checksum", wire->bad_checksum}, {"strangers", wire->strangers});
     json_object_set_new(object, "by", json_string("AF_XDP"));
     json_object_set_new(object, "mode", json_string(report->wire_mode));
     return object;

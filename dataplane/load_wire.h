@@ -35,8 +35,9 @@ struct load_wire_options {
     const struct tsc_clock *clock;
 };
 
-// What was dropped on the way in. Sockets of the kernel's do not say.
+// What was dropped on the way out and on the way in. Sockets of the kernel's do not say.
 struct load_wire_counters {
+    uint64_t not_sent;     // by the interface: an order so dropped is lost
     uint64_t no_room;      // by the kernel: the port was not looked at for too long
     uint64_t bad_checksum; // UDP's
     uint64_t strangers;    // not from the venue

@@ -18,6 +18,8 @@
 struct load_wire_xdp {
     struct load_wire wire;
     const struct tsc_clock *clock;
+    const char *interface;
+    uint32_t tx_dropped; // by the interface, before
     enum port_stamps stamps;
     struct arena memory;
     struct steer *steer;
@@ -133,6 +135,7 @@ static void xdp_read_counters(struct load_wire *wire)
 {
     struct port *port = xdp_of(wire)->port;
     port->operations->read_counters(port);
+    wire->counters.not_sent = nic_tx_dropped(xdp_of(wire)->interface) - xdp_of(wire)->tx_dropped;
     wire->counters.no_room =
         port->counters.rx_dropped + port->counters.rx_ring_full + port->counters.rx_fill_empty;
 }
@@ -266,6 +269,8 @@ struct load_wire *load_wire_xdp_open(const struct load_wire_options *options, st
     }
     xdp->wire.operations = &operations;
     xdp->clock = options->clock;
+    xdp->interface = options->interface;
+    xdp->tx_dropped = nic_tx_dropped(options->interface);
     xdp->stamps = options->stamps;
     xdp->venue = (struct endpoint){.address = options->to.sin_addr.s_addr,
                                    .port = options->to.sin_port,

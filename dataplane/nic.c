@@ -2,7 +2,9 @@
 #include "dataplane/nic.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
 #include <linux/ethtool.h>
+#include <linux/if_link.h>
 #include <linux/net_tstamp.h>
 #include <linux/sockios.h>
 #include <net/if.h>
@@ -79,6 +81,20 @@ int nic_set_stamping(const char *interface, int sent, int received)
     struct hwtstamp_config stamping = {.tx_type = sent, .rx_filter = received};
     struct ifreq about = {.ifr_data = (void *)&stamping};
     return ask(interface, SIOCSHWTSTAMP, &about);
+}
+
+uint32_t nic_tx_dropped(const char *interface)
+{
+    struct ifaddrs *all;
+    uint32_t dropped = 0;
+    if (getifaddrs(&all))
+        return 0;
+    for (const struct ifaddrs *one = all; one; one = one->ifa_next)
+        if (one->ifa_addr && one->ifa_addr->sa_family == AF_PACKET && one->ifa_data &&
+            strcmp(one->ifa_name, interface) == 0)
+            dropped = ((const struct rtnl_link_stats *)one->ifa_data)->tx_dropped;
+    freeifaddrs(all);
+    return dropped;
 }
 
 // Upstream drivers with AF_XDP zero-copy, and the first kernel in which it can be relied on, which

@@ -55,10 +55,22 @@ refused "a second one, naming the first" "another instance of sluice.*held by pr
 wait $load_pid
 check "an open loop loses nothing, at random moments, by three sessions" test $? = 0
 check "what is not the venue's is dropped and counted" \
-    of "$work/open.json" "r['wire'] == {'by': 'AF_XDP', 'mode': 'copy', 'no_room': 0, 'bad_checksum': 2, 'strangers': 3}"
+    of "$work/open.json" "r['wire'] == {'by': 'AF_XDP', 'mode': 'copy', 'not_sent': 0, 'no_room': 0, 'bad_checksum': 2, 'strangers': 3}"
 check "its latencies are a histogram" grep -q 'Total count' "$work/hgrm"
 check "a sweep, which opens the port for each rate" eval \
     '$in_cl "${load[@]}" --interface sl-cl --sweep 2000:6000:2000 >"$work/sweep.json"'
+
+# What leaves while the venue's end of the wire is down is dropped by the interface: orders are lost, and it is said where.
+$in_cl "${load[@]}" --interface sl-cl --rate 2000 --count 4000 >"$work/down.json" &
+load_pid=$!
+until ! bare; do sleep 0.1; done
+sleep 1
+$in_gw ip link set sl-gw down
+sleep 0.3
+$in_gw ip link set sl-gw up
+wait $load_pid
+check "lost orders fail the run, and the interface is known to have dropped them" eval \
+    "[ $? = 1 ] && of '$work/down.json' '0 < sum(r[k][\"lost\"] for k in (\"enters\", \"cancels\", \"replaces\")) <= r[\"wire\"][\"not_sent\"]'"
 
 # From departure to arrival by the kernel's clock is a part of what the generator sees.
 for over in "" "--interface sl-cl"; do
