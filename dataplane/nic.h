@@ -22,8 +22,8 @@ bool nic_up(const char *interface);
 // nic_rx_queues: how many queues packets may arrive on now; 0 when that cannot be found out.
 uint32_t nic_rx_queues(const char *interface);
 
-// nic_tx_dropped: packets that it was given to send and has dropped, since it is there, modulo 2^32;
-// 0 when that cannot be found out.
+// nic_tx_dropped: packets that it was given to send and has dropped, since it is there, modulo
+// 2^32; 0 when that cannot be found out.
 uint32_t nic_tx_dropped(const char *interface);
 
 // nic_zerocopy: AF_XDP without copying is known to work with `driver` from kernel `major`.`minor`
