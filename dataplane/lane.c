@@ -440,6 +440,12 @@ static void journal_wait(struct lane *lane, uint64_t quiet_ns)
         bell_wake(&lane->journal_bell);
 }
 
+static void note_write(struct lane *lane, uint64_t took_ns)
+{
+    if (took_ns > atomic_load_explicit(&lane->longest_write_ns, memory_order_relaxed))
+        atomic_store_explicit(&lane->longest_write_ns, took_ns, memory_order_relaxed);
+}
+
 static void *journal_main(void *argument)
 {
     struct lane *lane = argument;
@@ -449,11 +455,13 @@ static void *journal_main(void *argument)
     sandbox_thread(SANDBOX_JOURNAL);
     uint64_t busy_ns = clock_ns(lane->clock);
     for (;;) {
+        uint64_t began_ns = clock_ns(lane->clock);
         int written = journal_write(lane->journal, lane->to_journal);
         if (written < 0)
             journal_failed(lane);
         uint64_t now_ns = clock_ns(lane->clock);
         if (written > 0) {
+            note_write(lane, now_ns - began_ns);
             bell_ring(lane->port_bell);
             busy_ns = now_ns;
         } else if (atomic_load_explicit(&lane->journal_stop, memory_order_acquire)) {

@@ -65,13 +65,14 @@ static json_t *report_feed(const struct feed *feed)
 
 static json_t *report_lane(const struct lane *lane, const struct lane_snapshot *snapshot)
 {
-    return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "shard", (int)lane->index,
-                     "entry", report_entry(&snapshot->entry), "feed", report_feed(&snapshot->feed),
-                     "events_released", number(snapshot->released), "durable_seq",
-                     number(atomic_load(&lane->gate.progress->durable_seq)), "spare_segments",
-                     number(atomic_load(&lane->gate.progress->spare_count)), "events_stalls",
-                     number(atomic_load(&lane->shard.events_stalls)), "journal_stalls",
-                     number(atomic_load(&lane->shard.journal_stalls)), "recovered",
+    return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "shard",
+                     (int)lane->index, "entry", report_entry(&snapshot->entry), "feed",
+                     report_feed(&snapshot->feed), "events_released", number(snapshot->released),
+                     "durable_seq", number(atomic_load(&lane->gate.progress->durable_seq)),
+                     "spare_segments", number(atomic_load(&lane->gate.progress->spare_count)),
+                     "events_stalls", number(atomic_load(&lane->shard.events_stalls)),
+                     "journal_stalls", number(atomic_load(&lane->shard.journal_stalls)),
+                     "longest_write_ns", number(atomic_load(&lane->longest_write_ns)), "recovered",
                      number(lane->recovered_count));
 }
 

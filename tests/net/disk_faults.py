@@ -254,6 +254,8 @@ def test_what_finds_no_room_is_counted_and_no_datagram_is_taken_in_part(stall):
         datagram = (urn - 1) // FLOOD_ORDERS
         answered[datagram] = answered.get(datagram, 0) + 1
     checks.equal(set(answered.values()), {FLOOD_ORDERS}, "orders answered of a datagram")
+    longest_ms = said["shards"][0]["longest_write_ns"] / 1e6
+    checks.true(STALL_MS <= longest_ms < 2 * STALL_MS, f"the longest write is said to be of {longest_ms} ms")
 
 
 def test_after_a_stall_it_goes_on(stall):

@@ -15,9 +15,11 @@ report = json.load(sys.stdin)
 print(sum(report[kind]["lost"] for kind in ("enters", "cancels", "replaces")))' <"$work/load.json" | row "lost" orders $((rate * 60))
 tail -n 1 "$work/gateway.log" | python3 -c 'import json, sys
 stopped = json.load(sys.stdin)
-port, entry = stopped["ports"][0], stopped["shards"][0]["entry"]
+port, shard = stopped["ports"][0], stopped["shards"][0]
+milliseconds = shard["longest_write_ns"] / 1e6
+print(json.dumps({"fact": "longest write to the disk", "value": f"{milliseconds:.1f} ms"}))
 drops = {name: value for name, value in port["xdp"].items() if name.startswith("drop")}
 drops |= {name: port["packets"][name] for name in ("rx_dropped", "rx_ring_full", "rx_fill_empty", "rx_invalid")}
-drops |= {name: value for name, value in entry["datagrams"].items() if name != "taken"}
+drops |= {name: value for name, value in shard["entry"]["datagrams"].items() if name != "taken"}
 text = ", ".join(f"{name} {value}" for name, value in drops.items() if value) or "nothing"
 print(json.dumps({"fact": "dropped on the way", "value": text}))'
