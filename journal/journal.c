@@ -16,11 +16,12 @@
 
 #define WRITE_RECORDS_MAX  (JOURNAL_WRITE_BLOCKS_MAX * JOURNAL_BLOCK_RECORDS)
 
-// Zeros for a spare are written at 64 MiB/s while another spare is left: see disk.h. A large
+// Zeros for a spare are written at 64 MiB/s where it is the only one missing: see disk.h. A large
 // segment is written faster, so that it is ready within half of the time that journal_write waits
 // for it.
 #define SPARE_BYTES_PER_MS 65536u
 #define SPARE_MS_MAX       (JOURNAL_SPARE_WAIT_MS / 2)
+#define SPARE_DOUBLED_MAX  16u
 
 struct journal {
     struct journal_progress progress;
@@ -191,15 +192,25 @@ static int create_spare(struct journal *journal, uint64_t bytes_per_ms)
     return 1;
 }
 
+// Twice as fast for each further one that is missing: the writer finds one at whatever rate the
+// disk can keep up with. 0, as fast as it goes, when none is left.
+static uint64_t spare_pace(const struct journal_options *options, uint64_t left)
+{
+    uint64_t bytes_per_ms = options->segment_bytes / SPARE_MS_MAX;
+    uint64_t doubled = options->spares - left - 1;
+    if (left == 0)
+        return 0;
+    if (bytes_per_ms < SPARE_BYTES_PER_MS)
+        bytes_per_ms = SPARE_BYTES_PER_MS;
+    return bytes_per_ms << (doubled < SPARE_DOUBLED_MAX ? doubled : SPARE_DOUBLED_MAX);
+}
+
 int journal_make_spare(struct journal *journal)
 {
     uint64_t left = spares_left(journal);
     if (left >= journal->options.spares)
         return 0;
-    uint64_t bytes_per_ms = journal->options.segment_bytes / SPARE_MS_MAX;
-    if (bytes_per_ms < SPARE_BYTES_PER_MS)
-        bytes_per_ms = SPARE_BYTES_PER_MS;
-    return create_spare(journal, left == 0 ? 0 : bytes_per_ms);
+    return create_spare(journal, spare_pace(&journal->options, left));
 }
 
 // 0 once there is one, else the reason: the helper's -errno, or -ETIMEDOUT.

@@ -23,8 +23,9 @@ struct memory_disk {
     uint64_t write_count;   // attempted
     uint64_t fail_at_write; // this one, counted from 1, and no other
     int fail_errno;
-    bool fail_half_way; // half of it is written first
-    int create_errno;   // 0, or what create answers
+    bool fail_half_way;      // half of it is written first
+    int create_errno;        // 0, or what create answers
+    uint64_t created_per_ms; // the pace that the last create was asked for
     int read_errno, sync_errno;
     struct memory_hook before_read; // … at this offset
     uint64_t before_read_offset;
@@ -64,7 +65,7 @@ static inline int memory_create(struct disk *disk, const char *name, uint64_t si
                                 uint64_t bytes_per_ms)
 {
     struct memory_disk *memory = (struct memory_disk *)disk;
-    (void)bytes_per_ms;
+    memory->created_per_ms = bytes_per_ms;
     if (memory->off)
         return -EIO;
     if (memory->create_errno)

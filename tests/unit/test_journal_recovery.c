@@ -744,6 +744,33 @@ Test(journal_recovery, a_failed_write_of_an_idle_block_or_a_segment_header_is_th
     memory_free(memory);
 }
 
+// At 64 MiB/s whatever was missing, a writer of more than that used up all of them and waited.
+Test(journal_recovery, spares_are_made_the_faster_the_more_of_them_are_missing)
+{
+    struct memory_disk *memory = memory_new();
+    struct ring *ring = test_ring_new();
+    struct reader reader = {0};
+    struct journal_options many = options;
+    many.spares = JOURNAL_SPARES_MAX;
+    struct journal *journal = journal_open(&memory->disk, &many, reader_each, &reader, &error);
+    cr_assert_not_null(journal, "%s", error.text);
+    for (uint32_t left = 1; left < many.spares; left++) {
+        uint32_t doubled = many.spares - left - 1;
+        cr_assert_eq(journal_make_spare(journal), 1);
+        cr_assert_eq(memory->created_per_ms, 65536ull << (doubled < 16 ? doubled : 16));
+    }
+    cr_assert_eq(journal_make_spare(journal), 0);
+    while (atomic_load(&journal_progress(journal)->spare_count) > 0) {
+        cr_assert_eq(append(journal, ring, 8064), 8064);
+        cr_assert_eq(append(journal, ring, 127 * 63), 127 * 63);
+    }
+    cr_assert_eq(journal_make_spare(journal), 1);
+    cr_assert_eq(memory->created_per_ms, 0, "none was left");
+    crash(memory, journal);
+    free(ring);
+    memory_free(memory);
+}
+
 Test(journal_recovery, a_full_disk_ends_the_journal_when_the_last_spare_is_full)
 {
     struct memory_disk *memory = memory_new();
