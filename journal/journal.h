@@ -111,9 +111,10 @@ int journal_idle(struct journal *journal);
 const char *journal_error(const struct journal *journal);
 
 // journal_make_spare: create one spare segment when fewer than options.spares are ready. Writes
-// zeros slowly enough not to hold up the writer where one is missing, faster where more are. 1 when it made one, 0 when
-// there are enough, -errno when it could not (-ENOSPC: the disk is full), after which a
-// journal_write that needs one does not wait for it. One helper thread, beside the journal's own.
+// zeros slowly enough not to hold up the writer where one is missing, faster where more are. 1 when
+// it made one, 0 when there are enough, -errno when it could not (-ENOSPC: the disk is full), after
+// which a journal_write that needs one does not wait for it. One helper thread, beside the
+// journal's own.
 int journal_make_spare(struct journal *journal);
 
 // journal_seal: seal the oldest closed segment that has no seal yet (seal.h). 1 when it sealed one,
