@@ -3,7 +3,7 @@
 title "open loop, three seconds a round: orders a second, durable and answered; latency from the intended send"
 lab
 best=0
-for rate in 50000 100000 150000 200000 300000 400000 600000 800000 1000000 1200000 1500000; do
+for rate in 50000 100000 150000 200000 300000 400000 600000 800000 1000000 1200000 1500000 1750000 2000000; do
     start_gateway
     for _ in 1 2 3; do
         load "$rate/s" --rate $rate --count $((rate * 3)) --hgrm "$OUT/rate-$rate.hgrm"
