@@ -35,7 +35,7 @@ round() {
     fi
     echo "$(python3 -c 'import json, sys
 report = json.load(sys.stdin)
-print(report["latency_ns"]["p99"] / 1000, report["stamped_ns"]["p99"] / 1000, report["stamped_ns"]["count"], sum(report[kind]["lost"] for kind in ("enters", "cancels", "replaces")))' \
+print(report["latency_ns"]["p99"] / 1000, report["stamped_ns"]["p99"] / 1000, report["stamped_ns"]["count"], sum(report[kind]["lost"] + report[kind]["unanswered"] for kind in ("enters", "cancels", "replaces")))' \
         <"$work/load.json") $(($(refused_by_wire) - refused - full))" >>"$work/$name"
 }
 start_gateway

@@ -11,7 +11,7 @@ stop_gateway
 get rate_achieved <"$work/load.json" | row "achieved" orders/s $((rate * 60))
 python3 -c 'import json, sys
 report = json.load(sys.stdin)
-print(sum(report[kind]["lost"] for kind in ("enters", "cancels", "replaces")))' <"$work/load.json" | row "lost" orders $((rate * 60))
+print(sum(report[kind]["lost"] + report[kind]["unanswered"] for kind in ("enters", "cancels", "replaces")))' <"$work/load.json" | row "lost" orders $((rate * 60))
 tail -n 1 "$work/gateway.log" | python3 -c 'import json, sys
 stopped = json.load(sys.stdin)
 port, shard = stopped["ports"][0], stopped["shards"][0]

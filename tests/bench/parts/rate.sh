@@ -10,7 +10,7 @@ for rate in 50000 100000 150000 200000 300000 400000 600000 800000 1000000 12000
         python3 -c 'import json, sys
 report, asked = json.load(sys.stdin), int(sys.argv[1])
 latency = report["latency_ns"]
-lost = sum(report[kind]["lost"] for kind in ("enters", "cancels", "replaces"))
+lost = sum(report[kind]["lost"] + report[kind]["unanswered"] for kind in ("enters", "cancels", "replaces"))
 good = latency["p99"] < 1e9 and report["rate_achieved"] > 0.99 * asked and not lost
 print(latency["p50"] / 1000, latency["p90"] / 1000, latency["p99"] / 1000, lost, "good" if good else "bad")' \
             $rate <"$work/load.json" >>"$work/rate-$rate"
