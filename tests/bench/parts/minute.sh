@@ -3,7 +3,8 @@
 # 80 % of the highest rate that the part `rate` found in this run; without it, of 1,200,000/s.
 highest=$(sed -n 's/.*"name": "highest [^"]*".*"median": \([0-9.e+]*\),.*/\1/p' "$OUT/rate.rows" 2>/dev/null || true)
 rate=${RATE:-$(awk "BEGIN {print int(${highest:-1200000} * 0.8)}")}
-title "a minute at $rate orders/s, counted from end to end"
+export IN_FLIGHT=${IN_FLIGHT:-2097152} # what a disk that stalls for some tenths of a second leaves waiting
+title "a minute at $rate orders/s, counted from end to end, in_flight = $IN_FLIGHT"
 lab
 start_gateway
 load "a minute" --rate "$rate" --count $((rate * 60)) --hgrm "$OUT/minute.hgrm"
