@@ -59,8 +59,7 @@ void meet(struct book *book, struct event_sink *sink, struct taker *taker,
 // `head`: of its chain in the table. `min_quantity` 0: any.
 void match_and_rest(struct book *book, struct event_sink *sink, uint32_t *head, uint32_t index,
                     uint32_t min_quantity);
-// The same for one that has only to rest; false, and nothing has been done, when there is more to
-// it.
+// The same for one that has only to rest; false when there is more to it: match_and_rest then.
 bool rest_unmet(struct book *book, uint32_t *head, uint32_t index);
 
 // special.c

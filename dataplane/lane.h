@@ -77,7 +77,7 @@ struct lane {
         last_progress; // what gate.progress points to once the journal is closed
     pthread_t journal_thread, spare_thread;
     bool journal_spins;
-    _Atomic uint64_t longest_write_ns; // of the journal, with what it waited for a segment
+    _Atomic uint64_t longest_write_ns; // what a journal_write took at most; its thread writes it
     int seal_failure;                  // spares' thread
     _Atomic bool journal_stop, spare_stop;
     _Atomic bool cancel_only; // no segment can be made and fewer than two are left

@@ -379,7 +379,7 @@ int load_flow_generate(const struct load_flow_options *options, struct load_day 
     return 0;
 }
 
-static struct command step_command(const struct load_step *step)
+struct command load_step_command(const struct load_step *step)
 {
     static const uint8_t types[] = {[LOAD_ENTER] = COMMAND_ENTER,
                                     [LOAD_CANCEL] = COMMAND_CANCEL,
@@ -420,7 +420,7 @@ void load_day_commands(const struct load_day *day,
         each(context, &(struct command){.type = COMMAND_SESSION, .session = i});
     each(context, &(struct command){.type = COMMAND_START});
     for (uint64_t i = 0; i < day->count; i++) {
-        struct command command = step_command(&day->steps[i]);
+        struct command command = load_step_command(&day->steps[i]);
         each(context, &command);
     }
 }

@@ -77,6 +77,10 @@ int load_flow_generate(const struct load_flow_options *options, struct load_day 
 // load_day_free: what the day holds; it is empty afterwards.
 void load_day_free(struct load_day *day);
 
+// load_step_command: what a book gets to see of a step, without a time. UserRefNums are the
+// references.
+struct command load_step_command(const struct load_step *step);
+
 // load_day_commands: the day as the commands of one shard, from the opening on, each given to
 // `each`: what a book gets to see when the day is played to it, arrival times apart. UserRefNums
 // are the references.

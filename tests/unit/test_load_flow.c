@@ -79,21 +79,7 @@ Test(load_flow, the_mix_is_that_of_an_equities_venue)
 
 static void matcher_step(struct matcher *matcher, const struct load_step *step)
 {
-    static const uint8_t types[] = {[LOAD_ENTER] = COMMAND_ENTER,
-                                    [LOAD_CANCEL] = COMMAND_CANCEL,
-                                    [LOAD_REPLACE] = COMMAND_REPLACE};
-    struct command command = {
-        .type = types[step->kind],
-        .session = step->session,
-        .instrument = step->symbol,
-        .side = step->side,
-        .order = {.user_ref_num = step->ref,
-                  .orig_user_ref_num = step->orig_ref,
-                  .quantity = step->quantity,
-                  .price = step->price,
-                  .attributes.time_in_force =
-                      step->kind == LOAD_ENTER && step->time_in_force == LOAD_TIF_IOC},
-    };
+    struct command command = load_step_command(step);
     matcher_apply(matcher, &command);
 }
 
