@@ -241,10 +241,12 @@ static inline bool may_rest(const struct order *order)
 static inline bool rest(struct book *book, struct instrument *listing, uint32_t *head,
                         uint32_t index)
 {
+    struct level *level = order_level_claim(book, listing, &book->orders[index]);
+    if (unlikely(!level))
+        return false;
     if (unlikely(book->orders[index].extra != NONE))
         extra_rest(book, index);
-    if (unlikely(!order_link(book, listing, index)))
-        return false;
+    order_join(book, listing, level, index);
     table_add(book, head, index);
     return true;
 }

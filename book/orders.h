@@ -128,17 +128,30 @@ static inline void queue_leave(struct book *book, struct level *level, uint32_t 
     level->order_count--;
 }
 
-// Puts an order last in its queue; false when it would take a far level too many.
+// The level where an order is to rest, or NULL where it would take a far level too many.
+static inline struct level *order_level_claim(struct book *book, struct instrument *listing,
+                                              const struct order *order)
+{
+    return likely(order_displayed(order))
+               ? level_claim(book, listing, book_side(order->side), order->price)
+               : dark_claim(book, listing, order);
+}
+
+// Puts an order last in the queue of the level that was claimed for it.
+static inline void order_join(struct book *book, struct instrument *listing, struct level *level,
+                              uint32_t index)
+{
+    queue_join(book, level, index);
+    listing->special_count += order_special(&book->orders[index]);
+}
+
+// Both; false when there is no such level.
 static inline bool order_link(struct book *book, struct instrument *listing, uint32_t index)
 {
-    struct order *order = &book->orders[index];
-    struct level *level = likely(order_displayed(order))
-                              ? level_claim(book, listing, book_side(order->side), order->price)
-                              : dark_claim(book, listing, order);
+    struct level *level = order_level_claim(book, listing, &book->orders[index]);
     if (unlikely(!level))
         return false;
-    queue_join(book, level, index);
-    listing->special_count += order_special(order);
+    order_join(book, listing, level, index);
     return true;
 }
 
