@@ -54,14 +54,6 @@ static uint32_t extras_of(const struct book_limits *limits)
     return limits->orders_max < EXTRAS_MAX ? limits->orders_max : EXTRAS_MAX;
 }
 
-static uint32_t position_slots(const struct book_limits *limits)
-{
-    uint32_t slots = 64;
-    while (slots < 2 * positions_max(limits))
-        slots *= 2;
-    return slots;
-}
-
 static size_t lay_out(struct book *book, unsigned char *memory, const struct book_limits *limits)
 {
     size_t used = 0, heads = table_heads(limits), orders = limits->orders_max + 1ull;
@@ -70,7 +62,6 @@ static size_t lay_out(struct book *book, unsigned char *memory, const struct boo
     book->far_slots.max = far_levels_of(limits);
     book->extra_slots.max = extras_of(limits);
     book->table_mask = (uint32_t)heads - 1;
-    book->position_mask = position_slots(limits) - 1;
     carve(memory, &used, sizeof(struct book));
     book->sessions = carve(memory, &used, limits->sessions_max * sizeof(struct session));
     book->instruments = carve(memory, &used, limits->instruments_max * sizeof(struct instrument));
@@ -91,7 +82,9 @@ static size_t lay_out(struct book *book, unsigned char *memory, const struct boo
         carve(memory, &used, (book->far_slots.max + 1ull) * sizeof(struct far_level));
     book->wheel = carve(memory, &used, WHEEL_SECONDS * sizeof(uint32_t));
     book->members = carve(memory, &used, members_max(limits) * sizeof(struct member));
-    book->positions = carve(memory, &used, (book->position_mask + 1ull) * sizeof(struct position));
+    book->positions =
+        carve(memory, &used,
+              (size_t)members_max(limits) * limits->instruments_max * sizeof(struct position));
     return used;
 }
 

@@ -155,8 +155,7 @@ static bool cross_open(const struct instrument *listing, uint8_t cross)
     }
 }
 
-static __attribute__((noinline)) bool barred(const struct book *book, const struct command *command,
-                                             const struct order *old)
+static bool barred(const struct book *book, const struct command *command, const struct order *old)
 {
     const char *firm = old ? firm_of(book, old) : command->order.firm;
     if ((firm[0] | firm[1] | firm[2] | firm[3]) == 0)
@@ -164,20 +163,20 @@ static __attribute__((noinline)) bool barred(const struct book *book, const stru
     return entry_barred(book, command->session, firm);
 }
 
-enum reject_reason restriction(struct book *book, const struct command *command,
+enum reject_reason state_check(const struct book *book, const struct command *command,
                                const struct order *old)
 {
     const struct instrument *listing =
         &book->instruments[old ? old->instrument : command->instrument];
-    if (unlikely(book->sessions[command->session].restricted) && barred(book, command, old))
+    if (book->sessions[command->session].restricted && barred(book, command, old))
         return REJECT_FIRM_NOT_AUTHORIZED;
-    if (unlikely(listing->phase == PHASE_HALTED))
+    if (listing->phase == PHASE_HALTED)
         return REJECT_HALTED;
-    if (unlikely(listing->phase == PHASE_CLOSED))
+    if (listing->phase == PHASE_CLOSED)
         return REJECT_DESTINATION_CLOSED;
     if (short_sale_refused(listing, command, old ? side_after(command, old) : command->side))
         return REJECT_SHORT_SELL_RESTRICTED;
-    return risk_check(book, command, old);
+    return REJECT_NONE;
 }
 
 enum reject_reason extra_check(const struct book *book, const struct command *command)

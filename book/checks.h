@@ -19,9 +19,8 @@ static inline bool quantity_valid(uint32_t quantity)
 
 // What only an order that is not plain can have against it: its terms, and a peg's price.
 enum reject_reason special_check(const struct book *book, const struct command *command);
-// What stands against an order where `restricted`: bars, phases, sales short, limits. `old`: the
-// order to be replaced, or NULL.
-enum reject_reason restriction(struct book *book, const struct command *command,
+// Of these, what is no limit: bars, phases, sales short.
+enum reject_reason state_check(const struct book *book, const struct command *command,
                                const struct order *old);
 // What stands against an order that needs an extra.
 enum reject_reason extra_check(const struct book *book, const struct command *command);
@@ -93,6 +92,22 @@ static inline bool restricted(const struct book *book, uint16_t session, uint16_
 {
     const struct session *entering = &book->sessions[session];
     return book->instruments[instrument].minded | entering->restricted | entering->watched;
+}
+
+// What stands against an order where `restricted`: bars, phases, sales short, limits. `old`: the
+// order to be replaced, or NULL.
+static inline enum reject_reason restriction(struct book *book, const struct command *command,
+                                             const struct order *old)
+{
+    const struct instrument *listing =
+        &book->instruments[old ? old->instrument : command->instrument];
+    if (unlikely(book->sessions[command->session].restricted | listing->short_sale |
+                 (listing->phase != PHASE_TRADING))) {
+        enum reject_reason reason = state_check(book, command, old);
+        if (reason != REJECT_NONE)
+            return reason;
+    }
+    return risk_check(book, command, old);
 }
 
 static inline enum reject_reason enter_check(struct book *book, const struct command *command,

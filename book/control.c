@@ -123,8 +123,10 @@ static void control_instrument(struct book *book, const struct command *command,
     bool ends = command->trading.from == 0 || command->trading.from == book_phase(book, index);
     int phase = ends ? find_phase(command->trading.state) : -1;
     uint32_t reference = command->trading.reference;
-    if (reference != 0 && reference <= PRICE_MAX)
+    if (reference != 0 && reference <= PRICE_MAX) {
         listing->reference = reference;
+        hold_prices(listing);
+    }
     if (command->trading.band != 0) {
         listing->band = command->trading.band <= BAND_MAX ? command->trading.band : 0;
         mind(listing);

@@ -214,7 +214,7 @@ static void fill(struct book *book, struct event_sink *sink, struct instrument *
     if (watched(book, order))
         account_trade(book, order, quantity, price);
     if (listing->guarded)
-        listing->last_price = price;
+        trade_at(listing, price);
     order->executed += quantity;
     order->open -= shown;
     level->quantity -= shown;
@@ -252,6 +252,7 @@ void cross_trade(struct book *book, struct event_sink *sink, struct instrument *
     if (cross.shares > 0) {
         book->match_count++;
         listing->reference = cross.price;
+        hold_prices(listing);
         fill_side(book, sink, listing, SIDE_BUY, &cross, type);
         fill_side(book, sink, listing, SIDE_SELL, &cross, type);
     }

@@ -124,6 +124,7 @@ struct instrument {
     uint64_t tick_inverse, lot_inverse; // of two of these: divisions by multiplication
     uint32_t reference;                 // price of the last cross, or an operator's; 0: none
     uint32_t last_price;                // of the last execution, while there is a limit
+    uint32_t lowest, highest;           // prices within COLLAR and FAT_FINGER, by these two
 };
 
 #define MIND_TRADES 1u // a phase or a band, before an order trades
@@ -150,7 +151,7 @@ struct session {
     char user_name[6];
     bool restricted; // a bar concerns it
     bool watched;    // its member has an account
-    uint16_t member;
+    struct member *member;
     uint32_t last_user_ref_num[256]; // by order-flow channel
 };
 
@@ -183,7 +184,9 @@ struct member {
     value_t traded_value[2];
     uint64_t room; // value that may be added without a look at its limits: never too much
     uint64_t orders, executions;
+    uint64_t orders_room; // so many `orders` there may be without a look at their limit
     bucket_t order_bucket, cancel_bucket, execution_bucket;
+    struct position *positions; // by instrument
     uint32_t open_orders;
     char firm[4];
     bool watched; // has, or had, a limit that needs an account
@@ -195,9 +198,9 @@ struct member {
 
 // A watched member's shares of an instrument.
 struct position {
-    uint64_t key; // 1 + (member << 16 | instrument); 0: a free slot
     int64_t traded;
     uint64_t open[2];
+    bool known; // an order of the member's came for it
 };
 
 struct book {
@@ -233,10 +236,8 @@ struct book {
     char session_id[10];
     bool watching; // some member has an account
     uint32_t member_count;
-    uint32_t position_count;
-    uint32_t position_mask; // slots of the table, a power of two, - 1
     struct member *members;
-    struct position *positions;
+    struct position *positions; // of the members in turn
     uint32_t bar_count;
     struct bar bars[BOOK_BARS_MAX];
     book_told_fn *told; // of members' shares; or NULL

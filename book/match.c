@@ -108,7 +108,7 @@ static inline void execute(struct book *book, struct event_sink *sink, struct ta
     if (watched(book, taker->order))
         account_trade(book, taker->order, quantity, maker->price);
     if (unlikely(taker->listing->guarded))
-        taker->listing->last_price = maker->price;
+        trade_at(taker->listing, maker->price);
     bool displayed = maker->part == PART_DISPLAYED;
     emit_feed(book, sink, displayed ? EVENT_FEED_EXECUTED : EVENT_FEED_TRADE, order->instrument,
               book_side(order->side), quantity, maker->price, displayed ? order->ref : 0,

@@ -7,6 +7,7 @@
 #ifndef SLUICE_BOOK_ORDERS_H
 #define SLUICE_BOOK_ORDERS_H
 
+#include "book/accounts.h"
 #include "book/levels.h"
 
 // special.c: queues of hidden and midpoint orders, and extras.
@@ -49,26 +50,6 @@ static inline uint32_t order_find(const struct book *book, uint16_t session, uin
 {
     uint32_t *head = user_ref_head(book, session, user_ref_index, user_ref_num);
     return *order_link_of(book, head, session, user_ref_index, user_ref_num);
-}
-
-// risk.c: the account of the order's member has it: so many shares more are open; or less; of these
-// some were executed, at a price.
-void account_open(struct book *book, const struct order *order); // it has come in
-void account_add(struct book *book, const struct order *order, uint32_t shares);
-void account_remove(struct book *book, const struct order *order, uint32_t shares);
-void account_close(struct book *book, const struct order *order); // all that is left
-void account_trade(struct book *book, const struct order *order, uint32_t shares, uint32_t price);
-
-// Whether the order's member has an account.
-static inline bool watched(const struct book *book, const struct order *order)
-{
-    return unlikely(book->watching) && book->sessions[order->session].watched;
-}
-
-static inline void account_less(struct book *book, const struct order *order, uint32_t shares)
-{
-    if (watched(book, order))
-        account_remove(book, order, shares);
 }
 
 // A slot for an order, of which there is one. What it holds is undefined.

@@ -226,18 +226,18 @@ static void hash_member(uint64_t *hash, const struct member *member)
     }
 }
 
-// Wherever in the table they are.
-static uint64_t hash_positions(const struct book *book)
+// A sum: the order of positions is no part of the state.
+static uint64_t hash_positions(const struct book *book, uint32_t member)
 {
     uint64_t sum = 0;
-    for (uint32_t i = 0; i <= book->position_mask && book->position_count > 0; i++) {
-        const struct position *position = &book->positions[i];
+    for (uint16_t i = 0; i < book->instrument_count; i++) {
+        const struct position *position = &book->members[member].positions[i];
         uint64_t hash = 0;
-        hash_word(&hash, position->key);
+        hash_word(&hash, 1 + (member << 16 | i));
         hash_word(&hash, (uint64_t)position->traded);
         hash_word(&hash, position->open[SIDE_BUY]);
         hash_word(&hash, position->open[SIDE_SELL]);
-        sum += position->key != 0 ? hash : 0;
+        sum += position->known ? hash : 0;
     }
     return sum;
 }
@@ -253,9 +253,13 @@ static bool has_limits(const struct member *member)
 // What there is only where limits are, or were.
 static void hash_limits(uint64_t *hash, const struct book *book)
 {
-    for (uint32_t i = 0; i < book->member_count; i++)
-        if (has_limits(&book->members[i]))
-            hash_member(hash, &book->members[i]);
+    uint64_t positions = 0;
+    for (uint32_t i = 0; i < book->member_count; i++) {
+        if (!has_limits(&book->members[i]))
+            continue;
+        hash_member(hash, &book->members[i]);
+        positions += hash_positions(book, i);
+    }
     for (uint16_t i = 0; i < book->instrument_count; i++) {
         const struct instrument *listing = &book->instruments[i];
         for (uint32_t kind = 0; listing->guarded && kind < LIMIT_INSTRUMENT_END - LIMIT_TICK;
@@ -264,8 +268,8 @@ static void hash_limits(uint64_t *hash, const struct book *book)
         if (listing->guarded)
             hash_word(hash, listing->last_price);
     }
-    if (book->position_count > 0)
-        hash_word(hash, hash_positions(book));
+    if (positions != 0)
+        hash_word(hash, positions);
 }
 
 uint64_t book_hash(const struct book *book)

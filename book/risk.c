@@ -12,127 +12,55 @@
 // Kinds from here on need an account; so does NOTIONAL, for the sake of market orders.
 #define FIRST_STATEFUL LIMIT_OPEN_ORDERS
 
-// --- Positions: an open table, from which nothing is removed
-
-static uint64_t position_key(uint16_t member, uint16_t instrument)
-{
-    return 1 + ((uint64_t)member << 16 | instrument);
-}
-
-// The slot of a member's position, or the one that it would get.
-static struct position *position_slot(const struct book *book, uint64_t key)
-{
-    uint32_t slot = (uint32_t)(key * 0x9E3779B97F4A7C15ull >> 32) & book->position_mask;
-    while (book->positions[slot].key != 0 && book->positions[slot].key != key)
-        slot = (slot + 1) & book->position_mask;
-    return &book->positions[slot];
-}
-
-uint32_t positions_max(const struct book_limits *limits)
-{
-    uint64_t pairs = (uint64_t)members_max(limits) * limits->instruments_max;
-    return pairs < BOOK_POSITIONS_MAX ? (uint32_t)pairs : BOOK_POSITIONS_MAX;
-}
-
-struct position *position_find(const struct book *book, uint16_t member, uint16_t instrument)
-{
-    struct position *position = position_slot(book, position_key(member, instrument));
-    return position->key != 0 ? position : NULL;
-}
-
-static struct position *position_of(const struct book *book, const struct order *order)
-{
-    return position_find(book, book->sessions[order->session].member, order->instrument);
-}
-
-struct position *position_claim(struct book *book, uint16_t member, uint16_t instrument)
-{
-    uint64_t key = position_key(member, instrument);
-    struct position *position = position_slot(book, key);
-    if (position->key == key)
-        return position;
-    if (book->position_count == positions_max(&book->limits))
-        return NULL;
-    book->position_count++;
-    position->key = key;
-    return position;
-}
-
 // --- Accounts
-
-static uint64_t value_of(uint32_t price, uint32_t shares)
-{
-    return price == PRICE_MARKET ? 0 : (uint64_t)price * shares; // which rests only for a cross
-}
 
 static struct member *member_of(const struct book *book, const struct order *order)
 {
-    return &book->members[book->sessions[order->session].member];
+    return book->sessions[order->session].member;
 }
 
-static inline void room_less(struct member *member, uint64_t value)
+static inline void remove_from(struct member *member, const struct order *order, uint32_t shares)
 {
-    member->room = value < member->room ? member->room - value : 0;
-}
-
-void account_add(struct book *book, const struct order *order, uint32_t shares)
-{
-    struct member *member = member_of(book, order);
-    struct position *position = position_of(book, order);
     enum side side = book_side(order->side);
-    uint64_t value = value_of(order->price, shares);
-    member->open_value[side] += value;
-    room_less(member, value);
-    if (position)
-        position->open[side] += shares;
+    member->open_value[side] -= value_of(order->price, shares);
+    member->positions[order->instrument].open[side] -= shares;
 }
 
 void account_remove(struct book *book, const struct order *order, uint32_t shares)
 {
-    struct position *position = position_of(book, order);
-    enum side side = book_side(order->side);
-    member_of(book, order)->open_value[side] -= value_of(order->price, shares);
-    if (position)
-        position->open[side] -= shares;
-}
-
-void account_open(struct book *book, const struct order *order)
-{
-    member_of(book, order)->open_orders++;
-    account_add(book, order, order->open);
+    remove_from(member_of(book, order), order, shares);
 }
 
 void account_close(struct book *book, const struct order *order)
 {
+    struct member *member = member_of(book, order);
     uint32_t left = order->open + order_reserve(book, order);
-    member_of(book, order)->open_orders--;
+    member->open_orders--;
     if (left > 0)
-        account_remove(book, order, left);
+        remove_from(member, order, left);
 }
 
 // Takes a token of those that come every `interval` ns; false when there is none.
 static inline bool bucket_take(bucket_t *bucket, uint64_t now_ns, uint64_t interval)
 {
-    uint64_t from = *bucket > now_ns ? *bucket : now_ns;
-    if (from - now_ns > NS_PER_SECOND - interval)
+    uint64_t full = (*bucket > now_ns ? *bucket : now_ns) + interval;
+    if (full - now_ns > NS_PER_SECOND)
         return false;
-    *bucket = from + interval;
+    *bucket = full;
     return true;
 }
 
 void account_trade(struct book *book, const struct order *order, uint32_t shares, uint32_t price)
 {
     struct member *member = member_of(book, order);
-    struct position *position = position_of(book, order);
+    struct position *position = &member->positions[order->instrument];
     enum side side = book_side(order->side);
     uint64_t open = value_of(order->price, shares), traded = value_of(price, shares);
     member->open_value[side] -= open;
     member->traded_value[side] += traded;
     room_less(member, traded > open ? traded - open : 0);
-    if (position) {
-        position->open[side] -= shares;
-        position->traded += side == SIDE_BUY ? (int64_t)shares : -(int64_t)shares;
-    }
+    position->open[side] -= shares;
+    position->traded += side == SIDE_BUY ? (int64_t)shares : -(int64_t)shares;
     member->executions++;
     if (member->limits[LIMIT_EXECUTIONS] != 0 &&
         !bucket_take(&member->execution_bucket, book->last_time_ns,
@@ -147,12 +75,12 @@ void watch(struct book *book, uint16_t index)
         return;
     member->watched = book->watching = true;
     for (uint16_t i = 0; i < book->session_count; i++)
-        book->sessions[i].watched |= book->sessions[i].member == index;
+        book->sessions[i].watched |= book->sessions[i].member == member;
     for (uint32_t i = 1; i < book->order_slots.fresh; i++) {
         const struct order *order = &book->orders[i];
-        if (order->open == 0 || book->sessions[order->session].member != index)
+        if (order->open == 0 || book->sessions[order->session].member != member)
             continue;
-        position_claim(book, index, order->instrument);
+        member->positions[order->instrument].known = true;
         account_add(book, order, order->open + order_reserve(book, order));
         member->open_orders++;
     }
@@ -174,9 +102,11 @@ bool member_join(struct book *book, struct session *session)
             return false;
         book->member_count++;
         memcpy(book->members[index].firm, session->firm, sizeof(session->firm));
+        book->members[index].positions =
+            &book->positions[(size_t)index * book->limits.instruments_max];
     }
-    session->member = index;
-    session->watched = book->members[index].watched;
+    session->member = &book->members[index];
+    session->watched = session->member->watched;
     return true;
 }
 
@@ -201,12 +131,12 @@ bool limit_member(struct book *book, uint16_t index, uint8_t kind, uint64_t valu
 {
     if (index >= book->member_count || !of_member(kind))
         return false;
-    book->members[index].limits[kind] = value;
-    book->members[index].room = 0;
+    struct member *member = &book->members[index];
+    member->limits[kind] = value;
+    member->room = member->orders_room = 0;
     if (limit_held(kind))
-        *total_of(&book->members[index], kind) = value != 0 ? total : 0;
-    book->members[index].intervals[kind] =
-        value > 0 && value < NS_PER_SECOND ? NS_PER_SECOND / value : 1;
+        *total_of(member, kind) = value != 0 ? total : 0;
+    member->intervals[kind] = value > 0 && value < NS_PER_SECOND ? NS_PER_SECOND / value : 1;
     if ((kind >= FIRST_STATEFUL || kind == LIMIT_NOTIONAL) && value != 0)
         watch(book, index);
     return true;
@@ -219,6 +149,30 @@ static uint64_t inverse_of(uint64_t of)
     if (of > UINT32_MAX)
         return 1;
     return of == 0 ? 0 : UINT64_MAX / of + 1;
+}
+
+struct range {
+    uint32_t lowest, highest;
+};
+
+// The prices at most so far from one that is known, in 1/100 %.
+static struct range range_of(uint32_t from, uint64_t share)
+{
+    uint64_t product, distance;
+    if (from == 0 || share == 0)
+        return (struct range){0, UINT32_MAX};
+    distance = __builtin_mul_overflow(from, share, &product) ? UINT32_MAX : product / FULL_MEASURE;
+    return (struct range){distance < from ? from - (uint32_t)distance : 0,
+                          distance < UINT32_MAX - from ? from + (uint32_t)distance : UINT32_MAX};
+}
+
+void hold_prices(struct instrument *listing)
+{
+    const uint64_t *limits = listing->limits;
+    struct range collar = range_of(listing->reference, limits[LIMIT_COLLAR - LIMIT_TICK]);
+    struct range finger = range_of(listing->last_price, limits[LIMIT_FAT_FINGER - LIMIT_TICK]);
+    listing->lowest = collar.lowest > finger.lowest ? collar.lowest : finger.lowest;
+    listing->highest = collar.highest < finger.highest ? collar.highest : finger.highest;
 }
 
 bool limit_instrument(struct book *book, uint16_t index, uint8_t kind, uint64_t value)
@@ -235,6 +189,7 @@ bool limit_instrument(struct book *book, uint16_t index, uint8_t kind, uint64_t 
     mind(listing);
     if (kind == LIMIT_FAT_FINGER || !listing->guarded)
         listing->last_price = 0;
+    hold_prices(listing);
     return true;
 }
 
@@ -368,13 +323,13 @@ uint64_t book_limit_total(const struct book *book, uint16_t index, uint8_t kind)
 {
     if (!limit_held(kind) || index >= book->session_count)
         return 0;
-    return *total_of(&book->members[book->sessions[index].member], kind);
+    return *total_of(book->sessions[index].member, kind);
 }
 
 uint64_t book_limit(const struct book *book, uint16_t index, uint8_t kind)
 {
     if (of_member(kind) && index < book->session_count)
-        return book->members[book->sessions[index].member].limits[kind];
+        return book->sessions[index].member->limits[kind];
     if (of_instrument(kind) && index < book->instrument_count)
         return book->instruments[index].limits[kind - LIMIT_TICK];
     return 0;
@@ -385,7 +340,7 @@ void book_find_account(const struct book *book, uint16_t session, struct book_ac
     *account = (struct book_account){0};
     if (session >= book->session_count)
         return;
-    const struct member *member = &book->members[book->sessions[session].member];
+    const struct member *member = book->sessions[session].member;
     account->kept = member->watched;
     account->open_orders = member->open_orders;
     for (enum side side = SIDE_BUY; side <= SIDE_SELL; side++) {
@@ -406,8 +361,8 @@ struct wanted {
     uint32_t shares;
 };
 
-static struct wanted wanted_of(const struct book *book, const struct command *command,
-                               const struct order *old)
+static inline struct wanted wanted_of(const struct book *book, const struct command *command,
+                                      const struct order *old)
 {
     struct wanted wanted = {.command = command,
                             .old = old,
@@ -429,17 +384,9 @@ static inline bool multiple(uint32_t number, uint64_t inverse)
     return number * inverse <= inverse - 1;
 }
 
-static inline bool further_than(uint32_t price, uint64_t from, uint64_t share)
+static inline __attribute__((always_inline)) enum reject_reason instrument_check(
+    const struct instrument *listing, const struct wanted *wanted)
 {
-    uint64_t distance = price > from ? price - from : from - price;
-    return distance * FULL_MEASURE > (value_t)from * share;
-}
-
-static enum reject_reason instrument_check(const struct instrument *listing,
-                                           const struct wanted *wanted)
-{
-    uint64_t collar = listing->limits[LIMIT_COLLAR - LIMIT_TICK];
-    uint64_t fat_finger = listing->limits[LIMIT_FAT_FINGER - LIMIT_TICK];
     uint32_t price = wanted->command->order.price;
     if (!multiple(wanted->command->order.quantity, listing->lot_inverse))
         return REJECT_INVALID_QUANTITY;
@@ -447,12 +394,11 @@ static enum reject_reason instrument_check(const struct instrument *listing,
         return REJECT_NONE;
     if (!multiple(price, listing->tick_inverse))
         return REJECT_INVALID_PRICE;
-    if (collar != 0 && listing->reference != 0 && further_than(price, listing->reference, collar))
-        return REJECT_RISK_FAT_FINGER;
-    if (fat_finger != 0 && listing->last_price != 0 &&
-        further_than(price, listing->last_price, fat_finger))
-        return REJECT_FAT_FINGER;
-    return REJECT_NONE;
+    if (likely(price >= listing->lowest && price <= listing->highest))
+        return REJECT_NONE;
+    struct range collar = range_of(listing->reference, listing->limits[LIMIT_COLLAR - LIMIT_TICK]);
+    return price < collar.lowest || price > collar.highest ? REJECT_RISK_FAT_FINGER
+                                                           : REJECT_FAT_FINGER;
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -486,13 +432,20 @@ static inline bool beyond(const struct book *book, struct member *member, uint8_
     return true;
 }
 
-// An order adds so much value. Sums are looked at only when what was left at the last look could be
-// used up; cancels in between leave more than is known.
-static inline enum reject_reason value_check(const struct book *book, struct member *member,
-                                             enum side side, uint64_t added)
+static inline bool too_many_open(const struct book *book, struct member *member)
 {
-    if (likely(added <= member->room))
-        return REJECT_NONE;
+    uint64_t limit = member->limits[LIMIT_OPEN_ORDERS], share = share_of(limit);
+    if (likely(limit == 0 || member->open_orders < share))
+        return false;
+    tell_lacking(book, member, LIMIT_OPEN_ORDERS, member->open_orders + 1 - share);
+    return true;
+}
+
+// An order adds so much value.
+static __attribute__((noinline)) enum reject_reason value_check(const struct book *book,
+                                                                struct member *member,
+                                                                enum side side, uint64_t added)
+{
     if (beyond(book, member, LIMIT_GROSS, side, added) ||
         beyond(book, member, LIMIT_NET, side, added))
         return REJECT_RISK_EXPOSURE;
@@ -507,20 +460,26 @@ static inline enum reject_reason value_check(const struct book *book, struct mem
 
 // Limits of what may come of the order together with what there is. What adds nothing to it, a
 // replacement for less, is not refused.
-static enum reject_reason exposure_check(const struct book *book, struct member *member,
-                                         const struct position *position,
-                                         const struct wanted *wanted)
+static inline __attribute__((always_inline)) enum reject_reason exposure_check(
+    const struct book *book, struct member *member, const struct position *position,
+    const struct wanted *wanted)
 {
     const struct order *old = wanted->old;
     enum side side = wanted->side;
     uint32_t old_shares = old ? old->open + order_reserve(book, old) : 0;
     uint64_t value = (uint64_t)wanted->price * wanted->shares;
     uint64_t old_value = old ? value_of(old->price, old_shares) : 0;
+    uint64_t added = value > old_value ? value - old_value : 0;
     uint64_t limit = member->limits[LIMIT_POSITION];
-    enum reject_reason reason =
-        value_check(book, member, side, value > old_value ? value - old_value : 0);
-    if (reason != REJECT_NONE || limit == 0 || wanted->shares <= old_shares)
-        return reason;
+    // Sums are looked at only when what was left at the last look could be used up; cancels in
+    // between leave more than is known.
+    if (unlikely(added > member->room)) {
+        enum reject_reason reason = value_check(book, member, side, added);
+        if (reason != REJECT_NONE)
+            return reason;
+    }
+    if (limit == 0 || wanted->shares <= old_shares)
+        return REJECT_NONE;
     int64_t traded = side == SIDE_BUY ? position->traded : -position->traded;
     int64_t shares = traded + (int64_t)(position->open[side] - old_shares + wanted->shares);
     return shares > 0 && (uint64_t)shares > limit ? REJECT_SHARES_EXCEED : REJECT_NONE;
@@ -528,7 +487,9 @@ static enum reject_reason exposure_check(const struct book *book, struct member 
 
 // Remembers the last orders, a slot for each of so many hashes: one that another has pushed out is
 // not recognised.
-static bool duplicate(struct member *member, const struct wanted *wanted, uint64_t now_ns)
+static inline __attribute__((always_inline)) bool duplicate(struct member *member,
+                                                            const struct wanted *wanted,
+                                                            uint64_t now_ns)
 {
     const struct command *command = wanted->command;
     if (member->limits[LIMIT_DUPLICATES] == 0 || wanted->old)
@@ -542,29 +503,38 @@ static bool duplicate(struct member *member, const struct wanted *wanted, uint64
     return !bucket_take(&sighting->bucket, now_ns, member->intervals[LIMIT_DUPLICATES]);
 }
 
-static enum reject_reason member_check(struct book *book, struct member *member,
-                                       const struct wanted *wanted)
+// Executions only add to what ORDERS_PER_TRADE allows: what it allowed at the last look is never
+// too much.
+static __attribute__((noinline)) bool too_many_orders(struct member *member)
+{
+    uint64_t limit = member->limits[LIMIT_ORDERS_PER_TRADE];
+    member->orders_room =
+        limit == 0 ? UINT64_MAX : saturated((value_t)member->executions * limit + FREE_ORDERS);
+    return member->orders > member->orders_room;
+}
+
+static inline __attribute__((always_inline)) enum reject_reason member_check(
+    struct book *book, struct member *member, const struct wanted *wanted)
 {
     const uint64_t *limits = member->limits;
     uint64_t now_ns = book->last_time_ns;
     if (limits[LIMIT_ORDER_RATE] != 0 &&
         !bucket_take(&member->order_bucket, now_ns, member->intervals[LIMIT_ORDER_RATE]))
         return REJECT_RISK_RATE;
-    member->orders++;
-    if (limits[LIMIT_ORDERS_PER_TRADE] != 0 && member->orders > FREE_ORDERS &&
-        (value_t)member->executions * limits[LIMIT_ORDERS_PER_TRADE] + FREE_ORDERS < member->orders)
+    if (unlikely(++member->orders > member->orders_room) && too_many_orders(member))
         return REJECT_OTHER;
     if (duplicate(member, wanted, now_ns))
         return REJECT_RISK_DUPLICATE;
-    if (!wanted->old && beyond(book, member, LIMIT_OPEN_ORDERS, wanted->side, 1))
+    if (!wanted->old && too_many_open(book, member))
         return REJECT_OTHER;
-    const struct position *position =
-        position_claim(book, (uint16_t)(member - book->members), wanted->instrument);
-    return position ? exposure_check(book, member, position, wanted) : REJECT_PROCESSING_ERROR;
+    struct position *position = &member->positions[wanted->instrument];
+    position->known = true;
+    return exposure_check(book, member, position, wanted);
 }
 
 // Market orders are valued at what is displayed, which only the book knows.
-static enum reject_reason market_check(const struct member *member, const struct wanted *wanted)
+static inline enum reject_reason market_check(const struct member *member,
+                                              const struct wanted *wanted)
 {
     const uint64_t *limits = member->limits;
     if (wanted->command->order.price != PRICE_MARKET)
@@ -578,12 +548,13 @@ static enum reject_reason market_check(const struct member *member, const struct
     return above ? REJECT_RISK_NOTIONAL : REJECT_NONE;
 }
 
-enum reject_reason risk_check(struct book *book, const struct command *command,
-                              const struct order *old)
+static inline __attribute__((always_inline)) enum reject_reason check(struct book *book,
+                                                                      const struct command *command,
+                                                                      const struct order *old)
 {
     const struct wanted wanted = wanted_of(book, command, old);
     const struct instrument *listing = &book->instruments[wanted.instrument];
-    struct member *member = &book->members[book->sessions[command->session].member];
+    struct member *member = book->sessions[command->session].member;
     enum reject_reason reason = listing->guarded ? instrument_check(listing, &wanted) : REJECT_NONE;
     if (reason == REJECT_NONE && member->watched)
         reason = market_check(member, &wanted);
@@ -592,9 +563,15 @@ enum reject_reason risk_check(struct book *book, const struct command *command,
     return reason;
 }
 
+enum reject_reason risk_check(struct book *book, const struct command *command,
+                              const struct order *old)
+{
+    return old ? check(book, command, old) : check(book, command, NULL); // each by itself is less
+}
+
 bool cancel_allowed(struct book *book, uint16_t session)
 {
-    struct member *member = &book->members[book->sessions[session].member];
+    struct member *member = book->sessions[session].member;
     return member->limits[LIMIT_CANCEL_RATE] == 0 ||
            bucket_take(&member->cancel_bucket, book->last_time_ns,
                        member->intervals[LIMIT_CANCEL_RATE]);
@@ -602,7 +579,7 @@ bool cancel_allowed(struct book *book, uint16_t session)
 
 enum reject_reason change_check(const struct book *book, uint16_t session, uint8_t from, uint8_t to)
 {
-    const uint64_t *limits = book->members[book->sessions[session].member].limits;
+    const uint64_t *limits = book->sessions[session].member->limits;
     if (to != from && to == SIDE_SELL_SHORT && limits[LIMIT_NO_SHORT] != 0)
         return REJECT_RISK_SHORT;
     if (to != from && to == SIDE_SELL_SHORT_EXEMPT && limits[LIMIT_NO_EXEMPT] != 0)

@@ -284,11 +284,11 @@ static bool save_sightings(const struct book *book, const struct writer *writer,
 static bool save_positions(const struct book *book, const struct writer *writer, uint16_t index)
 {
     for (uint16_t i = 0; i < book->instrument_count; i++) {
-        const struct position *position = position_find(book, index, i);
+        const struct position *position = &book->members[index].positions[i];
         struct record record = {.type = RECORD_POSITION, .session = index};
-        record.position.traded = position ? position->traded : 0;
+        record.position.traded = position->traded;
         record.position.instrument = i;
-        if (position && !put(writer, &record))
+        if (position->known && !put(writer, &record))
             return false;
     }
     return true;
@@ -456,6 +456,7 @@ static const char *load_limit(struct book *book, const struct record *record)
     if (!limit_instrument(book, record->limit.instrument, kind, value))
         return "no such limit";
     book->instruments[record->limit.instrument].last_price = last_price;
+    hold_prices(&book->instruments[record->limit.instrument]);
     return NULL;
 }
 
@@ -501,11 +502,11 @@ static const char *load_sighting(struct book *book, const struct record *record)
 
 static const char *load_position(struct book *book, const struct record *record)
 {
-    if (!loading_member(book, record) || record->position.instrument >= book->instrument_count)
+    struct member *member = loading_member(book, record);
+    if (!member || record->position.instrument >= book->instrument_count)
         return "a position of no member";
-    struct position *position = position_claim(book, record->session, record->position.instrument);
-    if (!position)
-        return "a position too many";
+    struct position *position = &member->positions[record->position.instrument];
+    position->known = true;
     position->traded = record->position.traded;
     return NULL;
 }

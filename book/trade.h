@@ -158,11 +158,18 @@ uint32_t members_max(const struct book_limits *limits);
 // The limits of a member or an instrument; false when there is no such one, or kind.
 bool limit_member(struct book *book, uint16_t index, uint8_t kind, uint64_t value, uint64_t total);
 bool limit_instrument(struct book *book, uint16_t index, uint8_t kind, uint64_t value);
-// How many positions are kept; one of them, made when there is none, NULL when that is one too
-// many; or NULL when there is none.
-uint32_t positions_max(const struct book_limits *limits);
-struct position *position_claim(struct book *book, uint16_t member, uint16_t instrument);
-struct position *position_find(const struct book *book, uint16_t member, uint16_t instrument);
+// An instrument's `lowest` and `highest` have to be what its other fields say.
+void hold_prices(struct instrument *listing);
+
+// An instrument that has limits has traded.
+static inline void trade_at(struct instrument *listing, uint32_t price)
+{
+    if (listing->last_price == price)
+        return;
+    listing->last_price = price;
+    hold_prices(listing);
+}
+
 // From now on the member's account is kept: what is open is counted.
 void watch(struct book *book, uint16_t index);
 

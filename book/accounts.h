@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+//
+// Accounts: what members whose limits need it have open and have traded, on all their sessions
+// (risk.c). The functions take orders of members that have one.
+#ifndef SLUICE_BOOK_ACCOUNTS_H
+#define SLUICE_BOOK_ACCOUNTS_H
+
+#include "book/internal.h"
+
+// Whether the order's member has an account.
+static inline bool watched(const struct book *book, const struct order *order)
+{
+    return unlikely(book->watching) && book->sessions[order->session].watched;
+}
+
+static inline uint64_t value_of(uint32_t price, uint32_t shares)
+{
+    return price == PRICE_MARKET ? 0 : (uint64_t)price * shares; // which rests only for a cross
+}
+
+static inline void room_less(struct member *member, uint64_t value)
+{
+    member->room = value < member->room ? member->room - value : 0;
+}
+
+// So many shares more of the order are open.
+static inline void account_add(struct book *book, const struct order *order, uint32_t shares)
+{
+    struct member *member = book->sessions[order->session].member;
+    enum side side = book_side(order->side);
+    uint64_t value = value_of(order->price, shares);
+    member->open_value[side] += value;
+    room_less(member, value);
+    member->positions[order->instrument].open[side] += shares;
+}
+
+// The order has come in.
+static inline void account_open(struct book *book, const struct order *order)
+{
+    book->sessions[order->session].member->open_orders++;
+    account_add(book, order, order->open);
+}
+
+// So many are open no longer; all that was left is not; so many were executed, at a price.
+void account_remove(struct book *book, const struct order *order, uint32_t shares);
+void account_close(struct book *book, const struct order *order);
+void account_trade(struct book *book, const struct order *order, uint32_t shares, uint32_t price);
+
+// account_remove, of any member's order.
+static inline void account_less(struct book *book, const struct order *order, uint32_t shares)
+{
+    if (watched(book, order))
+        account_remove(book, order, shares);
+}
+
+#endif
