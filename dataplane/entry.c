@@ -266,15 +266,14 @@ void entry_want_clock(struct entry *entry, uint64_t from_ns, uint32_t seconds)
 static void mind_expiry(struct entry *entry, const struct command *command)
 {
     bool enters = command->type == COMMAND_ENTER || command->type == COMMAND_REPLACE;
-    if (!enters)
+    bool crosses = command->type == COMMAND_ENTER && command->order.cross != CROSS_NONE;
+    bool expires = command->order.attributes.time_in_force == TIF_GTT &&
+                   command->order.expire_seconds <= EXPIRE_SECONDS_MAX;
+    if (likely(!enters || !(crosses || expires)))
         return;
     uint64_t from_ns =
         command->time_ns > entry->commanded_ns ? command->time_ns : entry->commanded_ns;
-    if (command->type == COMMAND_ENTER && command->order.cross != CROSS_NONE)
-        entry_want_clock(entry, from_ns, EXPIRE_SECONDS_MAX);
-    if (command->order.attributes.time_in_force == TIF_GTT &&
-        command->order.expire_seconds <= EXPIRE_SECONDS_MAX)
-        entry_want_clock(entry, from_ns, command->order.expire_seconds);
+    entry_want_clock(entry, from_ns, crosses ? EXPIRE_SECONDS_MAX : command->order.expire_seconds);
 }
 
 // Decodes each U block into the ring's next slots, uncommitted, up to a logoff. The number of

@@ -376,8 +376,9 @@ static void take_element(struct command *command, enum ouch_tag tag, const uint8
         take_mass_cancel_option(command, tag, value, size);
 }
 
-static enum ouch_fault take_elements(struct command *command, const uint8_t *element, size_t size,
-                                     const char session_firm[4])
+static __attribute__((noinline)) enum ouch_fault take_elements(struct command *command,
+                                                               const uint8_t *element, size_t size,
+                                                               const char session_firm[4])
 {
     uint64_t seen[4] = {0};
     while (size > 0) {
@@ -401,8 +402,8 @@ static enum ouch_fault take_elements(struct command *command, const uint8_t *ele
 }
 
 // `size` bytes follow the fixed part at `at`: the appendage length and the elements.
-static enum ouch_fault take_appendage(struct command *command, const uint8_t *at, size_t size,
-                                      const char session_firm[4])
+static inline enum ouch_fault take_appendage(struct command *command, const uint8_t *at,
+                                             size_t size, const char session_firm[4])
 {
     be16 length;
     if (size < sizeof(length))
@@ -411,6 +412,8 @@ static enum ouch_fault take_appendage(struct command *command, const uint8_t *at
     size -= sizeof(length);
     if (be16_load(length) != size)
         return OUCH_APPENDAGE_LENGTH;
+    if (likely(size == 0))
+        return OUCH_OK;
     return take_elements(command, at + sizeof(length), size, session_firm);
 }
 

@@ -30,30 +30,58 @@ static void write_u16(uint8_t *bytes, uint32_t value)
     bytes[1] = (uint8_t)value;
 }
 
+static uint32_t half_at(const uint8_t *bytes)
+{
+    uint32_t half;
+    memcpy(&half, bytes, sizeof(half));
+    return half;
+}
+
+// A ones' complement sum, and what it has carried out of 64 bits.
+struct sum {
+    uint64_t low, carried;
+};
+
+static inline void add_word(struct sum *sum, const uint8_t *bytes)
+{
+    uint64_t word;
+    memcpy(&word, bytes, sizeof(word));
+    sum->low += word;
+    sum->carried += sum->low < word;
+}
+
 // Sums `size` bytes for RFC 1071 eight at a time, in the machine's own byte order: a ones'
 // complement sum comes out right in whichever order it is made, as long as it is stored in the
-// same. At most 1500 bytes, so that 64 bits never overflow.
+// same.
 static uint64_t sum_bytes(const uint8_t *bytes, size_t size)
 {
-    uint64_t sum = 0;
-    uint64_t word;
-    for (; size >= sizeof(word); bytes += sizeof(word), size -= sizeof(word)) {
-        memcpy(&word, bytes, sizeof(word));
-        sum += (word & 0xFFFFFFFF) + (word >> 32);
+    struct sum sum = {0};
+    for (; size >= 32; bytes += 32, size -= 32) {
+        add_word(&sum, bytes);
+        add_word(&sum, bytes + 8);
+        add_word(&sum, bytes + 16);
+        add_word(&sum, bytes + 24);
     }
-    uint32_t half;
-    if (size & sizeof(half)) {
-        memcpy(&half, bytes, sizeof(half));
-        sum += half;
-        bytes += sizeof(half);
+    for (; size >= 8; bytes += 8, size -= 8)
+        add_word(&sum, bytes);
+    uint64_t total = (sum.low & 0xFFFFFFFF) + (sum.low >> 32) + sum.carried;
+    if (size & 4) {
+        total += half_at(bytes);
+        bytes += 4;
     }
-    uint16_t pair;
-    if (size & sizeof(pair)) {
+    if (size & 2) {
+        uint16_t pair;
         memcpy(&pair, bytes, sizeof(pair));
-        sum += pair;
+        total += pair;
         bytes += sizeof(pair);
     }
-    return size & 1 ? sum + htons((uint16_t)(*bytes << 8)) : sum;
+    return size & 1 ? total + htons((uint16_t)(*bytes << 8)) : total;
+}
+
+static uint64_t sum_ip(const uint8_t *ip)
+{
+    return (uint64_t)half_at(ip) + half_at(ip + 4) + half_at(ip + 8) + half_at(ip + 12) +
+           half_at(ip + 16);
 }
 
 static uint16_t fold(uint64_t sum)
@@ -112,7 +140,7 @@ static enum steer_verdict admit(const uint8_t *ip, size_t size)
         return STEER_DROP_IP_OPTIONS;
     if (read_u16(ip + 6) & MORE_FRAGMENTS)
         return STEER_DROP_FRAGMENT;
-    if (fold(sum_bytes(ip, IP_SIZE)) != CHECKSUM_CORRECT)
+    if (fold(sum_ip(ip)) != CHECKSUM_CORRECT)
         return STEER_DROP_IP_CHECKSUM;
     size_t packet_size = read_u16(ip + 2);
     size_t datagram_size = read_u16(ip + IP_SIZE + 4);
@@ -202,7 +230,7 @@ static void write_ip(uint8_t *ip, uint32_t source, uint32_t destination, size_t 
     write_u16(ip + 10, 0);
     memcpy(ip + 12, &source, 4);
     memcpy(ip + 16, &destination, 4);
-    uint16_t checksum = (uint16_t)~fold(sum_bytes(ip, IP_SIZE));
+    uint16_t checksum = (uint16_t)~fold(sum_ip(ip));
     memcpy(ip + 10, &checksum, 2);
 }
 

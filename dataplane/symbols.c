@@ -16,18 +16,14 @@ static uint32_t slot_count(uint16_t count_max)
     return count;
 }
 
-// MurmurHash3's finaliser. A single multiplication would not do: symbols that differ only in their
-// last letters differ only in the top bits of the word.
+// Both halves of a product, as wyhash has it (Wang Yi 2019). The lower one alone would not do:
+// symbols that differ only in their last letters differ only in the top bits of the word.
 static uint32_t hash(const char name[8])
 {
     uint64_t word;
     memcpy(&word, name, sizeof(word));
-    word ^= word >> 33;
-    word *= 0xFF51AFD7ED558CCDull;
-    word ^= word >> 33;
-    word *= 0xC4CEB9FE1A85EC53ull;
-    word ^= word >> 33;
-    return (uint32_t)word;
+    unsigned __int128 product = (unsigned __int128)word * 0x9E3779B97F4A7C15ull;
+    return (uint32_t)((uint64_t)product ^ (uint64_t)(product >> 64));
 }
 
 size_t symbols_memory_size(uint16_t count_max)
@@ -47,7 +43,7 @@ void symbols_init(struct symbols *symbols, void *memory, uint16_t count_max)
 }
 
 // The slot that holds `name`, or the free one where it would go.
-static uint16_t *find_slot(const struct symbols *symbols, const char name[8])
+static inline uint16_t *find_slot(const struct symbols *symbols, const char name[8])
 {
     uint32_t index = hash(name) & symbols->slot_mask;
     while (symbols->slots[index] != 0 &&
