@@ -91,6 +91,13 @@ static uint16_t fold(uint64_t sum)
     return (uint16_t)sum;
 }
 
+// Whether a sum, which is not 0, folds to what a correct checksum makes it: folding leaves the
+// remainder, and the compiler makes one multiplication of this.
+static bool sum_correct(uint64_t sum)
+{
+    return sum % CHECKSUM_CORRECT == 0;
+}
+
 // The sum over a datagram and its pseudo header (RFC 768). `datagram_size` counts the UDP header.
 static uint64_t sum_udp(uint32_t source, uint32_t destination, const uint8_t *datagram,
                         size_t datagram_size)
@@ -140,7 +147,7 @@ static enum steer_verdict admit(const uint8_t *ip, size_t size)
         return STEER_DROP_IP_OPTIONS;
     if (read_u16(ip + 6) & MORE_FRAGMENTS)
         return STEER_DROP_FRAGMENT;
-    if (fold(sum_ip(ip)) != CHECKSUM_CORRECT)
+    if (!sum_correct(sum_ip(ip)))
         return STEER_DROP_IP_CHECKSUM;
     size_t packet_size = read_u16(ip + 2);
     size_t datagram_size = read_u16(ip + IP_SIZE + 4);
@@ -199,8 +206,8 @@ bool packet_checksum_valid(const struct packet *packet)
     const uint8_t *udp = packet->payload - UDP_SIZE;
     if (read_u16(udp + 6) == 0)
         return true;
-    return fold(sum_udp(packet->source.address, packet->destination.address, udp,
-                        UDP_SIZE + packet->payload_size)) == CHECKSUM_CORRECT;
+    return sum_correct(sum_udp(packet->source.address, packet->destination.address, udp,
+                               UDP_SIZE + packet->payload_size));
 }
 
 static size_t write_ethernet(uint8_t *frame, const struct endpoint *source,

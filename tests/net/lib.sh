@@ -72,7 +72,7 @@ tshark_start() {
     ip netns exec "$LAB-${1#sl-}" tshark -q -B 64 -i "$1" -f "$2" -w "$3" 2>"$work/tshark.err" &
     tshark_pid=$!
     for _ in $(seq 100); do
-        grep -q Capturing "$work/tshark.err" && return 0
+        grep -q "Capture started" "$work/tshark.err" && return 0
         sleep 0.1
     done
     fail "tshark records $1: $(cat "$work/tshark.err")"

@@ -3,7 +3,7 @@
 # comes to the state that an independent replay of the journal comes to.
 . "$(dirname "$0")/lib.sh"
 kills=${KILLS:-20}
-export SEGMENT_MIB=4 SNAPSHOT_EVERY=3000
+export SEGMENT_MIB=4 SNAPSHOT_EVERY=1000
 lab_up
 gateway_start || { fail "the gateway starts"; exit 1; }
 $in_cl python3 "$here/kill9.py" --seed "${SEED:-$RANDOM}" --user LOAD0:SECRET --user LOAD1:SECRET --user LOAD2:SECRET \
