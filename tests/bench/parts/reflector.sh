@@ -61,7 +61,7 @@ port="this port"
 pmd="testpmd macswap on net_af_xdp"
 summary reflector-interrupt "$port" "$pmd" "$floor"
 summary reflector-busy "$port, busy polling" "$pmd, busy polling" "$floor"
-remedy="apt-get install dpdk"
+remedy="apt-get install dpdk-dev"
 ! command -v dpdk-testpmd >/dev/null || remedy="it did not answer, as told while it ran"
 for budget in 0 64; do
     [ $budget = 0 ] || pmd="$pmd, busy polling"
