@@ -5,7 +5,8 @@
 // bench_book [PART...]: t1, t100, t10000 (by number of instruments), limits (with every limit that
 // the book looks at set, and out of reach), shard (with its rings), curve (by resting orders),
 // start (how long opening takes), soak (100 million commands). All but soak when none is named.
-// Prints rows.
+// Prints rows. With count-without or count-with (limits) it plays a shorter stream once and prints
+// how many commands it was, for callgrind.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #include "tests/bench/row.h"
 
 #define COMMANDS    2000000u
+#define COUNTED     200000u // commands, where instructions are counted
 #define ROUNDS      5
 #define PREFETCHED  16u // commands asked for at once where each is timed
 #define BATCH       64u // commands, as the shard takes them from its ring
@@ -391,6 +393,29 @@ static bool measure_limits(uint32_t instruments, uint32_t resting)
     return trades[0] == trades[1];
 }
 
+// The function that callgrind looks at.
+static __attribute__((noinline)) void play_counted(struct target *target,
+                                                   const struct stream *stream)
+{
+    play_book(target, stream->commands, stream->lead, stream->count);
+}
+
+static void count_limits(bool limits)
+{
+    struct tape_shape shape = {.instruments = 1, .resting = 10000, .commands_max = COUNTED};
+    static struct target target;
+    struct stream stream;
+    stream_make(&stream, &shape);
+    target_open(&target, &shape);
+    play_book(&target, stream.commands, 0, stream.lead);
+    if (limits)
+        set_limits(&target, &shape);
+    play_counted(&target, &stream);
+    printf("%u\n", stream.count - stream.lead);
+    target_close(&target);
+    stream_free(&stream);
+}
+
 // The whole shard on the stream: the port's ring, the stamp, the journal's ring, the book and the
 // ring of events, all on this thread. What the port and the journal's thread would do with the
 // slots is left out; only their side of the rings is there.
@@ -595,7 +620,7 @@ static bool named(const struct arguments *arguments, const char *name)
     for (int i = 1; i < arguments->count; i++)
         if (strcmp(arguments->names[i], name) == 0)
             return true;
-    return arguments->count < 2 && strcmp(name, "soak") != 0;
+    return arguments->count < 2 && strcmp(name, "soak") != 0 && strncmp(name, "count-", 6) != 0;
 }
 
 static void *measure_all(void *argument)
@@ -623,6 +648,10 @@ static void *measure_all(void *argument)
     }
     if (named(arguments, "soak"))
         measure_soak();
+    if (named(arguments, "count-without"))
+        count_limits(false);
+    if (named(arguments, "count-with"))
+        count_limits(true);
     arguments->failed = !agree;
     return NULL;
 }

@@ -39,6 +39,16 @@ row() {
         printf "\"low\": %.9g, \"high\": %.9g%s}\n", value[1], value[NR], more
     }'
 }
+# instructions NAME FUNCTION COMMAND…: a figure of what FUNCTION takes for each of as many as COMMAND prints
+instructions() {
+    local count
+    if command -v valgrind >/dev/null; then
+        count=$(valgrind --tool=callgrind --callgrind-out-file="$work/count" --toggle-collect="$2" "${@:3}" 2>/dev/null)
+        awk -v count="$count" '$1 == "totals:" {print $2 / count}' "$work/count" | row "$1" instructions "$count"
+    else
+        missing "$1" "apt-get install valgrind"
+    fi
+}
 missing() { echo "{\"name\": \"$1\", \"missing\": \"$2\"}"; }
 median() { sort -g | awk '{value[NR] = $1} END {print value[int((NR + 1) / 2)]}'; }
 sum() { awk '{sum += $1} END {printf "%d\n", sum}'; }

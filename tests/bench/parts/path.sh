@@ -6,12 +6,6 @@ for _ in 1 2 3 4 5; do "$bench/bench_path" "$work/lab.conf" 2>/dev/null >>"$work
 cut -d' ' -f1 "$work/path" | row "packet to answer" ns 4900000 "\"p99\": $(cut -d' ' -f2 "$work/path" | median)"
 "$bench/bench_receive" "$work/lab.conf" 2>/dev/null
 for checks in off on; do
-    name="frame to command, checks $checks, instructions"
-    if command -v valgrind >/dev/null; then
-        orders=$(valgrind --tool=callgrind --callgrind-out-file="$work/count" --toggle-collect=loop_receive \
-            "$bench/bench_receive" "$work/lab.conf" $checks 2>/dev/null)
-        awk -v orders="$orders" '$1 == "totals:" {print $2 / orders}' "$work/count" | row "$name" instructions "$orders"
-    else
-        missing "$name" "apt-get install valgrind"
-    fi
+    instructions "frame to command, checks $checks, instructions" loop_receive \
+        "$bench/bench_receive" "$work/lab.conf" $checks
 done
