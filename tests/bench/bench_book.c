@@ -22,13 +22,14 @@
 #include "tests/bench/peer_map.h"
 #include "tests/bench/row.h"
 
-#define COMMANDS    2000000u
-#define COUNTED     200000u // commands, where instructions are counted
-#define ROUNDS      5
-#define PREFETCHED  16u // commands asked for at once where each is timed
-#define BATCH       64u // commands, as the shard takes them from its ring
-#define SINK_EVENTS 64u
-#define SEED        20261101u
+#define COMMANDS     2000000u
+#define COUNTED      200000u // commands, where instructions are counted
+#define ROUNDS       5
+#define LIMIT_ROUNDS 15  // each gives a difference of two costs, which is small beside them
+#define PREFETCHED   16u // commands asked for at once where each is timed
+#define BATCH        64u // commands, as the shard takes them from its ring
+#define SINK_EVENTS  64u
+#define SEED         20261101u
 
 static struct tsc_clock house_clock;
 static uint64_t timer_ns; // what reading the clock twice costs by itself
@@ -78,16 +79,17 @@ static void name_it(char name[64], const char *who, uint32_t instruments, const 
 }
 
 // The rounds' costs of a command of `who`, on a tape of so many instruments.
-static void print_cost(const char *who, uint32_t instruments, double *values, const char *peer)
+static void print_cost(const char *who, uint32_t instruments, double *values, uint32_t rounds,
+                       const char *peer)
 {
     char name[64], peer_name[64];
     name_it(name, who, instruments, "");
     name_it(peer_name, peer, instruments, "");
     row_print(&(struct row){.name = name,
                             .unit = "ns/command",
-                            .samples = (uint64_t)ROUNDS * COMMANDS,
+                            .samples = (uint64_t)rounds * COMMANDS,
                             .peers = {peer ? peer_name : NULL}},
-              values, ROUNDS);
+              values, rounds);
 }
 
 // A stream in memory.
@@ -327,8 +329,8 @@ static bool measure_tape(uint32_t instruments, uint32_t resting)
         peer_ns[i] = round_peer(&stream);
     }
     if (agree) {
-        print_cost("book", instruments, book_ns, "std::map");
-        print_cost("std::map", instruments, peer_ns, NULL);
+        print_cost("book", instruments, book_ns, ROUNDS, "std::map");
+        print_cost("std::map", instruments, peer_ns, ROUNDS, NULL);
         print_latency("book", "std::map", latency_book, &stream);
         print_latency("std::map", NULL, latency_peer, &stream);
     }
@@ -378,15 +380,17 @@ static bool measure_limits(uint32_t instruments, uint32_t resting)
     struct tape_shape shape = {
         .instruments = instruments, .resting = resting, .commands_max = COMMANDS};
     struct stream stream;
-    double without_ns[ROUNDS], with_ns[ROUNDS];
+    double without_ns[LIMIT_ROUNDS], with_ns[LIMIT_ROUNDS], added_ns[LIMIT_ROUNDS];
     uint64_t trades[2] = {0, 0};
     stream_make(&stream, &shape);
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < LIMIT_ROUNDS; i++) {
         without_ns[i] = round_limits(&stream, false, &trades[0]);
         with_ns[i] = round_limits(&stream, true, &trades[1]);
+        added_ns[i] = with_ns[i] - without_ns[i];
     }
-    print_cost("book without limits", instruments, without_ns, NULL);
-    print_cost("book with all limits", instruments, with_ns, "book without limits");
+    print_cost("book without limits", instruments, without_ns, LIMIT_ROUNDS, NULL);
+    print_cost("book with all limits", instruments, with_ns, LIMIT_ROUNDS, "book without limits");
+    print_cost("all limits, what each round added", instruments, added_ns, LIMIT_ROUNDS, NULL);
     stream_free(&stream);
     if (trades[0] != trades[1])
         fprintf(stderr, "bench_book: the limits were not out of reach\n");
@@ -489,8 +493,8 @@ static bool measure_shard(void)
         shard_ns[i] = round_shard(&stream, &shard);
         book_ns[i] = round_book(&stream);
     }
-    print_cost("shard with its rings", 100, shard_ns, "its book alone");
-    print_cost("its book alone", 100, book_ns, NULL);
+    print_cost("shard with its rings", 100, shard_ns, ROUNDS, "its book alone");
+    print_cost("its book alone", 100, book_ns, ROUNDS, NULL);
     stream_free(&stream);
     memory_unmap(shard.commands, ring_memory_size(SHARD_RING));
     memory_unmap(shard.journal, ring_memory_size(SHARD_RING));
