@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
-// Accounts: what members whose limits need it have open and have traded, on all their sessions
-// (risk.c). The functions take orders of members that have one.
+// Accounts: what members whose limits need it have open and have traded, on all their sessions, and
+// the tokens of their rates (risk.c). The functions take orders of members that have one.
 #ifndef SLUICE_BOOK_ACCOUNTS_H
 #define SLUICE_BOOK_ACCOUNTS_H
 
 #include "book/internal.h"
+
+#define NS_PER_SECOND 1000000000ull
 
 // Whether the order's member has an account.
 static inline bool watched(const struct book *book, const struct order *order)
@@ -21,6 +23,25 @@ static inline uint64_t value_of(uint32_t price, uint32_t shares)
 static inline void room_less(struct member *member, uint64_t value)
 {
     member->room = value < member->room ? member->room - value : 0;
+}
+
+// Takes a token of those that come every `interval` ns; false when there is none.
+static inline bool bucket_take(bucket_t *bucket, uint64_t now_ns, uint64_t interval)
+{
+    uint64_t full = (*bucket > now_ns ? *bucket : now_ns) + interval;
+    if (full - now_ns > NS_PER_SECOND)
+        return false;
+    *bucket = full;
+    return true;
+}
+
+// Whether a cancel of the session's is within its member's rate.
+static inline bool cancel_allowed(struct book *book, uint16_t session)
+{
+    struct member *member = book->sessions[session].member;
+    return member->limits[LIMIT_CANCEL_RATE] == 0 ||
+           bucket_take(&member->cancel_bucket, book->last_time_ns,
+                       member->intervals[LIMIT_CANCEL_RATE]);
 }
 
 // So many shares more of the order are open.

@@ -64,6 +64,11 @@ static size_t lay_out(struct book *book, unsigned char *memory, const struct boo
     book->table_mask = (uint32_t)heads - 1;
     carve(memory, &used, sizeof(struct book));
     book->sessions = carve(memory, &used, limits->sessions_max * sizeof(struct session));
+    for (uint16_t i = 0; i < limits->sessions_max; i++) {
+        uint32_t *numbers = carve(memory, &used, 256 * sizeof(*numbers));
+        if (memory)
+            book->sessions[i].last_user_ref_num = numbers;
+    }
     book->instruments = carve(memory, &used, limits->instruments_max * sizeof(struct instrument));
     for (uint16_t i = 0; i < limits->instruments_max; i++) {
         struct level *levels = carve(memory, &used, window * sizeof(struct level));
@@ -175,7 +180,7 @@ static void apply_session(struct book *book, const struct command *command, stru
     if (command->session != index || index == book->limits.sessions_max)
         return;
     struct session *session = &book->sessions[index];
-    *session = (struct session){.stream_next = 1};
+    session->stream_next = 1;
     memcpy(session->user_name, command->member.user_name, sizeof(session->user_name));
     memcpy(session->firm, command->member.firm, sizeof(session->firm));
     if (!member_join(book, session))

@@ -152,8 +152,9 @@ struct session {
     bool restricted; // a bar concerns it
     bool watched;    // its member has an account
     struct member *member;
-    uint32_t last_user_ref_num[256]; // by order-flow channel
+    uint32_t *last_user_ref_num; // by order-flow channel, 256
 };
+static_assert(sizeof(struct session) == 64, "one is found by a shift, all are close together");
 
 // Who may enter no orders: a session's, a firm's, both or everybody's.
 struct bar {

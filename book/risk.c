@@ -5,7 +5,6 @@
 #include "book/events.h"
 #include "book/trade.h"
 
-#define NS_PER_SECOND  1000000000ull
 #define FREE_ORDERS    1000u  // ORDERS_PER_TRADE
 #define FULL_MEASURE   10000u // COLLAR and FAT_FINGER are in 1/100 %
 
@@ -38,16 +37,6 @@ void account_close(struct book *book, const struct order *order)
     member->open_orders--;
     if (left > 0)
         remove_from(member, order, left);
-}
-
-// Takes a token of those that come every `interval` ns; false when there is none.
-static inline bool bucket_take(bucket_t *bucket, uint64_t now_ns, uint64_t interval)
-{
-    uint64_t full = (*bucket > now_ns ? *bucket : now_ns) + interval;
-    if (full - now_ns > NS_PER_SECOND)
-        return false;
-    *bucket = full;
-    return true;
 }
 
 void account_trade(struct book *book, const struct order *order, uint32_t shares, uint32_t price)
@@ -567,14 +556,6 @@ enum reject_reason risk_check(struct book *book, const struct command *command,
                               const struct order *old)
 {
     return old ? check(book, command, old) : check(book, command, NULL); // each by itself is less
-}
-
-bool cancel_allowed(struct book *book, uint16_t session)
-{
-    struct member *member = book->sessions[session].member;
-    return member->limits[LIMIT_CANCEL_RATE] == 0 ||
-           bucket_take(&member->cancel_bucket, book->last_time_ns,
-                       member->intervals[LIMIT_CANCEL_RATE]);
 }
 
 enum reject_reason change_check(const struct book *book, uint16_t session, uint8_t from, uint8_t to)

@@ -5,8 +5,6 @@
 #include "book/events.h"
 #include "book/trade.h"
 
-#define NS_PER_SECOND 1000000000ull
-
 // --- Queues that nobody sees
 
 static struct tree *dark_tree(const struct book *book, struct instrument *listing,

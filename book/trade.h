@@ -145,10 +145,9 @@ void apply_entry(struct book *book, const struct command *command, struct event_
 // Limits (risk.c).
 void apply_limit(struct book *book, const struct command *command);
 // Of members and instruments that have limits: what stands against an order, or a replacement of
-// `old`; and against a cancel of the session's.
+// `old`.
 enum reject_reason risk_check(struct book *book, const struct command *command,
                               const struct order *old);
-bool cancel_allowed(struct book *book, uint16_t session);
 // What stands against an order of this session that becomes one of another kind of sale.
 enum reject_reason change_check(const struct book *book, uint16_t session, uint8_t from,
                                 uint8_t to);
