@@ -380,17 +380,15 @@ static bool measure_limits(uint32_t instruments, uint32_t resting)
     struct tape_shape shape = {
         .instruments = instruments, .resting = resting, .commands_max = COMMANDS};
     struct stream stream;
-    double without_ns[LIMIT_ROUNDS], with_ns[LIMIT_ROUNDS], added_ns[LIMIT_ROUNDS];
+    double without_ns[LIMIT_ROUNDS], with_ns[LIMIT_ROUNDS];
     uint64_t trades[2] = {0, 0};
     stream_make(&stream, &shape);
     for (int i = 0; i < LIMIT_ROUNDS; i++) {
         without_ns[i] = round_limits(&stream, false, &trades[0]);
         with_ns[i] = round_limits(&stream, true, &trades[1]);
-        added_ns[i] = with_ns[i] - without_ns[i];
     }
     print_cost("book without limits", instruments, without_ns, LIMIT_ROUNDS, NULL);
     print_cost("book with all limits", instruments, with_ns, LIMIT_ROUNDS, "book without limits");
-    print_cost("all limits, what each round added", instruments, added_ns, LIMIT_ROUNDS, NULL);
     stream_free(&stream);
     if (trades[0] != trades[1])
         fprintf(stderr, "bench_book: the limits were not out of reach\n");
