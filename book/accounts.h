@@ -7,8 +7,6 @@
 
 #include "book/internal.h"
 
-#define NS_PER_SECOND 1000000000ull
-
 // Whether the order's member has an account.
 static inline bool watched(const struct book *book, const struct order *order)
 {
@@ -35,7 +33,7 @@ static inline bool bucket_take(bucket_t *bucket, uint64_t now_ns, uint64_t inter
     return true;
 }
 
-// Whether a cancel of the session's is within its member's rate.
+// Takes a token for a cancel of the session's; false when its member's rate has none left.
 static inline bool cancel_allowed(struct book *book, uint16_t session)
 {
     struct member *member = book->sessions[session].member;
@@ -62,9 +60,11 @@ static inline void account_open(struct book *book, const struct order *order)
     account_add(book, order, order->open);
 }
 
-// So many are open no longer; all that was left is not; so many were executed, at a price.
+// So many shares of it are open no longer.
 void account_remove(struct book *book, const struct order *order, uint32_t shares);
+// It leaves, with all that is left of it.
 void account_close(struct book *book, const struct order *order);
+// So many were executed; `price` with 4 decimals.
 void account_trade(struct book *book, const struct order *order, uint32_t shares, uint32_t price);
 
 // account_remove, of any member's order.

@@ -19,7 +19,7 @@ static inline bool quantity_valid(uint32_t quantity)
 
 // What only an order that is not plain can have against it: its terms, and a peg's price.
 enum reject_reason special_check(const struct book *book, const struct command *command);
-// Of these, what is no limit: bars, phases, sales short.
+// Of what `restriction` looks at, what is no limit: bars, phases, sales short. `old`: as there.
 enum reject_reason state_check(const struct book *book, const struct command *command,
                                const struct order *old);
 // What stands against an order that needs an extra.

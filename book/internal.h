@@ -18,6 +18,7 @@
 #include "numa/slots.h"
 
 #define NONE           0u
+#define NS_PER_SECOND  1000000000ull
 #define RANK_NONE      UINT32_MAX
 #define RANK_ANY       (UINT32_MAX - 1) // limit of a market order
 #define PRICE_STEP     100u // distance of a ladder's levels when the listing names none: a cent

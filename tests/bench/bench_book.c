@@ -25,7 +25,7 @@
 #define COMMANDS     2000000u
 #define COUNTED      200000u // commands, where instructions are counted
 #define ROUNDS       5
-#define LIMIT_ROUNDS 15  // each gives a difference of two costs, which is small beside them
+#define LIMIT_ROUNDS 15  // of two costs whose difference is small beside them
 #define PREFETCHED   16u // commands asked for at once where each is timed
 #define BATCH        64u // commands, as the shard takes them from its ring
 #define SINK_EVENTS  64u

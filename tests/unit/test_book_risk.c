@@ -2,6 +2,8 @@
 //
 // Examples of docs/rules.md: limits, each one short of it, at it, and one beyond. Every command
 // goes to the book and to the reference; both must give exactly the events that are written here.
+#include <stdio.h>
+
 #include "tests/unit/book_examples.h"
 
 #define SECOND_NS 1000000000ull
@@ -468,6 +470,24 @@ Test(book_risk, a_collar_keeps_prices_near_the_reference)
     expect_taken(buy(5, 1, PRICE_MARKET));
 }
 
+Test(book_risk, a_collar_follows_the_reference_and_the_price_of_a_cross)
+{
+    uint32_t higher = PRICE / 10 * 22;
+    limit_symbol(0, LIMIT_COLLAR, 1000);
+    expect_taken(buy(1, 10, PRICE)); // there is no reference
+    apply_quietly((struct command){.type = COMMAND_TRADING, .trading.reference = 2 * PRICE});
+    expect_rejected(buy(2, 10, PRICE), REJECT_RISK_FAT_FINGER);
+    enter(BOB, 1, SIDE_SELL, 10, higher);
+    expect_taken(buy(3, 10, higher)); // trades
+    expect_rejected(sell(4, 10, higher + 1), REJECT_RISK_FAT_FINGER);
+    apply_quietly((struct command){.type = COMMAND_TRADING, .trading.state = 'O'});
+    enter(BOB, 2, SIDE_SELL, 10, higher);
+    expect_taken(buy(5, 10, higher));
+    apply_quietly((struct command){.type = COMMAND_TRADING, .trading.state = 'T'}); // the cross
+    expect_taken(sell(6, 10, higher / 10 * 11));
+    expect_rejected(sell(7, 10, higher / 10 * 11 + 1), REJECT_RISK_FAT_FINGER);
+}
+
 Test(book_risk, the_fat_finger_check_keeps_prices_near_the_last_one_once_there_is_one)
 {
     limit_symbol(0, LIMIT_FAT_FINGER, 100);
@@ -478,6 +498,58 @@ Test(book_risk, the_fat_finger_check_keeps_prices_near_the_last_one_once_there_i
     expect_rejected(sell(4, 10, PRICE / 100 * 101 + 1), REJECT_FAT_FINGER);
     limit_symbol(0, LIMIT_FAT_FINGER, 100); // said again: from the next execution on
     expect_taken(buy(5, 10, PRICE / 2));
+}
+
+// Positions
+
+static void drop_events(struct event_sink *sink)
+{
+    sink->next = sink->context;
+}
+
+static uint64_t orders_of(const struct book *wide)
+{
+    struct book_summary summary;
+    book_summarise(wide, &summary);
+    return summary.order_count;
+}
+
+// A book once kept 16,384 positions, and refused orders that needed another.
+Test(book_risk, each_member_has_a_position_in_each_instrument)
+{
+    struct book_limits wide_limits = {
+        .orders_max = 40000, .instruments_max = 200, .sessions_max = 100};
+    struct event room[64];
+    struct event_sink sink = {room, room + 64, drop_events, room};
+    struct book *wide = book_open(aligned_alloc(64, book_memory_size(&wide_limits)), &wide_limits);
+    book_apply(wide, &(struct command){.type = COMMAND_OPEN, .open.limits = wide_limits}, &sink);
+    for (uint16_t i = 0; i < wide_limits.instruments_max; i++)
+        book_apply(wide, &(struct command){.type = COMMAND_INSTRUMENT, .instrument = i}, &sink);
+    for (uint16_t i = 0; i < wide_limits.sessions_max; i++) {
+        struct command session = {.type = COMMAND_SESSION, .session = i};
+        struct command position = {.type = COMMAND_LIMIT, .session = ANY_SESSION};
+        snprintf(session.member.firm, sizeof(session.member.firm), "F%02u", i % 100u);
+        memcpy(position.limit.firm, session.member.firm, sizeof(position.limit.firm));
+        position.side = LIMIT_POSITION;
+        position.limit.value = 10;
+        book_apply(wide, &session, &sink);
+        book_apply(wide, &position, &sink);
+    }
+    book_apply(wide, &(struct command){.type = COMMAND_START}, &sink);
+    uint64_t pairs = (uint64_t)wide_limits.sessions_max * wide_limits.instruments_max;
+    for (uint32_t quantity = 10; quantity >= 9; quantity--) { // up to the limit, and beyond
+        for (uint32_t i = 0; i < pairs; i++) {
+            struct command command = {.type = COMMAND_ENTER,
+                                      .session = (uint16_t)(i % wide_limits.sessions_max),
+                                      .instrument = (uint16_t)(i / wide_limits.sessions_max)};
+            command.order.user_ref_num = command.instrument + 1 + (10 - quantity) * 1000;
+            command.order.quantity = quantity;
+            command.order.price = PRICE;
+            book_apply(wide, &command, &sink);
+        }
+        cr_assert_eq(orders_of(wide), pairs);
+    }
+    free(wide);
 }
 
 // The port's verdicts

@@ -222,6 +222,38 @@ Test(book_snapshot, an_instrument_has_so_many_pegs_and_no_more)
     free(saved);
 }
 
+static bool is_taken(struct house *house, uint32_t number, uint8_t side, uint32_t price)
+{
+    struct command command = {.time_ns = midnight_ns, .type = COMMAND_ENTER, .side = side};
+    struct book_order order;
+    command.order.user_ref_num = number;
+    command.order.quantity = 100;
+    command.order.price = price;
+    book_apply(house->book, &command, &house->sink);
+    return book_find_user_ref(house->book, 0, 0, number, &order);
+}
+
+Test(book_snapshot, a_loaded_book_keeps_prices_near_the_last_one)
+{
+    struct house *first = house_open(), *second = house_open();
+    struct command limit = {.time_ns = midnight_ns,
+                            .type = COMMAND_LIMIT,
+                            .session = ANY_SESSION,
+                            .side = LIMIT_FAT_FINGER,
+                            .limit.value = 100};
+    start(first);
+    book_apply(first->book, &limit, &first->sink);
+    cr_assert(is_taken(first, 1, SIDE_SELL, 500000));
+    cr_assert_not(is_taken(first, 2, SIDE_BUY, 500000)); // trades
+    struct saved *saved = save(first);
+    cr_assert_null(load(second, saved));
+    cr_assert(is_taken(second, 3, SIDE_BUY, 495000));
+    cr_assert_not(is_taken(second, 4, SIDE_BUY, 494900));
+    house_close(first);
+    house_close(second);
+    free(saved);
+}
+
 Test(book_snapshot, saving_what_was_loaded_gives_the_same_bytes)
 {
     struct house *first = house_open(), *second = house_open();
