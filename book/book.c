@@ -81,7 +81,8 @@ static size_t lay_out(struct book *book, unsigned char *memory, const struct boo
     }
     book->orders = carve(memory, &used, orders * sizeof(struct order));
     book->by_user_ref = carve(memory, &used, heads * sizeof(uint32_t));
-    book->scratch = carve(memory, &used, orders * sizeof(uint32_t));
+    for (int i = 0; i < 2; i++)
+        book->scratch[i] = carve(memory, &used, orders * sizeof(uint32_t));
     book->extras = carve(memory, &used, (book->extra_slots.max + 1ull) * sizeof(struct extra));
     book->far_levels =
         carve(memory, &used, (book->far_slots.max + 1ull) * sizeof(struct far_level));

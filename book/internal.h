@@ -46,7 +46,8 @@ struct order {
     struct order_attributes attributes;
     uint32_t extra;
 };
-static_assert(sizeof(struct order) == 48, "with 4 + 4 bytes of tables: 56 a resting order");
+static_assert(sizeof(struct order) == 48,
+              "with two heads of chains and two places for a mass cancel: 64 bytes");
 
 // What few orders have: a reserve, an end, a firm that is not their session's, a peg, a cross.
 struct extra {
@@ -233,8 +234,8 @@ struct book {
     struct slots far_slots, extra_slots;
     uint32_t used_up_head, used_up_tail; // orders whose slices the order being applied used up
     uint32_t timed_count;
-    uint32_t *wheel;   // last order to expire in each second, of a ring linked by timer_next
-    uint32_t *scratch; // of a mass cancel
+    uint32_t *wheel;      // last order to expire in each second, of a ring linked by timer_next
+    uint32_t *scratch[2]; // of a mass cancel
     char session_id[10];
     bool watching; // some member has an account
     uint32_t member_count;

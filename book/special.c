@@ -515,34 +515,97 @@ static bool in_scope(const struct book *book, const struct command *command,
             memcmp(command->mass.firm, firm_of(book, order), 4) == 0);
 }
 
-static void sift_down(const struct book *book, uint32_t *heap, uint32_t at, uint32_t count)
+// How far ahead lines are asked for: in a list of orders an order's, then those it leads to; and
+// where events will be written.
+#define ORDER_AHEAD      16u
+#define NEIGHBOURS_AHEAD 8u
+#define EVENTS_AHEAD     16u
+
+static inline void prefetch_order(const struct book *book, const uint32_t *orders, uint32_t at,
+                                  uint32_t count)
 {
-    for (;;) {
-        uint32_t child = 2 * at + 1;
-        if (child >= count)
-            return;
-        if (child + 1 < count && book->orders[heap[child + 1]].ref > book->orders[heap[child]].ref)
-            child++;
-        if (book->orders[heap[child]].ref < book->orders[heap[at]].ref)
-            return;
-        uint32_t swapped = heap[at];
-        heap[at] = heap[child];
-        heap[child] = swapped;
-        at = child;
+    if (at + ORDER_AHEAD >= count)
+        return;
+    const struct order *order = &book->orders[orders[at + ORDER_AHEAD]];
+    prefetch(order);
+    prefetch((const char *)(order + 1) - 1);
+}
+
+static inline void prefetch_neighbours(const struct book *book, const uint32_t *orders, uint32_t at,
+                                       uint32_t count)
+{
+    if (at + NEIGHBOURS_AHEAD >= count)
+        return;
+    const struct order *order = &book->orders[orders[at + NEIGHBOURS_AHEAD]];
+    prefetch(&book->orders[order->next].previous);
+    prefetch(&book->orders[order->previous].next);
+    prefetch(level_near(book, order->instrument, order->price));
+    prefetch(user_ref_head(book, order->session, order->user_ref_index, order->user_ref_num));
+}
+
+// A cancel writes two events, its session's and the feed's.
+static inline void prefetch_events(const struct event_sink *sink)
+{
+    if (sink->end - sink->next < EVENTS_AHEAD + 2)
+        return;
+    __builtin_prefetch(sink->next + EVENTS_AHEAD, 1);
+    __builtin_prefetch(sink->next + EVENTS_AHEAD + 1, 1);
+}
+
+// References are sorted by digits of so many bits.
+#define DIGIT_BITS 11u
+#define DIGITS     (1u << DIGIT_BITS)
+
+static inline uint32_t digit_of(uint64_t ref, uint32_t shift)
+{
+    return (uint32_t)(ref >> shift) & (DIGITS - 1);
+}
+
+// One pass of a radix sort: by one digit of the references, and where that is the same as before.
+static void sort_by_digit(const struct book *book, const uint32_t *from, uint32_t *to,
+                          uint32_t count, uint32_t shift)
+{
+    uint32_t starts[DIGITS] = {0}, start = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        prefetch_order(book, from, i, count);
+        starts[digit_of(book->orders[from[i]].ref, shift)]++;
+    }
+    for (uint32_t digit = 0; digit < DIGITS; digit++) {
+        uint32_t next = start + starts[digit];
+        starts[digit] = start;
+        start = next;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        prefetch_order(book, from, i, count);
+        to[starts[digit_of(book->orders[from[i]].ref, shift)]++] = from[i];
     }
 }
 
-// By order reference, lowest first. Heapsort: in place, and never quadratic.
-static void sort_by_ref(const struct book *book, uint32_t *orders, uint32_t count)
+// The orders that a mass cancel takes, by reference, lowest first. Looks at the whole pool once, in
+// the order of memory: no list has to be kept for it on the way of every order.
+static const uint32_t *orders_in_scope(const struct book *book, const struct command *command,
+                                       uint32_t *count)
 {
-    for (uint32_t i = count / 2; i-- > 0;)
-        sift_down(book, orders, i, count);
-    for (uint32_t last = count; last-- > 1;) {
-        uint32_t swapped = orders[0];
-        orders[0] = orders[last];
-        orders[last] = swapped;
-        sift_down(book, orders, 0, last);
+    uint32_t *orders = book->scratch[0], *other = book->scratch[1], found = 0;
+    uint64_t any = 0, all = UINT64_MAX; // bits that are set in some reference, and in each
+    for (uint32_t index = 1; index < book->order_slots.fresh; index++) {
+        const struct order *order = &book->orders[index];
+        if (order->open == 0 || !in_scope(book, command, order))
+            continue;
+        any |= order->ref;
+        all &= order->ref;
+        orders[found++] = index;
     }
+    for (uint32_t shift = 0; found > 1 && shift < 64; shift += DIGIT_BITS) {
+        if (digit_of(any ^ all, shift) == 0)
+            continue;
+        sort_by_digit(book, orders, other, found, shift);
+        uint32_t *sorted = other;
+        other = orders;
+        orders = sorted;
+    }
+    *count = found;
+    return orders;
 }
 
 static enum reject_reason mass_cancel_check(const struct book *book, const struct command *command)
@@ -556,8 +619,6 @@ static enum reject_reason mass_cancel_check(const struct book *book, const struc
     return REJECT_NONE;
 }
 
-// Looks at the whole pool once, in the order of memory: no list has to be kept for it on the way of
-// every order.
 void apply_mass_cancel(struct book *book, const struct command *command, struct event_sink *sink)
 {
     if (command->session != ANY_SESSION) {
@@ -577,13 +638,14 @@ void apply_mass_cancel(struct book *book, const struct command *command, struct 
     } else if (command->verdict != REJECT_NONE) {
         return;
     }
-    uint32_t count = 0;
-    for (uint32_t index = 1; index < book->order_slots.fresh; index++)
-        if (book->orders[index].open > 0 && in_scope(book, command, &book->orders[index]))
-            book->scratch[count++] = index;
-    sort_by_ref(book, book->scratch, count);
-    for (uint32_t i = 0; i < count; i++)
-        if (command->session == ANY_SESSION || !cross_keeps(book, sink, book->scratch[i], true))
-            cancel_resting(book, sink, book->scratch[i], (char)command->mass.reason);
+    uint32_t count;
+    const uint32_t *orders = orders_in_scope(book, command, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        prefetch_order(book, orders, i, count);
+        prefetch_neighbours(book, orders, i, count);
+        prefetch_events(sink);
+        if (command->session == ANY_SESSION || !cross_keeps(book, sink, orders[i], true))
+            cancel_resting(book, sink, orders[i], (char)command->mass.reason);
+    }
     settle_all(book, sink);
 }

@@ -673,9 +673,13 @@ bool lane_give_orders(struct lane *lane, const struct command *commands, uint32_
 
 bool lane_orders_done(struct lane *lane)
 {
-    // Acquire pairs with the release in lane_take_orders, and with the journal's.
+    // Acquire pairs with the release in lane_take_orders, with the journal's, and with the shard's,
+    // which gives a command's slot back once it has applied it.
     if (atomic_load_explicit(&lane->orders.state, memory_order_acquire) != LANE_ORDERS_TAKEN ||
         atomic_load_explicit(&lane->gate.progress->durable_seq, memory_order_acquire) <
+            lane->orders.seq ||
+        lane->recovered_count +
+                atomic_load_explicit(&lane->commands->consumer.head, memory_order_acquire) <
             lane->orders.seq)
         return false;
     atomic_store_explicit(&lane->orders.state, LANE_ORDERS_NONE, memory_order_relaxed);

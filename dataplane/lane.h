@@ -163,8 +163,7 @@ uint64_t lane_commanded(const struct lane *lane);
 
 // lane_give_orders: have the port's thread put `count` commands (1 to LANE_ORDERS_MAX), whose times
 // it fills in, in their place among the others. False while others that were given before are not
-// done. lane_orders_done: they are, and all that came of them is durable. One thread at a time, not
-// the port's.
+// done. lane_orders_done: they are applied and durable. One thread at a time, not the port's.
 bool lane_give_orders(struct lane *lane, const struct command *commands, uint32_t count);
 bool lane_orders_done(struct lane *lane);
 

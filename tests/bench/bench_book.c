@@ -3,10 +3,10 @@
 // bench_book: what a command costs in the book, and in the textbook's design (peer_map.h) on the
 // same stream (book_tape.h), round by round in turn; both must make the same trades. Usage:
 // bench_book [PART...]: t1, t100, t10000 (by number of instruments), limits (with every limit that
-// the book looks at set, and out of reach), shard (with its rings), curve (by resting orders),
-// start (how long opening takes), soak (100 million commands). All but soak when none is named.
-// Prints rows. With count-without or count-with (limits) it plays a shorter stream once and prints
-// how many commands it was, for callgrind.
+// the book looks at set, and out of reach), shard (with its rings), curve (by resting orders), kill
+// (of 100,000 resting orders), start (how long opening takes), soak (100 million commands). All but
+// kill and soak when none is named. Prints rows. With count-without or count-with (limits) it plays
+// a shorter stream once and prints how many commands it was, for callgrind.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -577,6 +577,39 @@ static void measure_curve(void)
     memory_unmap(chunk, CHUNK * sizeof(*chunk));
 }
 
+// A kill of everything that rests, once the stream has mixed the pool: in the order of memory the
+// orders are no longer in that of their references.
+static bool measure_kill(void)
+{
+    struct tape_shape shape = {.instruments = 100, .resting = 100000, .commands_max = 5 * 100000};
+    struct command kill = {.type = COMMAND_MASS_CANCEL, .session = ANY_SESSION};
+    kill.instrument = NO_INSTRUMENT;
+    kill.mass.session = ANY_SESSION;
+    kill.mass.side = ANY_SIDE;
+    static struct target target;
+    struct book_summary before, after;
+    struct stream stream;
+    double ms[ROUNDS];
+    stream_make(&stream, &shape);
+    for (int i = 0; i < ROUNDS; i++) {
+        target_open(&target, &shape);
+        play_book(&target, stream.commands, 0, stream.count);
+        book_summarise(target.book, &before);
+        uint64_t start_ns = thread_time_ns();
+        book_apply(target.book, &kill, &target.sink);
+        ms[i] = (double)(thread_time_ns() - start_ns) / 1e6;
+        book_summarise(target.book, &after);
+        target_close(&target);
+    }
+    char name[64];
+    snprintf(name, sizeof(name), "book, a kill of %u orders", before.order_count);
+    row_print(&(struct row){.name = name, .unit = "ms", .samples = ROUNDS}, ms, ROUNDS);
+    stream_free(&stream);
+    if (after.order_count != 0)
+        fprintf(stderr, "bench_book: %u orders outlived a kill\n", after.order_count);
+    return after.order_count == 0;
+}
+
 // Whether the book gets slower with age.
 static void measure_soak(void)
 {
@@ -622,7 +655,8 @@ static bool named(const struct arguments *arguments, const char *name)
     for (int i = 1; i < arguments->count; i++)
         if (strcmp(arguments->names[i], name) == 0)
             return true;
-    return arguments->count < 2 && strcmp(name, "soak") != 0 && strncmp(name, "count-", 6) != 0;
+    return arguments->count < 2 && strcmp(name, "kill") != 0 && strcmp(name, "soak") != 0 &&
+           strncmp(name, "count-", 6) != 0;
 }
 
 static void *measure_all(void *argument)
@@ -648,6 +682,8 @@ static void *measure_all(void *argument)
         measure_curve();
         print_memory();
     }
+    if (named(arguments, "kill"))
+        agree &= measure_kill();
     if (named(arguments, "soak"))
         measure_soak();
     if (named(arguments, "count-without"))

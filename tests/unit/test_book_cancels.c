@@ -354,6 +354,37 @@ Test(book_cancels, a_mass_cancel_of_everything_goes_by_order_reference)
     skip_events();
 }
 
+// Commands that do nothing.
+static void let_pass(uint64_t count)
+{
+    struct event_sink sink = {events, events + 64, too_many_events, NULL};
+    for (uint64_t i = 0; i < count; i++)
+        book_apply(book, &(struct command){.type = COMMAND_CLOCK, .time_ns = time_ns}, &sink);
+    reference.seq += count;
+    command_seq += count;
+}
+
+// In slots that were given back in turn: an older order is in a higher one. Where a higher digit of
+// 11 bits rises, the lower ones fall.
+Test(book_cancels, a_mass_cancel_goes_by_order_reference_however_far_apart_they_are)
+{
+    for (uint32_t n = 1; n <= 5; n++)
+        enter(BOB, n, SIDE_BUY, 100, PRICE);
+    for (uint32_t n = 1; n <= 5; n++)
+        apply_quietly(command_cancel(BOB, n, 0));
+    enter(BOB, 6, SIDE_BUY, 100, PRICE);
+    enter(BOB, 7, SIDE_BUY, 100, PRICE);
+    let_pass((3 << 11) - 10);
+    enter(BOB, 8, SIDE_BUY, 100, PRICE);
+    let_pass((1 << 22) - (2 << 11) - 10);
+    enter(BOB, 9, SIDE_BUY, 100, PRICE);
+    let_pass((3 << 11) - 10);
+    enter(BOB, 10, SIDE_BUY, 100, PRICE);
+    apply(command_mass(ANY_SESSION, 0));
+    EXPECT_CANCELED('U', {BOB, 6}, {BOB, 7}, {BOB, 8}, {BOB, 9}, {BOB, 10});
+    skip_events();
+}
+
 Test(book_cancels, a_mass_cancel_by_session_takes_its_orders_only)
 {
     fill_book();

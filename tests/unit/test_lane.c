@@ -335,3 +335,58 @@ Test(lane, a_command_that_was_not_timed_has_no_stages)
     end_lane(lane);
     memory_free(memory);
 }
+
+// --- What an operator has it do
+
+static struct lane *asked_lane;
+static uint32_t asked_count, early_count;
+static void (*relieve)(void *context);
+
+// Writes the journal, as the lane's own does, and asks then.
+static void relieve_and_ask(void *context)
+{
+    relieve(context);
+    asked_count++;
+    early_count += lane_orders_done(asked_lane);
+}
+
+// The events of a kill overflow their ring: by the time it is durable it is half done.
+Test(lane, what_an_operator_ordered_is_done_when_it_is_applied_too)
+{
+    struct memory_disk *memory = memory_new();
+    struct config narrow = config;
+    narrow.in_flight_count = 4;
+    struct lane *lane = aligned_alloc(128, (sizeof(*lane) + 127) & ~(size_t)127);
+    cr_assert_eq(lane_open(lane, 0, &narrow, &memory->disk, &error), 0, "%s", error.text);
+    lane->entry.port = lane->feed.port = &port;
+    cr_assert_eq(lane_prime(lane, START_NS, &error), 0, "%s", error.text);
+    for (uint32_t n = 1; n <= narrow.orders_max; n++) {
+        *(struct command *)ring_write_slot(lane->commands, 0) =
+            (struct command){.type = COMMAND_ENTER,
+                             .time_ns = START_NS,
+                             .order = {.user_ref_num = n, .quantity = 100, .price = 10000}};
+        ring_commit(lane->commands, 1);
+        cr_assert(lane_pump(lane, 0));
+    }
+    struct command kill = {.type = COMMAND_MASS_CANCEL,
+                           .session = ANY_SESSION,
+                           .instrument = NO_INSTRUMENT,
+                           .mass.session = ANY_SESSION,
+                           .mass.side = ANY_SIDE,
+                           .mass.reason = 'U'};
+    asked_lane = lane;
+    relieve = lane->shard.relieve;
+    lane->shard.relieve = relieve_and_ask;
+    cr_assert(lane_give_orders(lane, &kill, 1));
+    cr_assert_eq(lane_take_orders(lane, START_NS), 1);
+    cr_assert(lane_pump(lane, 0));
+    cr_assert_gt(asked_count, 0);
+    cr_assert_eq(early_count, 0, "%u of %u times it was done before it was applied", early_count,
+                 asked_count);
+    cr_assert(lane_orders_done(lane));
+    struct book_summary summary;
+    book_summarise(lane->shard.book, &summary);
+    cr_assert_eq(summary.order_count, 0);
+    end_lane(lane);
+    memory_free(memory);
+}
