@@ -27,9 +27,9 @@ FAILED = (
     r"nothing after record (\d+) was acknowledged; check the disk, and start again"
 )
 
-STALL_MS = 1500
+STALL_MS = 3000
 STALL_AT = 300  # writes
-FLOOD_DATAGRAMS = 2000  # in all of the stall: twice what there is room for
+FLOOD_DATAGRAMS = 2000  # in half of the stall: twice what there is room for
 FLOOD_ORDERS = 24  # a datagram: as many as fit
 RSS_GROWTH_KIB = 1024  # half of it is the spares' thread's buffer, touched for the first time
 FLOOD_USER = ("LOAD9", "SECRET")
@@ -203,12 +203,12 @@ class Stall:
         self.pour()
 
     def pour(self):
-        """Evenly over the stall. There are no snapshots: they take memory, and give it back."""
+        """Evenly over half of the stall. There are no snapshots: they take memory, and give it back."""
         started, sent = time.monotonic(), 0
         self.rss_kib.append(self.gateway.vm_rss_kib())
         while "disk: goes on" not in self.gateway.lines("disk: "):
             checks.true(not self.gateway.dead, f"it ended: {self.gateway.errors()}")
-            passed = (time.monotonic() - started) / (STALL_MS / 1000)
+            passed = (time.monotonic() - started) / (STALL_MS / 2000)
             checks.true(passed < REACHED_S, "the disk does not go on")
             while sent < min(passed, 1) * FLOOD_DATAGRAMS:
                 self.flood.client.send(*self.flood.datagrams[sent])

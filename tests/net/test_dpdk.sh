@@ -55,7 +55,7 @@ PORT=dpdk "$root/scripts/lab" config "$work/played" |
         s#net_af_packet0#net_pcap0#" >"$work/pcap.conf"
 gateway_start "$work/pcap.conf" || { fail "the gateway starts on a recording"; exit 1; }
 commands=$(field commands <"$work/capture.json")
-for _ in $(seq 50); do
+for _ in $(seq 300); do
     kill -USR1 $gateway_pid
     sleep 0.2
     [ "$(message counters shards 0 durable_seq)" -lt "$commands" ] || break
