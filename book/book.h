@@ -594,13 +594,15 @@ struct book_summary {
 };
 void book_summarise(const struct book *book, struct book_summary *summary);
 
-// book_session_user / book_instrument_symbol: the name given at COMMAND_SESSION (6 bytes) and at
-// COMMAND_INSTRUMENT (8 bytes), padded with spaces; NULL when the index is not in use.
+// book_session_user / book_session_firm / book_instrument_symbol: the names given at
+// COMMAND_SESSION (6 bytes, 4 bytes) and at COMMAND_INSTRUMENT (8 bytes), padded with spaces; NULL
+// when the index is not in use.
 const char *book_session_user(const struct book *book, uint16_t session);
+const char *book_session_firm(const struct book *book, uint16_t session);
 const char *book_instrument_symbol(const struct book *book, uint16_t instrument);
 
 // book_phase: the letter (COMMAND_TRADING's) of an instrument's phase; 0 when there is no such
-// instrument. Same thread as book_apply.
+// instrument. Any thread, of an instrument that was listed before the book had another's.
 uint8_t book_phase(const struct book *book, uint16_t instrument);
 
 // book_limit: what the member of a session, or an instrument, has for a limit of this kind; 0 for

@@ -25,8 +25,9 @@ static int find_phase(uint8_t state)
 
 uint8_t book_phase(const struct book *book, uint16_t instrument)
 {
-    return instrument < book->instrument_count ? phases[book->instruments[instrument].phase].state
-                                               : 0;
+    if (instrument >= book->instrument_count)
+        return 0;
+    return phases[__atomic_load_n(&book->instruments[instrument].phase, __ATOMIC_RELAXED)].state;
 }
 
 // With a phase or a band a plain order takes the way of special ones, so that the usual way has
@@ -58,7 +59,7 @@ static void set_phase(struct book *book, struct event_sink *sink, uint16_t index
     uint8_t cross = cross_before(listing, phase);
     if (cross != CROSS_NONE)
         cross_trade(book, sink, listing, cross);
-    listing->phase = (uint8_t)phase;
+    __atomic_store_n(&listing->phase, (uint8_t)phase, __ATOMIC_RELAXED); // others may ask
     listing->late = false;
     listing->late_price = 0;
     mind(listing);

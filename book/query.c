@@ -102,6 +102,11 @@ const char *book_session_user(const struct book *book, uint16_t session)
     return session < book->session_count ? book->sessions[session].user_name : NULL;
 }
 
+const char *book_session_firm(const struct book *book, uint16_t session)
+{
+    return session < book->session_count ? book->sessions[session].firm : NULL;
+}
+
 const char *book_instrument_symbol(const struct book *book, uint16_t instrument)
 {
     return instrument < book->instrument_count ? book->instruments[instrument].symbol : NULL;

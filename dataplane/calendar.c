@@ -73,7 +73,6 @@ static uint32_t make_due(void *context, const struct lane *lane, struct command 
             commands[0].instrument = symbols_find(&lane->symbols, entry->symbol);
         if (entry->symbol[0] && commands[0].instrument == NO_INSTRUMENT)
             continue; // another shard's
-        calendar->tried[index] = true;
         return 1;
     }
     return 0;
@@ -108,7 +107,7 @@ static void end_pauses(struct due *due)
     memset(calendar->looked, 0, sizeof(calendar->looked));
     do {
         calendar->resumed = false;
-        if (gateway_order(calendar->gateway, make_resumed, due, &error)) {
+        if (gateway_order(calendar->gateway, make_resumed, due, NULL, &error)) {
             warn("the end of a pause: %s", error.text);
             return;
         }
@@ -119,17 +118,15 @@ static void begin_phases(struct due *due)
 {
     struct calendar *calendar = due->calendar;
     struct error error;
-    bool any;
+    bool given[CONFIG_SHARDS_MAX], any;
     do {
-        any = false;
-        memset(calendar->tried, 0, sizeof(calendar->tried));
-        if (gateway_order(calendar->gateway, make_due, due, &error)) {
+        int failed = gateway_order(calendar->gateway, make_due, due, given, &error);
+        if (failed)
             warn("the calendar: %s", error.text);
-            return;
-        }
+        any = false;
         for (uint32_t i = 0; i < calendar->gateway->config->shard_count; i++) {
-            calendar->next[i] += calendar->tried[i];
-            any |= calendar->tried[i];
+            calendar->next[i] += given[i];
+            any |= given[i] && !failed;
         }
     } while (any);
 }

@@ -10,10 +10,9 @@
 
 struct calendar {
     struct gateway *gateway;
-    // Of each shard: its day, its first entry that was not carried out, and that it is being.
+    // Of each shard: its day, and its first entry that it was not given.
     uint64_t midnight_ns[CONFIG_SHARDS_MAX];
     uint32_t next[CONFIG_SHARDS_MAX];
-    bool tried[CONFIG_SHARDS_MAX];
     uint32_t looked[CONFIG_SHARDS_MAX]; // of each shard: instruments that were looked at
     bool resumed;                       // for some a pause is being ended
 };
@@ -25,8 +24,8 @@ struct calendar {
 void calendar_open(struct calendar *calendar, struct gateway *gateway);
 
 // calendar_tick: carries out what is due at `time_ns` (since 1970) and waits until that is durable;
-// what is not done is told of on stderr, and tried again. Once a second or so; one thread, not a
-// port's.
+// what is not done is told of on stderr, and tried again with the shards that were not told. Once a
+// second or so; one thread, not a port's.
 void calendar_tick(struct calendar *calendar, uint64_t time_ns);
 
 #endif

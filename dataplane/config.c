@@ -715,6 +715,11 @@ uint8_t config_phase(const char *name)
     return 0;
 }
 
+const char *config_phase_name(uint8_t letter)
+{
+    return phase_names[strchr(phase_letters, letter) - phase_letters];
+}
+
 static int read_entry(const struct reader *reader, const config_setting_t *group,
                       struct config *config)
 {

@@ -136,6 +136,8 @@ void config_free(struct config *config);
 // config_phase: the letter (COMMAND_TRADING) of a phase that a calendar or an operator names; 0
 // when there is none of that name.
 uint8_t config_phase(const char *name);
+// config_phase_name: the other way; there must be such a phase.
+const char *config_phase_name(uint8_t letter);
 
 // config_has_firm: whether a session is of this firm, which is padded with spaces.
 bool config_has_firm(const struct config *config, const char firm[4]);

@@ -16,7 +16,8 @@
 #include "numa/sandbox.h"
 #include "numa/thread.h"
 
-#define PATIENCE_MS 1000 // with a client that has connected and says nothing
+#define CLIENTS_MAX 8u // that have connected and said nothing yet
+#define BACKLOG     64
 #define GROUPS_MAX  256
 #define NO_GROUP    ((gid_t)-1)
 
@@ -28,6 +29,8 @@ struct control {
     int listener;
     int stop_event;
     gid_t viewers, operators, risk; // NO_GROUP: only root
+    int clients[CLIENTS_MAX];       // who came first is first
+    uint32_t client_count;
     pthread_t thread;
     bool bound, started;
     char request[CONTROL_REQUEST_MAX];
@@ -183,6 +186,11 @@ static uint32_t make_kill(void *context, const struct lane *lane, struct command
     return 2;
 }
 
+static uint32_t make_disable(void *context, const struct lane *lane, struct command *commands)
+{
+    return order_entry(context, lane, &commands[0], false);
+}
+
 static uint32_t make_allow(void *context, const struct lane *lane, struct command *commands)
 {
     return order_entry(context, lane, &commands[0], true);
@@ -220,8 +228,24 @@ static int check_names(const struct gateway *gateway, const struct wish *wish, s
     char firm[4];
     if (wish->firm)
         copy_padded(firm, sizeof(firm), wish->firm);
-    if (wish->limit && wish->firm && !config_has_firm(gateway->config, firm))
+    if (wish->firm && !config_has_firm(gateway->config, firm))
         return error_set(error, "no session is of the firm \"%s\"", wish->firm);
+    return 0;
+}
+
+// Whether the phase of the symbol is the one that was wished for. The book passes over what a phase
+// does not allow: that must not look like success either.
+static int check_phase(const struct gateway *gateway, const struct wish *wish, struct error *error)
+{
+    uint8_t wanted = wish->trading.trading.state;
+    for (uint32_t i = 0; wish->symbol && wanted && i < gateway->config->shard_count; i++) {
+        uint16_t instrument = find_instrument(gateway->lanes[i], wish->symbol);
+        if (instrument == NO_INSTRUMENT)
+            continue;
+        uint8_t phase = book_phase(gateway->lanes[i]->shard.book, instrument);
+        if (wanted == 'L' ? phase == 'H' || phase == 'C' : phase != wanted)
+            return error_set(error, "%s is %s", wish->symbol, config_phase_name(phase));
+    }
     return 0;
 }
 
@@ -317,6 +341,7 @@ static const struct action {
     {"band", ROLE_OPERATOR, make_trading, 0, 1, false, true, true, read_band},
     {"close_day", ROLE_OPERATOR, NULL, 0, 0, false, false, false, NULL},
     {"kill", ROLE_RISK, make_kill, 1, 1, true, true, false, read_halt},
+    {"disable", ROLE_RISK, make_disable, 1, 1, true, false, false, NULL},
     {"allow", ROLE_RISK, make_allow, 1, 1, true, false, false, NULL},
     {"limit", ROLE_RISK, make_limit, 1, 1, true, true, true, read_limit},
 };
@@ -348,7 +373,10 @@ static int read_scope(const struct action *action, struct wish *wish, struct err
     wish->symbol = text_of(wish->request, "symbol", 8, error);
     wish->session = text_of(wish->request, "session", 6, error);
     wish->firm = text_of(wish->request, "firm", 4, error);
-    wish->all = json_is_true(json_object_get(wish->request, "all"));
+    const json_t *all = json_object_get(wish->request, "all");
+    wish->all = json_is_true(all);
+    if (all && !wish->all)
+        error_set(error, "\"all\" can only be true");
     const char *said = text_of(wish->request, "value", 32, error);
     if (error->text[0])
         return -1;
@@ -382,9 +410,9 @@ static int order_all(struct gateway *gateway, const struct action *action, struc
 {
     char firm[4];
     if (!action->make)
-        return gateway_close_day(gateway, error);
+        return gateway_close_day(gateway, wish->actor, error);
     if (!wish->limit || !limit_held(wish->limit->kind) || wish->shard_count == 1)
-        return gateway_order(gateway, action->make, wish, error);
+        return gateway_order(gateway, action->make, wish, NULL, error);
     copy_padded(firm, sizeof(firm), wish->firm);
     return share_keeper_set(&gateway->shares, firm, wish->limit->kind, wish->value, wish->actor,
                             error);
@@ -399,7 +427,7 @@ static json_t *carry_out(struct control *control, struct wish *wish)
     if (!action)
         return refusal(
             "\"do\" must be stats, halt, resume, phase, reference, ssr, band, close_day, "
-            "kill, allow or limit");
+            "kill, disable, allow or limit");
     if (!(wish->roles & action->role))
         return refusal(action->role == ROLE_VIEWER ? "you are not one of the viewers"
                        : action->role == ROLE_OPERATOR
@@ -409,7 +437,8 @@ static json_t *carry_out(struct control *control, struct wish *wish)
         return refusal(error.text);
     if (action->role == ROLE_VIEWER)
         return json_pack("{s:b, s:o}", "ok", 1, "stats", report_gateway(control->gateway));
-    int failed = order_all(control->gateway, action, wish, &error);
+    bool failed = order_all(control->gateway, action, wish, &error) != 0 ||
+                  (action->make == make_trading && check_phase(control->gateway, wish, &error));
     return failed ? refusal(error.text) : json_pack("{s:b}", "ok", 1);
 }
 
@@ -430,15 +459,8 @@ static json_t *answer_to(struct control *control, int fd, size_t size)
     return answer;
 }
 
-static void serve(struct control *control, int fd)
+static void send_answer(int fd, json_t *answer)
 {
-    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-    if (poll(&poll_fd, 1, PATIENCE_MS) != 1)
-        return;
-    ssize_t size = recv(fd, control->request, sizeof(control->request), MSG_DONTWAIT);
-    if (size <= 0)
-        return;
-    json_t *answer = answer_to(control, fd, (size_t)size);
     char *text = json_dumps(answer, JSON_COMPACT);
     if (text && send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         warn("control: an answer could not be sent: %s", strerror(errno));
@@ -446,22 +468,73 @@ static void serve(struct control *control, int fd)
     json_decref(answer);
 }
 
+static void serve(struct control *control, int fd)
+{
+    ssize_t size = recv(fd, control->request, sizeof(control->request), MSG_DONTWAIT);
+    if (size > 0)
+        send_answer(fd, answer_to(control, fd, (size_t)size));
+}
+
+// Whatever it wants: it keeps nobody waiting. No request is left to be read when it is closed,
+// which would take the place of the answer.
+static void turn_away(struct control *control, int fd)
+{
+    shutdown(fd, SHUT_RD);
+    while (recv(fd, control->request, sizeof(control->request), MSG_DONTWAIT) > 0)
+        ;
+    send_answer(fd, refusal("you are in none of the groups of the configuration's \"control\""));
+    close(fd);
+}
+
+static void forget(struct control *control, uint32_t place)
+{
+    close(control->clients[place]);
+    control->client_count--;
+    memmove(&control->clients[place], &control->clients[place + 1],
+            (control->client_count - place) * sizeof(control->clients[0]));
+}
+
+// Where there are too many who say nothing, the one who has for longest goes.
+static void admit(struct control *control)
+{
+    struct wish wish;
+    struct error error;
+    int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (identify(control, fd, &wish, &error) || wish.roles == 0) {
+        turn_away(control, fd);
+        return;
+    }
+    if (control->client_count == CLIENTS_MAX)
+        forget(control, 0);
+    control->clients[control->client_count++] = fd;
+}
+
 static void *control_main(void *argument)
 {
     struct control *control = argument;
-    struct pollfd fds[2] = {{.fd = control->listener, .events = POLLIN},
-                            {.fd = control->stop_event, .events = POLLIN}};
+    struct pollfd fds[2 + CLIENTS_MAX] = {{.fd = control->listener, .events = POLLIN},
+                                          {.fd = control->stop_event, .events = POLLIN}};
     sandbox_thread(SANDBOX_CONTROL);
     for (;;) {
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
-            return NULL;
+        for (uint32_t i = 0; i < control->client_count; i++)
+            fds[2 + i] = (struct pollfd){.fd = control->clients[i], .events = POLLIN};
+        if (poll(fds, 2 + control->client_count, -1) < 0) {
+            if (errno != EINTR)
+                return NULL;
+            continue;
+        }
         if (fds[1].revents)
             return NULL;
-        int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC);
-        if (fd < 0)
-            continue;
-        serve(control, fd);
-        close(fd);
+        // From behind: those whose turn is still to come keep their places.
+        for (uint32_t i = control->client_count; i-- > 0;)
+            if (fds[2 + i].revents) {
+                serve(control, control->clients[i]);
+                forget(control, i);
+            }
+        if (fds[0].revents)
+            admit(control);
     }
 }
 
@@ -493,7 +566,7 @@ static int listen_on(struct control *control, struct error *error)
     control->bound = control->listener >= 0 && control->stop_event >= 0 &&
                      bind(control->listener, (struct sockaddr *)&address, sizeof(address)) == 0;
     // Whoever may connect is asked for his name; the file's mode decides nothing.
-    if (!control->bound || chmod(path, 0666) || listen(control->listener, 8))
+    if (!control->bound || chmod(path, 0666) || listen(control->listener, BACKLOG))
         return error_set(error, "control.socket: cannot listen on %s: %s; its folder must exist",
                          path, strerror(errno));
     return 0;
@@ -534,6 +607,8 @@ void control_close(struct control *control)
         eventfd_write(control->stop_event, 1);
         pthread_join(control->thread, NULL);
     }
+    while (control->client_count > 0)
+        forget(control, 0);
     if (control->bound)
         unlink(control->place->socket);
     if (control->listener >= 0)
@@ -551,8 +626,9 @@ int control_ask(const char *path, const json_t *request, json_t **answer, struct
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     char *asked = json_dumps(request, JSON_COMPACT);
     ssize_t size = -1;
+    // Who has no role is answered before he has asked, and may find the other end closed.
     if (fd >= 0 && asked && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
-        send(fd, asked, strlen(asked), MSG_NOSIGNAL) >= 0)
+        (send(fd, asked, strlen(asked), MSG_NOSIGNAL) >= 0 || errno == EPIPE))
         size = recv(fd, text, sizeof(text), 0);
     int why = errno;
     free(asked);

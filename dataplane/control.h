@@ -7,14 +7,15 @@
 //     {"do": "stats"}                                   viewer
 //     {"do": "halt"} and "resume", "symbol": "ACME"     operator; without a symbol: all
 //     {"do": "close_day"}                               operator
-//     {"do": "kill"} and "allow", with one of           risk
-//         "session": "ALICE", "firm": "ALFA", "symbol": "ACME" (kill alone), "all": true
+//     {"do": "kill"}, "disable" and "allow", with one   risk
+//         of "session": "ALICE", "firm": "ALFA", "symbol": "ACME" (kill alone), "all": true
 //     {"do": "limit", "limit": "gross",                 risk
 //         "value": "1500.25"} with "firm" or "symbol"   names and units: limits.h, docs/rules.md
 //
-// A kill bars whom it names from entering orders and cancels theirs; of a symbol it halts it and
-// cancels what rests in it. "allow" lifts the bar. When it is answered it is durable, and no order
-// of its scope is live. Everything but stats is journaled with the uid and pid of who did it.
+// "disable" bars whom it names from entering orders, a kill cancels theirs besides; of a symbol it
+// halts it and cancels what rests in it. "allow" lifts the bar. What is answered is applied and
+// durable: after a kill no order of its scope is live. Everything but stats is journaled with the
+// uid and pid of who did it.
 //
 // Who may do what is decided by the peer's user, as the kernel tells it: root everything; others
 // what the groups of the configuration that they are in may. Operators and risk may do what viewers

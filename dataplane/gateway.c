@@ -530,67 +530,72 @@ void gateway_snapshot(struct gateway *gateway, int timeout_ms)
     }
 }
 
-struct ordering {
-    bool waiting[CONFIG_SHARDS_MAX];
-    uint32_t waiting_count;
+// What a shard is to do.
+struct task {
+    struct command commands[LANE_ORDERS_MAX];
+    uint32_t count;  // 0: nothing, or it is done
+    uint64_t number; // by which the lane was given it; 0: it was not yet
 };
 
-static int give_orders(struct gateway *gateway, struct ordering *ordering, gateway_order_fn *make,
-                       void *context, struct error *error)
+// How many are not done. Lanes get theirs as soon as they have done what they were given before.
+static uint32_t go_on(struct gateway *gateway, struct task tasks[CONFIG_SHARDS_MAX])
 {
+    uint32_t left = 0;
+    pthread_mutex_lock(&gateway->lock);
     for (uint32_t i = 0; i < gateway->config->shard_count; i++) {
-        struct command commands[LANE_ORDERS_MAX] = {{0}};
-        uint32_t count = make(context, gateway->lanes[i], commands);
-        if (count == 0)
-            continue;
-        if (!lane_give_orders(gateway->lanes[i], commands, count))
-            return error_set(error, "shard %u has not done what it was told before", i);
-        ordering->waiting[i] = true;
-        ordering->waiting_count++;
+        struct lane *lane = gateway->lanes[i];
+        struct task *task = &tasks[i];
+        if (task->count > 0 && task->number == 0)
+            task->number = lane_give_orders(lane, task->commands, task->count);
+        else if (task->count > 0 && lane_orders_done(lane, task->number))
+            task->count = 0;
+        left += task->count > 0;
     }
-    return 0;
+    pthread_mutex_unlock(&gateway->lock);
+    return left;
 }
 
-static int wait_for_orders(struct gateway *gateway, struct ordering *ordering, struct error *error)
+// Says of each shard that has not done its task what is known.
+static int not_done(const struct task tasks[CONFIG_SHARDS_MAX], struct error *error)
 {
-    uint64_t until_ns = clock_ns(&gateway->clock) + ORDERS_PATIENCE_NS;
-    for (;;) {
-        for (uint32_t i = 0; i < gateway->config->shard_count; i++)
-            if (ordering->waiting[i] && lane_orders_done(gateway->lanes[i])) {
-                ordering->waiting[i] = false;
-                ordering->waiting_count--;
-            }
-        if (ordering->waiting_count == 0)
-            return 0;
-        if (clock_ns(&gateway->clock) > until_ns)
-            return error_set(error, "%u shards do not answer: it is not known whether it was done",
-                             ordering->waiting_count);
-        nanosleep(&(struct timespec){.tv_nsec = ORDERS_WAIT_NS}, NULL);
-    }
+    char text[sizeof(error->text)] = "";
+    size_t length = 0;
+    for (uint32_t i = 0; i < CONFIG_SHARDS_MAX && length < sizeof(text); i++)
+        if (tasks[i].count > 0)
+            length += (size_t)snprintf(
+                text + length, sizeof(text) - length, "%sshard %u %s", length > 0 ? ", " : "", i,
+                tasks[i].number > 0 ? "does not answer: it is not known whether it has done it"
+                                    : "has not done what it was told before: this it was not told");
+    return error_set(error, "%s; the others have done it", text);
 }
 
 int gateway_order(struct gateway *gateway, gateway_order_fn *make, void *context,
-                  struct error *error)
+                  bool given[CONFIG_SHARDS_MAX], struct error *error)
 {
-    struct ordering ordering = {.waiting_count = 0};
-    pthread_mutex_lock(&gateway->lock);
-    int given = give_orders(gateway, &ordering, make, context, error);
-    int done = wait_for_orders(gateway, &ordering, given ? NULL : error);
-    pthread_mutex_unlock(&gateway->lock);
-    return given ? given : done;
+    struct task tasks[CONFIG_SHARDS_MAX] = {0};
+    uint64_t until_ns = clock_ns(&gateway->clock) + ORDERS_PATIENCE_NS;
+    for (uint32_t i = 0; i < gateway->config->shard_count; i++)
+        tasks[i].count = make(context, gateway->lanes[i], tasks[i].commands);
+    uint32_t left;
+    while ((left = go_on(gateway, tasks)) > 0 && clock_ns(&gateway->clock) < until_ns)
+        nanosleep(&(struct timespec){.tv_nsec = ORDERS_WAIT_NS}, NULL);
+    for (uint32_t i = 0; given && i < gateway->config->shard_count; i++)
+        given[i] = tasks[i].number > 0;
+    return left == 0 ? 0 : not_done(tasks, error);
 }
 
 static uint32_t close_day(void *context, const struct lane *lane, struct command *commands)
 {
-    (void)context;
+    const char *actor = context;
     (void)lane;
     commands[0].type = COMMAND_CLOSE;
+    memcpy(commands[0].trading.actor, actor, strnlen(actor, sizeof(commands[0].trading.actor)));
     return 1;
 }
 
-int gateway_close_day(struct gateway *gateway, struct error *error)
+int gateway_close_day(struct gateway *gateway, const char *actor, struct error *error)
 {
-    return gateway_order(gateway, close_day, NULL, error);
+    return gateway_order(gateway, close_day, (void *)(uintptr_t)actor, NULL, error);
 }
 
 // Every loop has made two rounds after now in which it found nothing to do, and every ring is

@@ -112,15 +112,17 @@ void gateway_tap_path(const struct config *config, uint32_t port, char path[64])
 bool gateway_watch(struct gateway *gateway);
 
 // gateway_order: have shards carry out what an operator wants, each in order with what it was asked
-// before, and wait until all that came of it is durable, 10 s at most. `make` writes the commands
-// of a lane, LANE_ORDERS_MAX at most, and returns how many: 0 for none. 0, or -1 with `error`. Any
-// thread but a port's, between gateway_start and gateway_stop.
+// before, and wait until all have applied it and it is durable, 10 s at most. A shard that is stuck
+// keeps it from no other. `make` writes the commands of a lane, LANE_ORDERS_MAX at most, and
+// returns how many: 0 for none. `given`, or NULL, is told which shards were given theirs: those
+// carry them out, or have, whatever is returned. 0, or -1 with `error`. Any thread but a port's,
+// between gateway_start and gateway_stop.
 typedef uint32_t gateway_order_fn(void *context, const struct lane *lane, struct command *commands);
 int gateway_order(struct gateway *gateway, gateway_order_fn *make, void *context,
-                  struct error *error);
+                  bool given[CONFIG_SHARDS_MAX], struct error *error);
 
-// gateway_close_day: have each shard end its trading day: the same.
-int gateway_close_day(struct gateway *gateway, struct error *error);
+// gateway_close_day: have each shard end its trading day: the same. `actor` is who wants it.
+int gateway_close_day(struct gateway *gateway, const char *actor, struct error *error);
 
 // gateway_snapshot: have each port's thread copy its counters, and its lanes', into the snapshots;
 // waits up to `timeout_ms`. After gateway_stop it copies them itself. One thread at a time, not a

@@ -318,6 +318,21 @@ static bool has_session(const struct lane *lane, const struct config_session *wh
     return false;
 }
 
+// The book knows the firms that the day began with, and the port those of the configuration.
+static int check_firms(const struct lane *lane, struct error *error)
+{
+    for (uint32_t i = 0; i < lane->entry.session_count; i++) {
+        const struct config_session *who = &lane->entry.sessions[i].who;
+        const char *firm = book_session_firm(lane->shard.book, (uint16_t)i);
+        if (memcmp(firm, who->firm, sizeof(who->firm)) != 0)
+            return error_set(error,
+                             "the session \"%.6s\" is of the firm \"%.4s\", and in the journal's "
+                             "day of \"%.4s\": put it back until the day has ended",
+                             who->user, who->firm, firm);
+    }
+    return 0;
+}
+
 static int admit_sessions(struct lane *lane, uint64_t time_ns, struct error *error)
 {
     struct book_summary summary;
@@ -404,7 +419,8 @@ int lane_prime(struct lane *lane, uint64_t time_ns, struct error *error)
              lane->index, lane->config->journal_directory, lane->index);
         return 0;
     }
-    if (list_instruments(lane, time_ns, error) || admit_sessions(lane, time_ns, error) ||
+    if (check_firms(lane, error) || list_instruments(lane, time_ns, error) ||
+        admit_sessions(lane, time_ns, error) ||
         (summary.state == BOOK_PREOPEN &&
          (set_references(lane, time_ns, error) || set_limits(lane, time_ns, error))))
         return -1;
@@ -656,34 +672,35 @@ uint32_t lane_release(struct lane *lane, uint64_t now_ns)
     return count;
 }
 
-bool lane_give_orders(struct lane *lane, const struct command *commands, uint32_t count)
+uint64_t lane_give_orders(struct lane *lane, const struct command *commands, uint32_t count)
 {
+    struct lane_orders *orders = &lane->orders;
     INVARIANT(count >= 1 && count <= LANE_ORDERS_MAX);
-    if (atomic_load_explicit(&lane->orders.state, memory_order_relaxed) != LANE_ORDERS_NONE &&
-        !lane_orders_done(lane))
-        return false;
-    memcpy(lane->orders.commands, commands, count * sizeof(*commands));
-    lane->orders.count = count;
+    if (!lane_orders_done(lane, orders->number))
+        return 0;
+    memcpy(orders->commands, commands, count * sizeof(*commands));
+    orders->count = count;
     // Release pairs with the acquire in lane_orders_given.
-    atomic_store_explicit(&lane->orders.state, LANE_ORDERS_GIVEN, memory_order_release);
+    atomic_store_explicit(&orders->given, true, memory_order_release);
     if (lane->port_bell)
         bell_ring(lane->port_bell);
-    return true;
+    return ++orders->number;
 }
 
-bool lane_orders_done(struct lane *lane)
+// Others are given only when those before them are done. The shard gives a command's slot back once
+// it has applied it.
+bool lane_orders_done(const struct lane *lane, uint64_t number)
 {
-    // Acquire pairs with the release in lane_take_orders, with the journal's, and with the shard's,
-    // which gives a command's slot back once it has applied it.
-    if (atomic_load_explicit(&lane->orders.state, memory_order_acquire) != LANE_ORDERS_TAKEN ||
-        atomic_load_explicit(&lane->gate.progress->durable_seq, memory_order_acquire) <
-            lane->orders.seq ||
-        lane->recovered_count +
-                atomic_load_explicit(&lane->commands->consumer.head, memory_order_acquire) <
-            lane->orders.seq)
-        return false;
-    atomic_store_explicit(&lane->orders.state, LANE_ORDERS_NONE, memory_order_relaxed);
-    return true;
+    const struct lane_orders *orders = &lane->orders;
+    if (number < orders->number)
+        return true;
+    // Acquire pairs with the releases of lane_take_orders, the journal and the shard.
+    return !atomic_load_explicit(&orders->given, memory_order_acquire) &&
+           atomic_load_explicit(&lane->gate.progress->durable_seq, memory_order_acquire) >=
+               orders->seq &&
+           lane->recovered_count +
+                   atomic_load_explicit(&lane->commands->consumer.head, memory_order_acquire) >=
+               orders->seq;
 }
 
 // Half of the ring is for what was asked for, of which there is one at a time, so that who is
@@ -733,7 +750,7 @@ uint32_t lane_take_orders(struct lane *lane, uint64_t time_ns)
     }
     ring_commit(lane->commands, orders->count);
     orders->seq = lane_commanded(lane);
-    atomic_store_explicit(&orders->state, LANE_ORDERS_TAKEN, memory_order_release);
+    atomic_store_explicit(&orders->given, false, memory_order_release);
     if (lane->shard_bell)
         bell_ring(lane->shard_bell);
     return orders->count;

@@ -39,12 +39,11 @@ struct lane_snapshot {
 // from a thread of theirs to the port's.
 #define LANE_ORDERS_MAX 2u
 
-enum lane_orders_state { LANE_ORDERS_NONE, LANE_ORDERS_GIVEN, LANE_ORDERS_TAKEN };
-
 struct lane_orders {
-    _Atomic uint32_t state; // enum lane_orders_state
+    _Atomic bool given; // and not taken yet
     uint32_t count;
-    uint64_t seq; // of the last one, once taken
+    uint64_t number; // how often some were given
+    uint64_t seq;    // of the last one, once taken
     struct command commands[LANE_ORDERS_MAX];
 };
 
@@ -162,10 +161,11 @@ uint32_t lane_release(struct lane *lane, uint64_t now_ns);
 uint64_t lane_commanded(const struct lane *lane);
 
 // lane_give_orders: have the port's thread put `count` commands (1 to LANE_ORDERS_MAX), whose times
-// it fills in, in their place among the others. False while others that were given before are not
-// done. lane_orders_done: they are applied and durable. One thread at a time, not the port's.
-bool lane_give_orders(struct lane *lane, const struct command *commands, uint32_t count);
-bool lane_orders_done(struct lane *lane);
+// it fills in, in their place among the others. Returns a number to ask for them by, or 0 while
+// others that were given before are not done. lane_orders_done: those of that number are applied
+// and durable. One thread at a time, not the port's.
+uint64_t lane_give_orders(struct lane *lane, const struct command *commands, uint32_t count);
+bool lane_orders_done(const struct lane *lane, uint64_t number);
 
 // lane_tell_shares: from now on `shares` has what the book tells of members' shares, and `bell`
 // (NULL: none) is rung. Orders that lacked a share fill half of it at most, and are left out
@@ -176,7 +176,7 @@ void lane_tell_shares(struct lane *lane, struct bell *bell);
 static inline bool lane_orders_given(const struct lane *lane)
 {
     // Acquire pairs with the release in lane_give_orders.
-    return atomic_load_explicit(&lane->orders.state, memory_order_acquire) == LANE_ORDERS_GIVEN;
+    return atomic_load_explicit(&lane->orders.given, memory_order_acquire);
 }
 
 // lane_take_orders: what was given, if there is room for it; it is `time_ns` (since 1970). How many

@@ -125,7 +125,7 @@ static void take_told(struct rebalance *rebalance)
             const struct book_share *share = ring_read_slot(ring, 0);
             if (share->type == COMMAND_ENTER) {
                 take_want(rebalance, i, share);
-            } else if (rebalance->given && i == rebalance->at) {
+            } else if (rebalance->given != 0 && i == rebalance->at) {
                 rebalance->answer = *share;
                 rebalance->answered = true;
             }
@@ -147,7 +147,8 @@ static void tell(struct rebalance *rebalance, enum rebalance_state state, uint32
 {
     rebalance->state = state;
     rebalance->at = lane;
-    rebalance->given = rebalance->answered = false;
+    rebalance->given = 0;
+    rebalance->answered = false;
     rebalance->command = (struct command){.type = type,
                                           .session = ANY_SESSION,
                                           .side = rebalance->kind,
@@ -160,13 +161,10 @@ static void tell(struct rebalance *rebalance, enum rebalance_state state, uint32
 static bool is_done(struct rebalance *rebalance)
 {
     struct lane *lane = rebalance->lanes[rebalance->at];
-    if (!rebalance->given)
+    if (rebalance->given == 0)
         rebalance->given = lane_give_orders(lane, &rebalance->command, 1);
-    // Acquire pairs with the journal's release.
     return rebalance->answered &&
-           (atomic_load_explicit(&lane->gate.progress->durable_seq, memory_order_acquire) >=
-                rebalance->answer.seq ||
-            FAULT(SHARE_RAISED_EARLY));
+           (lane_orders_done(lane, rebalance->given) || FAULT(SHARE_RAISED_EARLY));
 }
 
 // --- A round: what others leave unused goes to the lane that lacked it
@@ -271,6 +269,7 @@ static void set_next(struct rebalance *rebalance, uint32_t lane, uint64_t now_ns
     }
     limit->total = rebalance->total;
     limit->wanted = false; // of orders from before
+    rebalance->set_count++;
     rest_until(rebalance, now_ns);
 }
 

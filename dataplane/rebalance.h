@@ -57,10 +57,12 @@ struct rebalance {
     uint64_t missing;       // … what it lacks
     uint32_t at;            // the lane that is told, or is to be told
     struct command command; // what it is told
-    bool given, answered;   // the lane has the command; it has carried it out
+    uint64_t given;         // by which number the lane was given it; 0: it was not yet
+    bool answered;          // it has carried it out
     struct book_share answer;
     char actor[28];                                             // who is journaled for it
-    uint64_t total;                                             // a limit that is being set
+    uint64_t set_count;                                         // limits that were set
+    uint64_t total;                                             // … and one that is being
     uint64_t used[CONFIG_SHARDS_MAX], share[CONFIG_SHARDS_MAX]; // of each lane, by its answer
     uint64_t wanted[CONFIG_SHARDS_MAX];                         // … what it is to get
 };
@@ -82,8 +84,8 @@ bool rebalance_step(struct rebalance *rebalance, uint64_t now_ns);
 bool rebalance_waits(const struct rebalance *rebalance);
 
 // rebalance_set: give a member another limit of a kind that is held (0: none), as `actor` wants it,
-// of whose name 28 characters are journaled; it is in force when a later step has nothing in hand.
-// While nothing is in hand. False where there is no such member.
+// of whose name 28 characters are journaled; it is in force when `set_count` has become one more.
+// While nothing is in hand (REBALANCE_IDLE). False where there is no such member.
 bool rebalance_set(struct rebalance *rebalance, const char firm[4], uint8_t kind, uint64_t value,
                    const char *actor);
 

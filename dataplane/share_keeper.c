@@ -12,27 +12,23 @@
 #define LATER_NS    10000000 // … where something is to begin later
 #define SLEEP_MS    1000
 
-// Until nothing is in hand, or for too long: whether anything was. The lock is held.
-static bool finish(struct share_keeper *keeper)
+static bool step(struct share_keeper *keeper, bool *waits)
 {
-    uint64_t until_ns = clock_ns(keeper->clock) + PATIENCE_NS, now_ns;
-    bool any = false;
-    while ((now_ns = clock_ns(keeper->clock)) < until_ns &&
-           rebalance_step(&keeper->rebalance, now_ns)) {
-        any = true;
-        if (atomic_load_explicit(&keeper->stop, memory_order_relaxed))
-            break;
-        nanosleep(&(struct timespec){.tv_nsec = STEP_NS}, NULL);
-    }
+    pthread_mutex_lock(keeper->lock);
+    bool any = rebalance_step(&keeper->rebalance, clock_ns(keeper->clock));
+    *waits = rebalance_waits(&keeper->rebalance);
+    pthread_mutex_unlock(keeper->lock);
     return any;
 }
 
+// Until nothing is in hand: whether anything was.
 static bool serve(struct share_keeper *keeper, bool *waits)
 {
-    pthread_mutex_lock(keeper->lock);
-    bool any = finish(keeper);
-    *waits = rebalance_waits(&keeper->rebalance);
-    pthread_mutex_unlock(keeper->lock);
+    bool any = false;
+    while (step(keeper, waits) && !atomic_load_explicit(&keeper->stop, memory_order_relaxed)) {
+        any = true;
+        nanosleep(&(struct timespec){.tv_nsec = STEP_NS}, NULL);
+    }
     return any;
 }
 
@@ -89,22 +85,44 @@ void share_keeper_close(struct share_keeper *keeper)
     bell_close(&keeper->bell);
 }
 
+// A limit that somebody wants set.
+struct setting {
+    const char *firm, *actor;
+    uint8_t kind;
+    uint64_t value;
+    bool begun;
+    uint64_t after; // it is set when so many were and one more
+};
+
+// 1 when it is set, 0 when not yet, or -1 with `error`. The lock is held.
+static int go_on(struct rebalance *rebalance, struct setting *setting, uint64_t now_ns,
+                 struct error *error)
+{
+    if (!setting->begun && rebalance->state == REBALANCE_IDLE) {
+        setting->after = rebalance->set_count;
+        setting->begun =
+            rebalance_set(rebalance, setting->firm, setting->kind, setting->value, setting->actor);
+        if (!setting->begun)
+            return error_set(error, "no session is of the firm \"%.4s\"", setting->firm);
+    }
+    rebalance_step(rebalance, now_ns);
+    return setting->begun && rebalance->set_count > setting->after;
+}
+
 int share_keeper_set(struct share_keeper *keeper, const char firm[4], uint8_t kind, uint64_t value,
                      const char *actor, struct error *error)
 {
-    int result = 0;
-    struct rebalance *rebalance = &keeper->rebalance;
-    pthread_mutex_lock(keeper->lock);
-    finish(keeper);
-    if (rebalance->state != REBALANCE_IDLE)
-        result = error_set(error, "shard %u has not done what it was told before", rebalance->at);
-    else if (!rebalance_set(rebalance, firm, kind, value, actor))
-        result = error_set(error, "no session is of the firm \"%.4s\"", firm);
-    if (result == 0)
-        finish(keeper);
-    if (result == 0 && rebalance->state != REBALANCE_IDLE)
-        result = error_set(error, "shard %u does not answer: it is not known whether it was done",
-                           rebalance->at);
-    pthread_mutex_unlock(keeper->lock);
-    return result;
+    struct setting setting = {.firm = firm, .actor = actor, .kind = kind, .value = value};
+    uint64_t now_ns = clock_ns(keeper->clock), until_ns = now_ns + PATIENCE_NS;
+    for (; now_ns < until_ns; now_ns = clock_ns(keeper->clock)) {
+        pthread_mutex_lock(keeper->lock);
+        int done = go_on(&keeper->rebalance, &setting, now_ns, error);
+        pthread_mutex_unlock(keeper->lock);
+        if (done != 0)
+            return done > 0 ? 0 : -1;
+        nanosleep(&(struct timespec){.tv_nsec = STEP_NS}, NULL);
+    }
+    return error_set(error, setting.begun
+                                ? "not all shards answer: it is not known whether it was done"
+                                : "a shard has not done what it was told before: this it was not");
 }

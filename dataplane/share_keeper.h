@@ -9,7 +9,7 @@
 
 struct share_keeper {
     struct rebalance rebalance; // under `lock`
-    pthread_mutex_t *lock;      // of who gives lanes orders
+    pthread_mutex_t *lock;      // of who gives lanes orders; held for a step at a time
     const struct tsc_clock *clock;
     struct bell bell;
     pthread_t thread;
@@ -27,7 +27,7 @@ void share_keeper_stop(struct share_keeper *keeper);
 void share_keeper_close(struct share_keeper *keeper);
 
 // share_keeper_set: as rebalance_set, and wait until it is durable and in force on all lanes, 10 s
-// at most. 0, or -1 with `error`. Any thread but the lanes', while the keeper's runs.
+// at most. 0, or -1 with `error`. One thread at a time, not a lane's, while the keeper's runs.
 int share_keeper_set(struct share_keeper *keeper, const char firm[4], uint8_t kind, uint64_t value,
                      const char *actor, struct error *error);
 

@@ -18,6 +18,7 @@ static int usage(void)
                     "       phase preopen|trading|halted|quotation|paused|closed [SYMBOL] |\n"
                     "       ssr on|off [SYMBOL] | band PERCENT|off [SYMBOL] |\n"
                     "       kill session USER | kill firm MPID | kill symbol SYMBOL | kill all |\n"
+                    "       disable session USER | disable firm MPID | disable all |\n"
                     "       allow session USER | allow firm MPID | allow all |\n"
                     "       limit firm MPID NAME VALUE | limit symbol SYMBOL NAME VALUE\n");
     return 2;
@@ -27,7 +28,8 @@ static int usage(void)
 static json_t *make_request(char **words, int count)
 {
     const char *verb = count > 0 ? words[0] : "";
-    bool scoped = strcmp(verb, "kill") == 0 || strcmp(verb, "allow") == 0;
+    bool scoped =
+        strcmp(verb, "kill") == 0 || strcmp(verb, "disable") == 0 || strcmp(verb, "allow") == 0;
     if (count == 1 && strcmp(verb, "stats") == 0)
         return json_pack("{s:s}", "do", "stats");
     if (count == 1 && strcmp(verb, "close-day") == 0)

@@ -113,7 +113,8 @@ static bool is_limit(const struct command *command)
 // Who did it, of what an operator does, and how many characters that has; else NULL.
 static const char *actor_of(const struct command *command, size_t *length)
 {
-    bool acts = command->type == COMMAND_TRADING || is_limit(command) ||
+    bool acts = command->type == COMMAND_TRADING || command->type == COMMAND_CLOSE ||
+                is_limit(command) ||
                 (command->session == ANY_SESSION &&
                  (command->type == COMMAND_MASS_CANCEL || command->type == COMMAND_ENTRY));
     const char *actor = command->trading.actor;

@@ -77,10 +77,12 @@ static json_t *stopped_message(struct gateway *gateway)
     return message;
 }
 
-static void close_day(struct gateway *gateway)
+static void close_day(struct gateway *gateway, const siginfo_t *by)
 {
     struct error error;
-    if (gateway_close_day(gateway, &error))
+    char actor[32];
+    snprintf(actor, sizeof(actor), "uid %u, pid %d", (unsigned)by->si_uid, (int)by->si_pid);
+    if (gateway_close_day(gateway, actor, &error))
         warn("the end of the day: %s", error.text);
 }
 
@@ -91,14 +93,15 @@ static int serve(struct gateway *gateway, struct calendar *calendar, struct cont
     const struct timespec second = {.tv_sec = 1};
     bool all_there = true;
     while (all_there) {
-        int signal_number = sigtimedwait(signals, NULL, &second);
+        siginfo_t signal;
+        int signal_number = sigtimedwait(signals, &signal, &second);
         calendar_tick(calendar, clock_wall_ns(&gateway->clock));
         if (signal_number < 0)
             all_there = gateway_watch(gateway);
         else if (signal_number == SIGUSR1)
             say(counters_message(gateway, "counters"), json, "counters");
         else if (signal_number == SIGUSR2)
-            close_day(gateway);
+            close_day(gateway, &signal);
         else
             break;
     }

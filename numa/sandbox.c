@@ -99,7 +99,7 @@ static const char *const calls_of_loops[] = {
 };
 
 static const char *const calls_of_control[] = {
-    "accept4", "recvfrom", "sendto", "getsockopt", NULL,
+    "accept4", "recvfrom", "sendto", "getsockopt", "shutdown", NULL,
 };
 
 static const char *const calls_of_journals[] = {"openat", "pwrite64", NULL};

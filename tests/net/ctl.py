@@ -68,6 +68,16 @@ def test_a_killed_session_has_no_orders_and_enters_none(operator, one, two):
     equal(buys(one), "A", "when it is allowed again")
 
 
+def test_a_disabled_session_enters_no_orders_and_keeps_those_it_has(operator, one, two):
+    equal((buys(one), buys(two)), ("A", "A"), "before")
+    live = len(one.live())
+    operator.tell("disable", "session", one.name)
+    equal((buys(one), buys(two)), (BARRED, "A"), "after")
+    equal(len(one.live()), live, "its orders")
+    operator.tell("allow", "session", one.name)
+    equal(buys(one), "A", "when it is allowed again")
+
+
 def test_a_killed_firm_has_no_orders_and_enters_none(operator, one, two):
     equal((buys(one), buys(two)), ("A", "A"), "before")
     operator.tell("kill", "firm", "BETA")

@@ -31,9 +31,11 @@ check "and resume" as adm resume ACME
 refused "but not kill" 'in charge of risk' as adm kill all
 check "risk may kill" as staff kill session LOAD9
 refused "and may not halt either" 'not one of the operators' as staff halt
-refused "who is in none of the groups may nothing" 'not one of the viewers' as mail stats
+refused "who is in none of the groups may nothing" 'in none of the groups' as mail stats
+refused "nor whatever else he asks for" 'in none of the groups' as mail kill all
 refused "a symbol that there is not" 'no symbol "NONE" here' ctl halt NONE
 refused "a session that there is not" 'no session "NOBODY" here' ctl kill session NOBODY
+refused "a kill of a firm that there is not" 'no session is of the firm "alfa"' ctl kill firm alfa
 refused "a limit that there is not" 'no limit of a firm' ctl limit firm ALFA speed 3
 refused "a limit of a firm that there is not" 'no session is of the firm' ctl limit firm NONE gross 3
 refused "a limit for a symbol that is a firm's" 'no limit of a symbol' ctl limit symbol ACME gross 3
@@ -48,7 +50,8 @@ check "counters are JSON as well" sh -c "'$sluice' ctl --config '$work/lab.conf'
 python3 - "$work/ctl" <<'PYTHON' && ok "what is not a request is answered with why, and the next one is served"
 import json, socket, sys
 for request in (b"", b"\xff" * 4096, b"{", b"[]", b'{"do": 7}', b'{"do": "kill"}', b'{"do": "halt", "symbol": {}}',
-                b'{"do": "stats", "do": "kill", "all": true}', b'{"do": "kill", "all": true, "firm": "ALFA"}'):
+                b'{"do": "stats", "do": "kill", "all": true}', b'{"do": "kill", "all": true, "firm": "ALFA"}',
+                b'{"do": "kill", "session": "LOAD9", "all": 1}'):
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
         s.connect(sys.argv[1])
         s.send(request)
@@ -56,12 +59,28 @@ for request in (b"", b"\xff" * 4096, b"{", b"[]", b'{"do": 7}', b'{"do": "kill"}
         assert json.loads(answer)["ok"] is False, (request, answer)
 PYTHON
 [ $? = 0 ] || fail "what is not a request is answered with why"
+check "a symbol is closed" ctl phase closed AMZN
+refused "and cannot be resumed" 'AMZN is closed' ctl resume AMZN
+refused "and comes to no late period" 'AMZN is closed' ctl phase late AMZN
+# Each second that it were to wait for one of them, it would wait for forty.
+python3 - "$work/ctl" "$sluice" "$work/lab.conf" <<'PYTHON' && ok "those who say nothing keep nobody waiting"
+import socket, subprocess, sys, time
+silent = []
+for _ in range(40):
+    silent.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+    silent[-1].connect(sys.argv[1])
+began = time.monotonic()
+subprocess.run([sys.argv[2], "ctl", "--config", sys.argv[3], "halt", "ACME"], check=True)
+assert time.monotonic() - began < 20
+PYTHON
+[ $? = 0 ] || fail "those who say nothing keep nobody waiting"
 check "the day is closed" ctl close-day
 gateway_end
 check "its orders ended with it" test "$(message stopped shards 0 resting_orders)" = 0
 "$sluice" journal dump "$work/journal/shard-0" >"$work/dump"
 check "who did it is journaled" grep -q 'trading instrument 0 state H by uid 65534, pid' "$work/dump"
 check "and of a kill" grep -qE 'mass_cancel session 65535 .* by uid 65534, pid' "$work/dump"
+check "and of the day's end" grep -q ' close by uid 0, pid' "$work/dump"
 check "and of a limit" grep -qE 'limit firm ALFA gross [0-9]+ by uid 0, pid' "$work/dump"
 check "and of a cancel on disconnect" grep -qE 'mass_cancel .* by cancel on disconnect' "$work/dump"
 check "each reason of a rejection is counted" test "$(message stopped shards 0 entry rejected 0x0031)" = 1

@@ -652,8 +652,8 @@ static bool all_quiet(void)
 
 static bool orders_wait(void)
 {
-    struct lane *lane = &sim.house.lane;
-    return atomic_load(&lane->orders.state) != LANE_ORDERS_NONE && !lane_orders_done(lane);
+    const struct lane *lane = &sim.house.lane;
+    return !lane_orders_done(lane, lane->orders.number);
 }
 
 static void settle(void)

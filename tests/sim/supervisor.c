@@ -153,8 +153,11 @@ static void give(struct supervisor *who, struct lane *lane, enum supervisor_stat
     struct command commands[2] = {who->stop, cancel_of(&who->stop)};
     if (next == SUPERVISOR_LIFTING)
         commands[0] = lift_of(who->stop);
-    if (lane_give_orders(lane, commands, next == SUPERVISOR_LIFTING ? 1 : 2))
-        who->state = next;
+    uint64_t given = lane_give_orders(lane, commands, next == SUPERVISOR_LIFTING ? 1 : 2);
+    if (given == 0)
+        return;
+    who->given = given;
+    who->state = next;
 }
 
 void supervisor_act(struct supervisor *who, struct random *random, struct lane *lane,
@@ -171,7 +174,7 @@ void supervisor_act(struct supervisor *who, struct random *random, struct lane *
         give(who, lane, SUPERVISOR_KILLING);
         return;
     case SUPERVISOR_KILLING:
-        if (lane_orders_done(lane))
+        if (lane_orders_done(lane, who->given))
             acknowledged(who, lane, oracle);
         return;
     case SUPERVISOR_KILLED:
@@ -184,7 +187,7 @@ void supervisor_act(struct supervisor *who, struct random *random, struct lane *
         give(who, lane, SUPERVISOR_LIFTING);
         return;
     case SUPERVISOR_LIFTING:
-        if (lane_orders_done(lane))
+        if (lane_orders_done(lane, who->given))
             who->state = SUPERVISOR_IDLE;
         return;
     }

@@ -21,6 +21,7 @@ enum supervisor_state {
 struct supervisor {
     enum supervisor_state state;
     struct command stop;             // of the kill: COMMAND_ENTRY or COMMAND_TRADING
+    uint64_t given;                  // lane_give_orders' number for it
     uint64_t given_seq;              // the last command that had been logged when it was given
     uint64_t told[SIM_CLIENTS_MAX];  // messages of each stream, at the acknowledgement
     uint64_t kill_count, race_count; // acknowledged; of these with executions of its scope while

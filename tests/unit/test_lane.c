@@ -14,7 +14,7 @@
 
 static struct error error;
 static struct config_instrument instruments[1] = {{.symbol = "ABC     ", .round_lot = 100}};
-static struct config_session sessions[1] = {{.user = "ALICE "}};
+static struct config_session sessions[1] = {{.user = "ALICE ", .firm = "ALFA"}};
 static const struct config config = {.segment_bytes = JOURNAL_SEGMENT_BYTES_MIN,
                                      .spare_count = 1,
                                      .keep_segments = 1,
@@ -30,11 +30,17 @@ static const struct config config = {.segment_bytes = JOURNAL_SEGMENT_BYTES_MIN,
 
 static struct port port = {.operations = &null_operations};
 
-static struct lane *open_lane(struct memory_disk *memory)
+static struct lane *unprimed(struct memory_disk *memory, const struct config *its)
 {
     struct lane *lane = aligned_alloc(128, (sizeof(*lane) + 127) & ~(size_t)127);
-    cr_assert_eq(lane_open(lane, 0, &config, &memory->disk, &error), 0, "%s", error.text);
+    cr_assert_eq(lane_open(lane, 0, its, &memory->disk, &error), 0, "%s", error.text);
     lane->entry.port = lane->feed.port = &port;
+    return lane;
+}
+
+static struct lane *open_lane(struct memory_disk *memory)
+{
+    struct lane *lane = unprimed(memory, &config);
     cr_assert_eq(lane_prime(lane, START_NS, &error), 0, "%s", error.text);
     return lane;
 }
@@ -267,16 +273,14 @@ Test(lane, a_session_for_which_the_day_has_no_room_is_told_of)
 {
     struct memory_disk *memory = memory_new();
     end_lane(open_lane(memory));
-    struct config_session many[LANE_SESSIONS_ROOM + 2] = {{.user = "ALICE "}};
+    struct config_session many[LANE_SESSIONS_ROOM + 2] = {{.user = "ALICE ", .firm = "ALFA"}};
     for (uint32_t i = 1; i < LANE_SESSIONS_ROOM + 2; i++)
         snprintf(many[i].user, sizeof(many[i].user), "U%04u", i);
     for (uint32_t more = LANE_SESSIONS_ROOM; more <= LANE_SESSIONS_ROOM + 1; more++) {
         struct config later = config;
         later.sessions = many;
         later.session_count = 1 + more;
-        struct lane *lane = aligned_alloc(128, (sizeof(*lane) + 127) & ~(size_t)127);
-        cr_assert_eq(lane_open(lane, 0, &later, &memory->disk, &error), 0, "%s", error.text);
-        lane->entry.port = lane->feed.port = &port;
+        struct lane *lane = unprimed(memory, &later);
         bool room = lane_prime(lane, START_NS, &error) == 0;
         cr_expect_eq(room, more == LANE_SESSIONS_ROOM);
         cr_expect(room || strstr(error.text, "66 sessions are configured, and the day was begun "
@@ -339,6 +343,7 @@ Test(lane, a_command_that_was_not_timed_has_no_stages)
 // --- What an operator has it do
 
 static struct lane *asked_lane;
+static uint64_t asked_number;
 static uint32_t asked_count, early_count;
 static void (*relieve)(void *context);
 
@@ -347,7 +352,7 @@ static void relieve_and_ask(void *context)
 {
     relieve(context);
     asked_count++;
-    early_count += lane_orders_done(asked_lane);
+    early_count += lane_orders_done(asked_lane, asked_number);
 }
 
 // The events of a kill overflow their ring: by the time it is durable it is half done.
@@ -356,9 +361,7 @@ Test(lane, what_an_operator_ordered_is_done_when_it_is_applied_too)
     struct memory_disk *memory = memory_new();
     struct config narrow = config;
     narrow.in_flight_count = 4;
-    struct lane *lane = aligned_alloc(128, (sizeof(*lane) + 127) & ~(size_t)127);
-    cr_assert_eq(lane_open(lane, 0, &narrow, &memory->disk, &error), 0, "%s", error.text);
-    lane->entry.port = lane->feed.port = &port;
+    struct lane *lane = unprimed(memory, &narrow);
     cr_assert_eq(lane_prime(lane, START_NS, &error), 0, "%s", error.text);
     for (uint32_t n = 1; n <= narrow.orders_max; n++) {
         *(struct command *)ring_write_slot(lane->commands, 0) =
@@ -377,16 +380,58 @@ Test(lane, what_an_operator_ordered_is_done_when_it_is_applied_too)
     asked_lane = lane;
     relieve = lane->shard.relieve;
     lane->shard.relieve = relieve_and_ask;
-    cr_assert(lane_give_orders(lane, &kill, 1));
+    asked_number = lane_give_orders(lane, &kill, 1);
+    cr_assert_neq(asked_number, 0);
+    cr_assert(!lane_orders_done(lane, asked_number));
     cr_assert_eq(lane_take_orders(lane, START_NS), 1);
     cr_assert(lane_pump(lane, 0));
     cr_assert_gt(asked_count, 0);
     cr_assert_eq(early_count, 0, "%u of %u times it was done before it was applied", early_count,
                  asked_count);
-    cr_assert(lane_orders_done(lane));
+    cr_assert(lane_orders_done(lane, asked_number));
     struct book_summary summary;
     book_summarise(lane->shard.book, &summary);
     cr_assert_eq(summary.order_count, 0);
     end_lane(lane);
+    memory_free(memory);
+}
+
+// Two who have orders for a lane: the second's wait for the first's, and each asks for his own.
+Test(lane, who_gives_orders_knows_when_his_own_are_done)
+{
+    struct memory_disk *memory = memory_new();
+    struct lane *lane = open_lane(memory);
+    const struct command clock = {.type = COMMAND_CLOCK};
+    uint64_t first = lane_give_orders(lane, &clock, 1);
+    cr_assert_neq(first, 0);
+    cr_assert_eq(lane_give_orders(lane, &clock, 1), 0, "the first are not taken yet");
+    cr_assert_eq(lane_take_orders(lane, START_NS), 1);
+    cr_assert_eq(lane_give_orders(lane, &clock, 1), 0, "the first are not done yet");
+    cr_assert(lane_pump(lane, 0));
+    uint64_t second = lane_give_orders(lane, &clock, 1);
+    cr_assert_neq(second, 0);
+    cr_assert(lane_orders_done(lane, first), "though others were given since");
+    cr_assert(!lane_orders_done(lane, second));
+    cr_assert_eq(lane_take_orders(lane, START_NS), 1);
+    cr_assert(lane_pump(lane, 0));
+    cr_assert(lane_orders_done(lane, second) && lane_orders_done(lane, second), "whoever asks");
+    end_lane(lane);
+    memory_free(memory);
+}
+
+// The book would have gone on with the old firm, and the port with the new one.
+Test(lane, a_session_that_has_changed_its_firm_during_the_day_is_refused)
+{
+    struct memory_disk *memory = memory_new();
+    struct config_session moved = {.user = "ALICE ", .firm = "BETA"};
+    struct config other = config;
+    end_lane(open_lane(memory));
+    other.sessions = &moved;
+    struct lane *lane = unprimed(memory, &other);
+    cr_assert_eq(lane_prime(lane, START_NS, &error), -1);
+    cr_assert_str_eq(error.text, "the session \"ALICE \" is of the firm \"BETA\", and in the "
+                                 "journal's day of \"ALFA\": put it back until the day has ended");
+    end_lane(lane);
+    end_lane(open_lane(memory));
     memory_free(memory);
 }

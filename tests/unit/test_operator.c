@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+//
+// An operator's orders over three shards, each with its journal on a disk in memory, one of which
+// is stuck: it keeps them from no other, and what was told is not told again. Each test waits as
+// long as an operator would: ten seconds.
+#include <criterion/criterion.h>
+#include <time.h>
+
+#include "dataplane/calendar.h"
+#include "tests/unit/memory_disk.h"
+#include "tests/unit/null_port.h"
+
+#define LANES    3u
+#define STUCK    1u
+#define START_NS 1767609000000000000ull
+
+static struct error error;
+static struct config_instrument instruments[LANES] = {{.symbol = "ABC     ", .round_lot = 100},
+                                                      {.symbol = "DEF     ", .shard = 1},
+                                                      {.symbol = "GHI     ", .shard = 2}};
+static struct config_session sessions[1] = {{.user = "ALICE ", .firm = "ALFA"}};
+static struct config config = {.segment_bytes = JOURNAL_SEGMENT_BYTES_MIN,
+                               .spare_count = 1,
+                               .orders_max = 64,
+                               .history_count = 64,
+                               .in_flight_count = 256,
+                               .port_count = 1,
+                               .shard_count = LANES,
+                               .instrument_count = LANES,
+                               .session_count = 1,
+                               .calendar_count = 1,
+                               .calendar = {{.second = 0, .state = 'T'}},
+                               .instruments = instruments,
+                               .sessions = sessions};
+
+static struct port port = {.operations = &null_operations};
+static struct memory_disk *disks[LANES];
+static struct gateway gateway = {.config = &config, .lock = PTHREAD_MUTEX_INITIALIZER};
+static pthread_t shards;
+static _Atomic bool stop, all_go;
+
+// The ports' threads and the shards' and the journals', of all but the one that is stuck.
+static void *shards_main(void *argument)
+{
+    while (!atomic_load(&stop)) {
+        for (uint32_t i = 0; i < LANES; i++) {
+            if (i == STUCK && !atomic_load(&all_go))
+                continue;
+            lane_take_orders(gateway.lanes[i], START_NS);
+            cr_assert(lane_pump(gateway.lanes[i], 0));
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    }
+    return argument;
+}
+
+static void set_up(void)
+{
+    clock_calibrate(&gateway.clock, 10);
+    for (uint32_t i = 0; i < LANES; i++) {
+        disks[i] = memory_new();
+        struct lane *lane = aligned_alloc(128, (sizeof(*lane) + 127) & ~(size_t)127);
+        cr_assert_eq(lane_open(lane, i, &config, &disks[i]->disk, &error), 0, "%s", error.text);
+        lane->entry.port = lane->feed.port = &port;
+        cr_assert_eq(lane_prime(lane, START_NS, &error), 0, "%s", error.text);
+        gateway.lanes[i] = lane;
+    }
+    gateway.shares.lock = &gateway.lock;
+    gateway.shares.clock = &gateway.clock;
+    cr_assert_eq(rebalance_open(&gateway.shares.rebalance, gateway.lanes, LANES, NULL, &error), 0);
+    cr_assert_eq(pthread_create(&shards, NULL, shards_main, NULL), 0);
+}
+
+static void tear_down(void)
+{
+    atomic_store(&stop, true);
+    pthread_join(shards, NULL);
+    rebalance_close(&gateway.shares.rebalance);
+    for (uint32_t i = 0; i < LANES; i++) {
+        cr_assert_eq(lane_stop(gateway.lanes[i], &error), 0, "%s", error.text);
+        lane_close(gateway.lanes[i]);
+        free(gateway.lanes[i]);
+        memory_free(disks[i]);
+    }
+}
+
+TestSuite(operator, .init = set_up, .fini = tear_down);
+
+static struct command halt(void)
+{
+    return (struct command){.type = COMMAND_TRADING,
+                            .session = ANY_SESSION,
+                            .instrument = NO_INSTRUMENT,
+                            .trading.state = 'H'};
+}
+
+static uint32_t make_halt(void *context, const struct lane *lane, struct command *commands)
+{
+    (void)context;
+    (void)lane;
+    commands[0] = halt();
+    return 1;
+}
+
+static uint8_t phase(uint32_t lane)
+{
+    return book_phase(gateway.lanes[lane]->shard.book, 0);
+}
+
+Test(operator, a_shard_that_does_not_answer_is_named_and_the_others_obey)
+{
+    bool given[CONFIG_SHARDS_MAX];
+    cr_assert_eq(gateway_order(&gateway, make_halt, NULL, given, &error), -1);
+    cr_assert_str_eq(error.text, "shard 1 does not answer: it is not known whether it has done it; "
+                                 "the others have done it");
+    cr_assert(given[0] && given[STUCK] && given[2]);
+    cr_assert(phase(0) == 'H' && phase(STUCK) == 'T' && phase(2) == 'H');
+    atomic_store(&all_go, true);
+    cr_assert_eq(gateway_order(&gateway, make_halt, NULL, NULL, &error), 0, "%s", error.text);
+    cr_assert_eq(phase(STUCK), 'H');
+}
+
+// It used to keep the order from those behind it, and say nothing of those before it.
+Test(operator, a_shard_that_is_still_at_something_keeps_an_order_from_no_other)
+{
+    bool given[CONFIG_SHARDS_MAX];
+    struct command before = halt();
+    cr_assert_neq(lane_give_orders(gateway.lanes[STUCK], &before, 1), 0);
+    cr_assert_eq(gateway_order(&gateway, make_halt, NULL, given, &error), -1);
+    cr_assert_str_eq(error.text, "shard 1 has not done what it was told before: this it was not "
+                                 "told; the others have done it");
+    cr_assert(given[0] && !given[STUCK] && given[2]);
+    cr_assert(phase(0) == 'H' && phase(2) == 'H');
+}
+
+// It used to be told again and again, and undid what an operator had done since.
+Test(operator, an_entry_of_the_calendar_is_not_repeated_for_the_sake_of_a_shard_that_is_stuck)
+{
+    static struct calendar calendar;
+    struct command order = halt();
+    calendar = (struct calendar){.gateway = &gateway};
+    cr_assert_neq(lane_give_orders(gateway.lanes[STUCK], &order, 1), 0);
+    calendar_tick(&calendar, START_NS);
+    cr_assert(calendar.next[0] == 1 && calendar.next[STUCK] == 0 && calendar.next[2] == 1);
+    uint64_t number = lane_give_orders(gateway.lanes[0], &order, 1);
+    atomic_store(&all_go, true);
+    calendar_tick(&calendar, START_NS);
+    cr_assert_eq(calendar.next[STUCK], 1);
+    cr_assert(lane_orders_done(gateway.lanes[0], number));
+    cr_assert(phase(0) == 'H' && phase(STUCK) == 'T');
+}
+
+// Of those that are not stuck.
+static uint32_t make_halt_of_others(void *context, const struct lane *lane,
+                                    struct command *commands)
+{
+    return lane == gateway.lanes[STUCK] ? 0 : make_halt(context, lane, commands);
+}
+
+static _Atomic bool set_ended;
+
+static void *set_limit(void *argument)
+{
+    struct error why;
+    cr_assert_eq(share_keeper_set(&gateway.shares, "ALFA", LIMIT_GROSS, 1000000, "test", &why), -1);
+    cr_assert_str_eq(why.text, "not all shards answer: it is not known whether it was done");
+    atomic_store(&set_ended, true);
+    return argument;
+}
+
+static bool waits_for_the_stuck(void)
+{
+    const struct rebalance *rebalance = &gateway.shares.rebalance;
+    pthread_mutex_lock(&gateway.lock);
+    bool waits = rebalance->at == STUCK && rebalance->given != 0;
+    pthread_mutex_unlock(&gateway.lock);
+    return waits;
+}
+
+// It used to hold the lock until the shard answered.
+Test(operator, shares_that_wait_for_a_stuck_shard_keep_an_order_from_no_other)
+{
+    pthread_t setter;
+    cr_assert_eq(pthread_create(&setter, NULL, set_limit, NULL), 0);
+    while (!waits_for_the_stuck())
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    cr_assert_eq(gateway_order(&gateway, make_halt_of_others, NULL, NULL, &error), 0);
+    cr_assert(!atomic_load(&set_ended) && phase(0) == 'H' && phase(2) == 'H');
+    pthread_join(setter, NULL);
+    cr_assert(atomic_load(&set_ended));
+}
