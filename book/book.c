@@ -236,7 +236,7 @@ void cancel_instrument(struct book *book, struct event_sink *sink, uint16_t inst
 
 static void apply_close(struct book *book, struct event_sink *sink)
 {
-    book->state = BOOK_CLOSED;
+    __atomic_store_n(&book->state, BOOK_CLOSED, __ATOMIC_RELAXED); // others may ask
     for (uint16_t index = 0; index < book->instrument_count; index++)
         cancel_instrument(book, sink, index);
     emit_sessions(book, sink, 'E');

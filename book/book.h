@@ -601,6 +601,9 @@ const char *book_session_user(const struct book *book, uint16_t session);
 const char *book_session_firm(const struct book *book, uint16_t session);
 const char *book_instrument_symbol(const struct book *book, uint16_t instrument);
 
+// book_over: the day has ended. Any thread.
+bool book_over(const struct book *book);
+
 // book_phase: the letter (COMMAND_TRADING's) of an instrument's phase; 0 when there is no such
 // instrument. Any thread, of an instrument that was listed before the book had another's.
 uint8_t book_phase(const struct book *book, uint16_t instrument);

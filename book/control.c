@@ -23,6 +23,11 @@ static int find_phase(uint8_t state)
     return -1;
 }
 
+bool book_over(const struct book *book)
+{
+    return __atomic_load_n(&book->state, __ATOMIC_RELAXED) == BOOK_CLOSED;
+}
+
 uint8_t book_phase(const struct book *book, uint16_t instrument)
 {
     if (instrument >= book->instrument_count)
@@ -267,7 +272,7 @@ void apply_entry(struct book *book, const struct command *command, struct event_
             return;
         }
         answer_entry(book, command, sink);
-    } else if (command->verdict != REJECT_NONE) {
+    } else if (command->verdict != REJECT_NONE || book->state == BOOK_NEW) {
         return;
     } else if (!command->entry.allowed) {
         bar_add(book, bar);

@@ -120,13 +120,12 @@ static void begin_phases(struct due *due)
     struct error error;
     bool given[CONFIG_SHARDS_MAX], any;
     do {
-        int failed = gateway_order(calendar->gateway, make_due, due, given, &error);
-        if (failed)
+        if (gateway_order(calendar->gateway, make_due, due, given, &error))
             warn("the calendar: %s", error.text);
         any = false;
         for (uint32_t i = 0; i < calendar->gateway->config->shard_count; i++) {
             calendar->next[i] += given[i];
-            any |= given[i] && !failed;
+            any |= given[i];
         }
     } while (any);
 }

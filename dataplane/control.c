@@ -233,16 +233,23 @@ static int check_names(const struct gateway *gateway, const struct wish *wish, s
     return 0;
 }
 
-// Whether the phase of the symbol is the one that was wished for. The book passes over what a phase
+// Whether the book has done what was said of instruments. It passes over what the day or a phase
 // does not allow: that must not look like success either.
-static int check_phase(const struct gateway *gateway, const struct wish *wish, struct error *error)
+static int check_trading(const struct gateway *gateway, const struct wish *wish,
+                         struct error *error)
 {
     uint8_t wanted = wish->trading.trading.state;
-    for (uint32_t i = 0; wish->symbol && wanted && i < gateway->config->shard_count; i++) {
-        uint16_t instrument = find_instrument(gateway->lanes[i], wish->symbol);
-        if (instrument == NO_INSTRUMENT)
+    for (uint32_t i = 0; i < gateway->config->shard_count; i++) {
+        const struct book *book = gateway->lanes[i]->shard.book;
+        uint16_t instrument =
+            wish->symbol ? find_instrument(gateway->lanes[i], wish->symbol) : NO_INSTRUMENT;
+        if (wish->symbol && instrument == NO_INSTRUMENT)
             continue;
-        uint8_t phase = book_phase(gateway->lanes[i]->shard.book, instrument);
+        if (book_over(book))
+            return error_set(error, "the day of shard %u is over", i);
+        if (!wish->symbol || wanted == 0)
+            continue;
+        uint8_t phase = book_phase(book, instrument);
         if (wanted == 'L' ? phase == 'H' || phase == 'C' : phase != wanted)
             return error_set(error, "%s is %s", wish->symbol, config_phase_name(phase));
     }
@@ -438,7 +445,7 @@ static json_t *carry_out(struct control *control, struct wish *wish)
     if (action->role == ROLE_VIEWER)
         return json_pack("{s:b, s:o}", "ok", 1, "stats", report_gateway(control->gateway));
     bool failed = order_all(control->gateway, action, wish, &error) != 0 ||
-                  (action->make == make_trading && check_phase(control->gateway, wish, &error));
+                  (action->make == make_trading && check_trading(control->gateway, wish, &error));
     return failed ? refusal(error.text) : json_pack("{s:b}", "ok", 1);
 }
 

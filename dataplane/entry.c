@@ -6,13 +6,17 @@
 #include "numa/crash.h"
 #include "numa/invariant.h"
 
-#define HEARTBEAT_NS 1000000000ull  // UFO leaves the interval open: one second
-#define TIMEOUT_NS   10000000000ull // UFO section 4.3
+#define HEARTBEAT_NS    1000000000ull  // UFO leaves the interval open: one second
+#define TIMEOUT_NS      10000000000ull // UFO section 4.3
 
-#define SECOND_NS    1000000000ull
+#define SECOND_NS       1000000000ull
 
-#define NOBODY       UINT32_MAX
-#define LONG_AGO     UINT64_MAX // heard_ns of a session that has logged off
+// Requests of one datagram that are served. Each is answered with a packet, and the client asks
+// again for what it lacks.
+#define RETRANSMITS_MAX 8u
+
+#define NOBODY          UINT32_MAX
+#define LONG_AGO        UINT64_MAX // heard_ns of a session that has logged off
 
 static uint32_t bound_slots(uint32_t session_max)
 {
@@ -104,7 +108,19 @@ static void unbind_session(struct entry *entry, uint32_t index)
     entry->bound[hole] = 0;
     port_unbind(entry->port, &entry->source, &entry->sessions[index].client);
     entry->sessions[index].bound = false;
-    sodium_memzero(&entry->signed_sessions[index], sizeof(entry->signed_sessions[index]));
+    sodium_memzero(&entry->signed_sessions[index], offsetof(struct entry_signed, taken));
+}
+
+// The client is where it was, and has proven who it is: there may be another way to it now.
+static void follow(struct entry *entry, uint32_t index, const struct endpoint *source)
+{
+    struct endpoint *client = &entry->sessions[index].client;
+    if (likely(memcmp(client->mac, source->mac, sizeof(client->mac)) == 0 &&
+               client->vlan == source->vlan))
+        return;
+    port_unbind(entry->port, &entry->source, client);
+    *client = *source;
+    port_bind(entry->port, &entry->source, client, index);
 }
 
 static void send_to(struct entry *entry, const struct endpoint *client, const void *message,
@@ -215,7 +231,6 @@ static void retransmit(struct entry *entry, uint32_t index, const struct ufo_ret
                                                first, session->heard_ns, &later);
     uint16_t count =
         stream ? send_messages(entry, session, stream, first, be16_load(request->count)) : 0;
-    counters->retransmit_requests++;
     counters->retransmitted_messages += count;
     counters->retransmitted_from_journal += stream == &session->stream ? 0 : count;
     counters->retransmit_later += later;
@@ -328,24 +343,39 @@ static bool is_login_of(const struct entry *entry, uint32_t index, const struct 
            password_fits(entry, &entry->sessions[index], login);
 }
 
+// A login of a session that is bound already, from where it is.
+static void log_in_again(struct entry *entry, uint32_t index, const struct ufo_login *login,
+                         const struct endpoint *source)
+{
+    uint32_t who = is_login_of(entry, index, login) ? index : NOBODY;
+    struct ufo_login_reject reject = {.type = UFO_LOGIN_REJECT,
+                                      .reason = login_refusal(entry, who, login->session)};
+    if (reject.reason != 0) {
+        send_message(entry, &entry->sessions[index], &reject, sizeof(reject));
+        return;
+    }
+    follow(entry, index, source);
+    send_accept(entry, index);
+}
+
 // What is not an order, block by block. The session is bound when this begins.
 static void serve_blocks(struct entry *entry, uint32_t index, const struct packet *packet,
                          uint32_t block_count)
 {
-    static const struct ufo_login_reject wrong = {.type = UFO_LOGIN_REJECT,
-                                                  .reason = UFO_REJECT_NOT_AUTHORISED};
+    uint32_t retransmit_count = 0;
     const uint8_t *cursor = packet->payload;
     for (uint32_t i = 0; i < block_count; i++) {
         struct ufo_block block = ufo_next(&cursor);
         switch (block.message[0]) {
         case UFO_LOGIN:
-            if (!is_login_of(entry, index, (const struct ufo_login *)block.message))
-                send_message(entry, &entry->sessions[index], &wrong, sizeof(wrong));
-            else
-                send_accept(entry, index);
+            log_in_again(entry, index, (const struct ufo_login *)block.message, &packet->source);
             break;
         case UFO_RETRANSMIT:
-            retransmit(entry, index, (const struct ufo_retransmit *)block.message);
+            entry->counters.retransmit_requests++;
+            if (retransmit_count++ < RETRANSMITS_MAX)
+                retransmit(entry, index, (const struct ufo_retransmit *)block.message);
+            else
+                entry->counters.retransmit_unserved++;
             break;
         case UFO_LOGOFF:
             entry->counters.logoffs++;
@@ -372,7 +402,10 @@ static uint32_t find_session(struct entry *entry, const struct packet *packet,
     const struct ufo_login *login = (const struct ufo_login *)block.message;
     uint32_t index = find_user(entry, login->user_name);
     if (index != NOBODY && entry->sessions[index].who.is_signed)
-        index = NOBODY; // it has no password
+        index = NOBODY;               // it has no password
+    *verdict = ENTRY_BOUND_ELSEWHERE; // UFO section 4.2: no answer, not even to a wrong password
+    if (index != NOBODY && entry->sessions[index].bound)
+        return NOBODY;
     if (index != NOBODY && !entry->sessions[index].proven) {
         bool waits = logins_give(entry->logins, index, &entry->sessions[index].who, packet, NULL);
         *verdict = waits ? ENTRY_LOGIN_WAITS : ENTRY_LOGIN_BUSY;
@@ -380,9 +413,6 @@ static uint32_t find_session(struct entry *entry, const struct packet *packet,
     }
     if (index != NOBODY && !password_fits(entry, &entry->sessions[index], login))
         index = NOBODY;
-    *verdict = ENTRY_BOUND_ELSEWHERE; // UFO section 4.2: no answer
-    if (index != NOBODY && entry->sessions[index].bound)
-        return NOBODY;
     *verdict = ENTRY_LOGIN_REFUSED;
     uint8_t refusal = login_refusal(entry, index, login->session);
     if (!refusal)
@@ -494,13 +524,34 @@ static enum entry_verdict refuse_signed(struct entry *entry, const struct endpoi
     return ENTRY_LOGIN_REFUSED;
 }
 
-// The session is bound to another source, or the source to another session.
+// The session is bound to another source, or the source to another signed session. One without a
+// signature has not proven that the source is its own.
 static bool bound_elsewhere(const struct entry *entry, uint32_t index,
                             const struct endpoint *source)
 {
     const struct entry_session *session = &entry->sessions[index];
-    return session->bound ? !same_source(&session->client, source)
-                          : entry->bound[bound_slot(entry, source)] != 0;
+    if (session->bound)
+        return !same_source(&session->client, source);
+    uint16_t other = entry->bound[bound_slot(entry, source)];
+    return other != 0 && entry->sessions[other - 1].who.is_signed;
+}
+
+// A client has proven that the source is its own: whoever else is bound to it goes.
+static void claim_source(struct entry *entry, uint32_t index, const struct endpoint *source)
+{
+    uint16_t other = entry->bound[bound_slot(entry, source)];
+    if (unlikely(other != 0 && other - 1u != index))
+        unbind_session(entry, other - 1u);
+    if (entry->sessions[index].bound)
+        follow(entry, index, source);
+}
+
+static bool was_taken(const struct entry_signed *own, const struct signed_login *login)
+{
+    for (uint32_t i = 0; i < ENTRY_TAKEN_KEPT; i++)
+        if (memcmp(own->taken[i], login->signature, sizeof(own->taken[i])) == 0)
+            return true;
+    return false;
 }
 
 // Nothing is believed before the cookie is right, and nothing costly is done here.
@@ -522,6 +573,8 @@ static enum entry_verdict receive_signed_login(struct entry *entry, const struct
         send_to(entry, &packet->source, &own->accept, sizeof(own->accept));
         return ENTRY_HANDSHAKE;
     }
+    if (was_taken(own, login))
+        return ENTRY_REPLAYED;
     // What an unbound one was not sent counts as sent once it is bound.
     uint64_t following = session->bound ? session->stream.sent : session->stream.next;
     struct signed_accept offer = {.number = be16_of((uint16_t)index),
@@ -542,6 +595,8 @@ static enum entry_verdict resume_signed_login(struct entry *entry, const struct 
         return refuse_signed(entry, &verified->source, login, refusal);
     if (bound_elsewhere(entry, verified->index, &verified->source))
         return ENTRY_BOUND_ELSEWHERE;
+    memcpy(own->taken[own->taken_count++ % ENTRY_TAKEN_KEPT], login->signature,
+           sizeof(own->taken[0]));
     own->login = *login;
     own->accept = verified->accept;
     own->next = (struct entry_peer){.channel = verified->channel,
@@ -588,6 +643,7 @@ static enum entry_verdict receive_signed_data(struct entry *entry, const struct 
         return ENTRY_BOUND_ELSEWHERE;
     if (!signed_fresh(&own->peer.channel, be64_load(data->sequence)))
         return ENTRY_REPLAYED;
+    claim_source(entry, index, &packet->source);
     struct packet inside = *packet;
     inside.payload += sizeof(*data);
     inside.payload_size -= (uint16_t)SIGNED_OVERHEAD;

@@ -32,6 +32,8 @@ struct entry_peer {
 };
 static_assert(sizeof(struct entry_peer) == 64, "what a datagram needs is on one cache line");
 
+#define ENTRY_TAKEN_KEPT 8u // more than a client makes while a cookie lasts
+
 // A signed session beside its struct entry_session. The keys of a login are in force once the
 // client has shown by a datagram that it has them: a login that is sent again by somebody else
 // takes nothing from anybody.
@@ -40,6 +42,11 @@ struct entry_signed {
     struct entry_peer next;    // keys that the client has not used yet
     struct signed_login login; // the last one taken, and what it was answered
     struct signed_accept accept;
+    // The signatures of the logins (half of each) that were taken last: one that is sent again
+    // while its cookie lasts does not take the place of a later one. What is above ends with the
+    // binding, this does not.
+    uint8_t taken[ENTRY_TAKEN_KEPT][32];
+    uint32_t taken_count;
 };
 
 struct entry_session {
@@ -95,7 +102,8 @@ struct entry_counters {
     uint64_t retransmit_requests, retransmitted_messages;
     uint64_t retransmitted_from_journal; // messages, of those
     uint64_t retransmit_later;           // requests of what the journal is being read for
-    uint64_t retransmit_unserved;        // … of what is not there, or no longer
+    uint64_t retransmit_unserved; // … of what is not there, or no longer, or beyond those of
+                                  // a datagram that are served
     uint64_t logins, timeouts, logoffs;
     uint64_t disconnect_cancels;      // of sessions that were not heard of, or logged off
     uint64_t rejected[UINT8_MAX + 1]; // orders, by enum reject_reason

@@ -537,7 +537,8 @@ struct task {
     uint64_t number; // by which the lane was given it; 0: it was not yet
 };
 
-// How many are not done. Lanes get theirs as soon as they have done what they were given before.
+// How many are to be waited for. Lanes get theirs as soon as they have done what they were given
+// before.
 static uint32_t go_on(struct gateway *gateway, struct task tasks[CONFIG_SHARDS_MAX])
 {
     uint32_t left = 0;
@@ -549,24 +550,34 @@ static uint32_t go_on(struct gateway *gateway, struct task tasks[CONFIG_SHARDS_M
             task->number = lane_give_orders(lane, task->commands, task->count);
         else if (task->count > 0 && lane_orders_done(lane, task->number))
             task->count = 0;
-        left += task->count > 0;
+        if (task->number > 0)
+            gateway->stuck[i] = false;
+        left += task->count > 0 && !gateway->stuck[i];
     }
     pthread_mutex_unlock(&gateway->lock);
     return left;
 }
 
-// Says of each shard that has not done its task what is known.
-static int not_done(const struct task tasks[CONFIG_SHARDS_MAX], struct error *error)
+// Says of each shard that has not done its task what is known, if there is one.
+static int check_done(struct gateway *gateway, const struct task tasks[CONFIG_SHARDS_MAX],
+                      struct error *error)
 {
     char text[sizeof(error->text)] = "";
     size_t length = 0;
-    for (uint32_t i = 0; i < CONFIG_SHARDS_MAX && length < sizeof(text); i++)
-        if (tasks[i].count > 0)
-            length += (size_t)snprintf(
-                text + length, sizeof(text) - length, "%sshard %u %s", length > 0 ? ", " : "", i,
-                tasks[i].number > 0 ? "does not answer: it is not known whether it has done it"
-                                    : "has not done what it was told before: this it was not told");
-    return error_set(error, "%s; the others have done it", text);
+    for (uint32_t i = 0; i < gateway->config->shard_count; i++) {
+        if (tasks[i].count == 0)
+            continue;
+        pthread_mutex_lock(&gateway->lock);
+        gateway->stuck[i] = true;
+        pthread_mutex_unlock(&gateway->lock);
+        const char *how = tasks[i].number > 0
+                              ? "does not answer: it is not known whether it has done it"
+                              : "has not done what it was told before: this it was not told";
+        if (length < sizeof(text))
+            length += (size_t)snprintf(text + length, sizeof(text) - length, "%sshard %u %s",
+                                       length > 0 ? ", " : "", i, how);
+    }
+    return length == 0 ? 0 : error_set(error, "%s; the others have done it", text);
 }
 
 int gateway_order(struct gateway *gateway, gateway_order_fn *make, void *context,
@@ -576,12 +587,11 @@ int gateway_order(struct gateway *gateway, gateway_order_fn *make, void *context
     uint64_t until_ns = clock_ns(&gateway->clock) + ORDERS_PATIENCE_NS;
     for (uint32_t i = 0; i < gateway->config->shard_count; i++)
         tasks[i].count = make(context, gateway->lanes[i], tasks[i].commands);
-    uint32_t left;
-    while ((left = go_on(gateway, tasks)) > 0 && clock_ns(&gateway->clock) < until_ns)
+    while (go_on(gateway, tasks) > 0 && clock_ns(&gateway->clock) < until_ns)
         nanosleep(&(struct timespec){.tv_nsec = ORDERS_WAIT_NS}, NULL);
     for (uint32_t i = 0; given && i < gateway->config->shard_count; i++)
         given[i] = tasks[i].number > 0;
-    return left == 0 ? 0 : not_done(tasks, error);
+    return check_done(gateway, tasks, error);
 }
 
 static uint32_t close_day(void *context, const struct lane *lane, struct command *commands)

@@ -65,6 +65,7 @@ struct loop {
     struct house_port *ports[CONFIG_PORTS_MAX];
     struct lane *shards[CONFIG_SHARDS_MAX];
     uint32_t port_count, shard_count;
+    uint64_t now_ns; // of this poll; later where the shard has had to wait for the port in it
     pthread_t thread;
     bool started;
     _Atomic uint64_t rounds; // polls so far, so that others can tell that one has passed
@@ -85,10 +86,11 @@ struct gateway {
     struct disk *disks[CONFIG_SHARDS_MAX]; // of the lanes' journals
     struct loop loops[CONFIG_PORTS_MAX + CONFIG_SHARDS_MAX];
     uint32_t loop_count;
-    struct login_keeper keeper;  // of all lanes' logins
-    struct share_keeper shares;  // of several lanes' limits
-    pthread_mutex_t lock;        // of who gives orders, or has counters copied
-    _Atomic bool draining, stop; // take no more packets; end the threads
+    struct login_keeper keeper;    // of all lanes' logins
+    struct share_keeper shares;    // of several lanes' limits
+    pthread_mutex_t lock;          // of who gives orders
+    bool stuck[CONFIG_SHARDS_MAX]; // shards that somebody has given up waiting for; under `lock`
+    _Atomic bool draining, stop;   // take no more packets; end the threads
 };
 
 // gateway_open: everything up to the point where packets would flow: memory, journals recovered and
@@ -113,10 +115,10 @@ bool gateway_watch(struct gateway *gateway);
 
 // gateway_order: have shards carry out what an operator wants, each in order with what it was asked
 // before, and wait until all have applied it and it is durable, 10 s at most. A shard that is stuck
-// keeps it from no other. `make` writes the commands of a lane, LANE_ORDERS_MAX at most, and
-// returns how many: 0 for none. `given`, or NULL, is told which shards were given theirs: those
-// carry them out, or have, whatever is returned. 0, or -1 with `error`. Any thread but a port's,
-// between gateway_start and gateway_stop.
+// keeps it from no other, and is not waited for once it has kept somebody waiting. `make` writes
+// the commands of a lane, LANE_ORDERS_MAX at most, and returns how many: 0 for none. `given`, or
+// NULL, is told which shards were given theirs: those carry them out, or have, whatever is
+// returned. 0, or -1 with `error`. Any thread but a port's, between gateway_start and gateway_stop.
 typedef uint32_t gateway_order_fn(void *context, const struct lane *lane, struct command *commands);
 int gateway_order(struct gateway *gateway, gateway_order_fn *make, void *context,
                   bool given[CONFIG_SHARDS_MAX], struct error *error);

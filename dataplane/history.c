@@ -40,17 +40,12 @@ static bool is_empty(const struct history *history)
     return history->window.next == history->first;
 }
 
-static bool being_read(const struct history *history, uint64_t now_ns)
-{
-    return !is_empty(history) && now_ns - history->read_ns < HISTORY_PATIENCE_NS;
-}
-
 static void look_at_answer(struct history *history, uint64_t now_ns)
 {
     if (!history->fresh)
         return;
     history->fresh = false;
-    history->read_ns = now_ns;
+    history->read_ns = history->brought_ns = now_ns;
     if (history->turn_ns == 0)
         history->turn_ns = now_ns;
     if (history->failed)
@@ -64,6 +59,13 @@ static void look_at_answer(struct history *history, uint64_t now_ns)
 static bool waits(const struct history *history, uint64_t now_ns)
 {
     return history->line.made_ns != 0 && now_ns - history->line.made_ns < 2 * HISTORY_PATIENCE_NS;
+}
+
+// Who reads it keeps it, but not from others by reading the same again and again.
+static bool being_read(const struct history *history, uint64_t now_ns)
+{
+    return !is_empty(history) && now_ns - history->read_ns < HISTORY_PATIENCE_NS &&
+           !(waits(history, now_ns) && now_ns - history->brought_ns >= HISTORY_HELD_NS);
 }
 
 static void stand_in_line(struct history *history, const struct history_request *request)

@@ -27,6 +27,7 @@
 #define HISTORY_ENOUGH      32768u // … how many will do: what one batch of commands adds still fits
 #define HISTORY_PATIENCE_NS 500000000ull  // so long unread, the window is anybody's
 #define HISTORY_TURN_NS     1000000000ull // so long a reader goes on while another waits
+#define HISTORY_HELD_NS     5000000000ull // … and so long in one window, however slowly he reads
 #define HISTORY_REST_NS     1000000000ull // after a replay that failed
 
 struct history_request {
@@ -48,8 +49,9 @@ struct history {
 
     uint64_t *gone; // port's thread, from here on: by session, numbers below are in no journal
     uint32_t session_max;
-    uint64_t read_ns; // when somebody last read from the window
-    uint64_t turn_ns; // since when its reader has its turn; 0: it has read nothing yet
+    uint64_t read_ns;    // when somebody last read from the window
+    uint64_t brought_ns; // when it was filled
+    uint64_t turn_ns;    // since when its reader has its turn; 0: it has read nothing yet
     uint64_t rest_until_ns;
     struct history_request line; // who is next; made_ns 0: nobody
 };

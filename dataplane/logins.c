@@ -22,15 +22,18 @@ bool logins_give(struct logins *logins, uint32_t index, const struct config_sess
                  const struct packet *packet, const struct signed_accept *offer)
 {
     struct login *place = NULL;
+    uint32_t clear_count = 0;
     for (uint32_t i = 0; i < LOGINS_WAITING_MAX; i++) {
         struct login *login = &logins->waiting[i];
-        if (atomic_load_explicit(&login->state, memory_order_relaxed) == LOGIN_FREE)
+        if (atomic_load_explicit(&login->state, memory_order_relaxed) == LOGIN_FREE) {
             place = login;
-        else if (login->index == index &&
-                 (!offer || login->source.address == packet->source.address))
+            continue;
+        }
+        if (login->index == index && (!offer || login->source.address == packet->source.address))
             return false;
+        clear_count += !login->who->is_signed;
     }
-    if (!place)
+    if (!place || (!offer && clear_count >= LOGINS_WAITING_MAX / 2))
         return false;
     place->index = index;
     place->who = who;

@@ -55,8 +55,9 @@ void logins_init(struct logins *logins);
 
 // logins_give: have the login that `packet` begins with verified for session `index`; a signed one
 // is answered with `offer` (session, number and sequence), else NULL. False when it cannot wait:
-// another of that session does (a signed one: of that address, which its cookie has proven, so that
-// nobody's logins keep another's out), or too many do. Port's thread.
+// another of that session does (a signed one: of that address, which its cookie has proven), or too
+// many do: half of the places are kept for signed ones, so that logins in clear, which anybody can
+// send in any name, keep out no more than each other. Port's thread.
 bool logins_give(struct logins *logins, uint32_t index, const struct config_session *who,
                  const struct packet *packet, const struct signed_accept *offer);
 

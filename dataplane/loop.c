@@ -257,14 +257,14 @@ static uint32_t poll_shard(struct lane *lane)
 
 static uint32_t loop_poll(struct loop *loop)
 {
-    uint64_t now_ns = clock_ns(&loop->gateway->clock);
     uint32_t work = 0;
+    loop->now_ns = clock_ns(&loop->gateway->clock);
     for (uint32_t i = 0; i < loop->port_count; i++)
-        work += loop_receive(loop->ports[i], now_ns);
+        work += loop_receive(loop->ports[i], loop->now_ns);
     for (uint32_t i = 0; i < loop->shard_count; i++)
         work += poll_shard(loop->shards[i]);
     for (uint32_t i = 0; i < loop->port_count; i++)
-        work += port_transmit(loop->ports[i], now_ns);
+        work += port_transmit(loop->ports[i], loop->now_ns);
     uint64_t round = atomic_load_explicit(&loop->rounds, memory_order_relaxed) + 1;
     if (work > 0)
         atomic_store_explicit(&loop->worked, round, memory_order_relaxed);
@@ -315,9 +315,9 @@ void *loop_main(void *argument)
 void loop_relieve_same(void *context)
 {
     struct loop *loop = context;
-    uint64_t now_ns = clock_ns(&loop->gateway->clock);
+    loop->now_ns = clock_ns(&loop->gateway->clock);
     for (uint32_t i = 0; i < loop->port_count; i++)
-        port_transmit(loop->ports[i], now_ns);
+        port_transmit(loop->ports[i], loop->now_ns);
 }
 
 void loop_relieve_other(void *context)

@@ -95,15 +95,15 @@ static int serve(struct gateway *gateway, struct calendar *calendar, struct cont
     while (all_there) {
         siginfo_t signal;
         int signal_number = sigtimedwait(signals, &signal, &second);
-        calendar_tick(calendar, clock_wall_ns(&gateway->clock));
-        if (signal_number < 0)
-            all_there = gateway_watch(gateway);
-        else if (signal_number == SIGUSR1)
+        if (signal_number == SIGUSR1)
             say(counters_message(gateway, "counters"), json, "counters");
         else if (signal_number == SIGUSR2)
             close_day(gateway, &signal);
-        else
+        else if (signal_number >= 0)
             break;
+        calendar_tick(calendar, clock_wall_ns(&gateway->clock));
+        if (signal_number < 0)
+            all_there = gateway_watch(gateway);
     }
     struct error error;
     control_close(control);

@@ -316,7 +316,7 @@ static void forget(void)
     for (uint32_t i = 0; i < STREAMS; i++)
         stories[i].next = stories[i].heard = 1, stories[i].client = NOBODY;
     given = sent_packets = sent_messages = requests = retransmitted = unserved = waiting = 0;
-    logins = logoffs = timeouts = written_seq = journal_time_ns = 0;
+    logins = logoffs = timeouts = displaced = written_seq = journal_time_ns = 0;
     now_ns = 9 * 3600 * SECOND_NS;
     stories[SESSIONS].spoke_ns = 0;
     frames_free = PLENTY;
@@ -847,7 +847,7 @@ static void check_counters(void)
     INVARIANT(all == given && ufo == c->datagrams[ENTRY_BAD_UFO]);
     INVARIANT(ouch == c->datagrams[ENTRY_BAD_OUCH]);
     INVARIANT(c->logins == logins && c->logoffs == logoffs && c->timeouts == timeouts);
-    INVARIANT(bound == logins - logoffs - timeouts);
+    INVARIANT(bound == logins - logoffs - timeouts - displaced);
     INVARIANT(c->sent_packets == sent_packets && c->sent_messages == sent_messages);
     INVARIANT(c->retransmit_requests == requests && c->retransmit_unserved == unserved);
     INVARIANT(c->retransmitted_messages == retransmitted);

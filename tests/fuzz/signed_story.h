@@ -34,6 +34,8 @@ struct signed_story {
     struct signed_login login;
     struct signed_accept accept; // its answer, as far as it is known beforehand
     bool accept_seen;            // all of it
+    uint8_t taken[8][64];        // signatures of the last logins
+    uint32_t taken_count;
 };
 
 // A cookie that was given out.
@@ -125,10 +127,19 @@ static inline bool login_proves(const struct signed_login *login, const struct e
                                        client_public) == 0;
 }
 
+static inline bool taken_before(const struct signed_story *own, const struct signed_login *login)
+{
+    for (uint32_t i = 0; i < 8; i++)
+        if (memcmp(own->taken[i], login->signature, 32) == 0)
+            return true;
+    return false;
+}
+
 // A login was taken: its keys are good from the first datagram under them on.
 static inline void login_taken(struct signed_story *own, const struct signed_login *login,
                                const struct endpoint *source, const struct signed_accept *accept)
 {
+    memcpy(own->taken[own->taken_count++ % 8], login->signature, sizeof(login->signature));
     own->logged_in = true;
     own->login = *login;
     own->accept = *accept;

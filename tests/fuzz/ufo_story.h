@@ -86,7 +86,7 @@ static uint32_t answer_count, answered, asking; // `asking`: the client
 static uint32_t frames_free;
 static bool beaten[STREAMS]; // in this tick
 static uint64_t given, sent_packets, sent_messages, requests, retransmitted, unserved, waiting;
-static uint64_t logins, logoffs, timeouts, verdicts[ENTRY_VERDICT_COUNT];
+static uint64_t logins, logoffs, timeouts, displaced, verdicts[ENTRY_VERDICT_COUNT];
 static uint64_t strangers_sent[CLIENTS], strangers_got[CLIENTS]; // payload bytes, while not bound
 
 static struct endpoint house, request_house, group;
@@ -351,20 +351,21 @@ static inline void check_entry(const struct packet *packet)
 
 // --- What a datagram is worth, told a second time
 
-static inline bool login_known(const struct ufo_login *login, uint32_t *session)
+static inline uint32_t plain_user(const struct ufo_login *login)
 {
-    char user[7] = {0}, password[11] = {0};
-    memcpy(user, login->user_name, 6);
-    memcpy(password, login->password, 10);
     for (uint32_t s = 0; s < PLAIN; s++) {
         char name[] = "USER0 ";
         name[4] = (char)('0' + s);
-        if (strcasecmp(user, name) == 0 && strcasecmp(password, "SECRET    ") == 0) {
-            *session = s;
-            return true;
-        }
+        if (strncasecmp(login->user_name, name, 6) == 0)
+            return s;
     }
-    return false;
+    return NOBODY;
+}
+
+static inline bool login_known(const struct ufo_login *login, uint32_t s)
+{
+    return s != NOBODY && plain_user(login) == s &&
+           strncasecmp(login->password, "SECRET    ", 10) == 0;
 }
 
 static inline bool is_current(const char session[10])
@@ -401,19 +402,18 @@ static inline uint32_t count_blocks(const uint8_t *payload, size_t size)
 static inline uint32_t judge_login(const uint8_t *payload, enum entry_verdict *verdict)
 {
     const struct ufo_login *login = (const struct ufo_login *)(payload + 2);
-    uint32_t s = NOBODY;
+    uint32_t s = plain_user(login);
     *verdict = ENTRY_NOT_BOUND;
     if (login->type != UFO_LOGIN)
         return NOBODY;
-    if (!login_known(login, &s)) {
-        *verdict = ENTRY_LOGIN_REFUSED;
+    *verdict = ENTRY_BOUND_ELSEWHERE;
+    if (s != NOBODY && stories[s].client != NOBODY)
+        return NOBODY;
+    *verdict = ENTRY_LOGIN_REFUSED;
+    if (!login_known(login, s)) {
         expect_answer((struct answer){.type = ANSWER_REJECT, .reason = 'A', .session = NOBODY});
         return NOBODY;
     }
-    *verdict = ENTRY_BOUND_ELSEWHERE;
-    if (stories[s].client != NOBODY)
-        return NOBODY;
-    *verdict = ENTRY_LOGIN_REFUSED;
     if (is_current(login->session) && !stories[s].ended)
         return s;
     expect_answer((struct answer){.type = ANSWER_REJECT, .reason = 'S', .session = NOBODY});
@@ -460,20 +460,25 @@ static inline void expect_messages(uint32_t s, const struct ufo_retransmit *requ
 static inline bool expect_blocks(uint32_t s, const uint8_t *payload, size_t size)
 {
     size_t length;
+    uint32_t asked = 0;
     for (size_t at = 0; at < size; at += 2 + length) {
         length = (size_t)(payload[at] << 8 | payload[at + 1]);
         const uint8_t *message = payload + at + 2;
-        uint32_t user = NOBODY;
         if (message[0] == 'O')
             return true;
-        if (message[0] == 'T')
+        if (message[0] == 'T' && ++asked <= 8)
             expect_messages(s, (const struct ufo_retransmit *)message);
+        else if (message[0] == 'T')
+            requests++, unserved++;
         if (message[0] != 'L')
             continue;
-        if (login_known((const struct ufo_login *)message, &user) && user == s)
-            expect_answer((struct answer){.type = ANSWER_ACCEPT, .session = s});
-        else
+        const struct ufo_login *login = (const struct ufo_login *)message;
+        if (!login_known(login, s))
             expect_answer((struct answer){.type = ANSWER_REJECT, .reason = 'A', .session = s});
+        else if (!is_current(login->session))
+            expect_answer((struct answer){.type = ANSWER_REJECT, .reason = 'S', .session = s});
+        else
+            expect_answer((struct answer){.type = ANSWER_ACCEPT, .session = s});
     }
     return false;
 }
@@ -510,11 +515,12 @@ static inline enum entry_verdict foresee_ufo(uint32_t client, uint32_t s, const 
     return ENTRY_TAKEN;
 }
 
-// A signed session's keys are no use where it is bound to somebody else, or its client to another.
+// A signed session's keys are no use where it is bound to somebody else, or its client to another
+// signed one.
 static inline bool bound_to_another(uint32_t s, uint32_t client)
 {
     return stories[s].client != NOBODY ? !same_client(stories[s].client, client)
-                                       : session_of(client) != NOBODY;
+                                       : signed_story_of(session_of(client)) != NULL;
 }
 
 static inline enum entry_verdict expect_signed_reject(const struct signed_login *login,
@@ -557,6 +563,8 @@ static inline enum entry_verdict foresee_signed_login(uint32_t client, const uin
         return ENTRY_BOUND_ELSEWHERE;
     if (own->logged_in && memcmp(&own->login, login, sizeof(*login)) == 0)
         return expect_signed_accept(s);
+    if (taken_before(own, login))
+        return ENTRY_REPLAYED;
     if (!login_proves(login, &house))
         return expect_signed_reject(login, 'A');
     if (!is_current(login->session) || (story->ended && story->client == NOBODY))
@@ -585,6 +593,11 @@ static inline enum entry_verdict foresee_signed_data(uint32_t client, const uint
         return ENTRY_BOUND_ELSEWHERE;
     if (!sequence_is_new(&own->now, be64_load(data->sequence)))
         return ENTRY_REPLAYED;
+    uint32_t claimer = session_of(client);
+    if (claimer != NOBODY && claimer != s) {
+        leave(claimer);
+        displaced++;
+    }
     return foresee_ufo(client, s, payload + sizeof(*data), size - SIGNED_OVERHEAD, count, off);
 }
 

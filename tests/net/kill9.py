@@ -310,6 +310,7 @@ def main():
     report, stop = checks.Report(), Stop(options.duration)
     users = trader.users(options)
     workers = [Worker(options, user, f"{options.seed}/{user[0]}") for user in users]
+    print("all have logged in", flush=True)
     try:
         trade(workers, stop, options.rate)
         finish(workers)

@@ -75,6 +75,7 @@ assert time.monotonic() - began < 20
 PYTHON
 [ $? = 0 ] || fail "those who say nothing keep nobody waiting"
 check "the day is closed" ctl close-day
+refused "and nothing resumes" 'the day of shard 0 is over' ctl resume
 gateway_end
 check "its orders ended with it" test "$(message stopped shards 0 resting_orders)" = 0
 "$sluice" journal dump "$work/journal/shard-0" >"$work/dump"

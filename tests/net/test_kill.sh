@@ -9,6 +9,10 @@ gateway_start || { fail "the gateway starts"; exit 1; }
 $in_cl python3 "$here/kill9.py" --seed "${SEED:-$RANDOM}" --user LOAD0:SECRET --user LOAD1:SECRET --user LOAD2:SECRET \
     >"$work/kill9.log" 2>&1 &
 client=$!
+for _ in $(seq 600); do # outages are its subject from then on
+    ! grep -q '^all have logged in' "$work/kill9.log" || break
+    sleep 0.1
+done
 unequal=0 restarts=0 from_snapshot=0
 for _ in $(seq "$kills"); do
     sleep 0.$((RANDOM % 9 + 1))

@@ -120,6 +120,7 @@ static inline void order_block(uint32_t user_ref_num)
 }
 
 static uint8_t frame[PACKET_SIZE_MAX]; // that it was delivered in
+static uint8_t source_mac[6];          // where it came from
 
 // Delivers it from client number `client`; how many commands came of it.
 static inline uint32_t deliver(uint16_t client, uint64_t now_ns)
@@ -129,6 +130,7 @@ static inline uint32_t deliver(uint16_t client, uint64_t now_ns)
         .payload = datagram,
         .payload_size = (uint16_t)datagram_size,
     };
+    memcpy(packet.source.mac, source_mac, sizeof(source_mac));
     // packet_checksum_valid takes a checksum of 0 for none; it stands in front of the payload.
     size_t offset = packet_payload_offset(&packet.source);
     memcpy(frame + offset, datagram, datagram_size);

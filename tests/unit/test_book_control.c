@@ -68,6 +68,20 @@ static void expect_refused(uint16_t session, uint32_t user_ref_num, uint8_t code
 
 // Halts
 
+// As everything else of a book that nobody has opened yet.
+Test(book_day, a_bar_before_the_day_is_opened_is_none)
+{
+    open_book();
+    apply((struct command){.type = COMMAND_ENTRY, .session = ANY_SESSION});
+    apply_quietly(command_open());
+    apply_quietly(command_instrument(0));
+    apply_quietly(command_session(ALICE));
+    apply_quietly((struct command){.type = COMMAND_START});
+    apply(command_enter(ALICE, 1, SIDE_BUY, 100, PRICE));
+    cr_assert_eq(events[0].type, EVENT_ACCEPTED);
+    skip_events();
+}
+
 Test(book_control, a_halt_is_told_on_the_feed_once)
 {
     apply(command_trading(0, 'H'));

@@ -61,10 +61,16 @@ Test(entry, one_login_of_a_session_waits_at_a_time_and_a_few_in_all)
         ;
     entry_take_logins(&entry, 5, 5);
     cr_assert(entry.sessions[1].bound && entry.sessions[2].bound);
+    // Half of the places are for signed ones, whom those in clear keep out by no number of names.
     const struct packet packet = {.payload = datagram, .payload_size = 29};
-    for (uint32_t i = 0; i < LOGINS_WAITING_MAX; i++)
-        cr_assert(logins_give(&logins, i, &entry.sessions[0].who, &packet, NULL));
-    cr_assert_not(logins_give(&logins, LOGINS_WAITING_MAX, &entry.sessions[0].who, &packet, NULL));
+    const struct config_session in_clear = {.user = "CLEAR "}, is_signed = {.is_signed = true};
+    const struct signed_accept offer = {.sequence = be32_of(1)};
+    for (uint32_t i = 0; i < LOGINS_WAITING_MAX / 2; i++)
+        cr_assert(logins_give(&logins, i, &in_clear, &packet, NULL));
+    cr_assert_not(logins_give(&logins, LOGINS_WAITING_MAX, &in_clear, &packet, NULL));
+    for (uint32_t i = LOGINS_WAITING_MAX / 2; i < LOGINS_WAITING_MAX; i++)
+        cr_assert(logins_give(&logins, i, &is_signed, &packet, &offer));
+    cr_assert_not(logins_give(&logins, LOGINS_WAITING_MAX, &is_signed, &packet, &offer));
 }
 
 // Somebody who is refused and comes again at once keeps nobody waiting.
@@ -170,6 +176,66 @@ Test(entry, a_bound_session_keeps_its_address_until_ten_seconds_of_silence)
     cr_assert_eq(entry.counters.timeouts, 1);
     log_in(2, "USER1 ", 11 * SECOND_NS);
     cr_assert(entry.sessions[1].bound);
+}
+
+// UFO section 4.2: it says nothing to who is elsewhere, so that nobody can try passwords on it.
+Test(entry, a_wrong_password_of_a_bound_session_is_not_answered_elsewhere)
+{
+    log_in(1, "USER1 ", 0);
+    login_block("USER1 ", "WRONG     ", "          ");
+    deliver(2, 1);
+    cr_assert_eq(sent_count, 1);
+    cr_assert_eq(count_of(ENTRY_BOUND_ELSEWHERE), 1);
+}
+
+// UFO section 4.10: a stale session's name is refused whether one is bound or not.
+Test(entry, a_login_that_is_repeated_with_a_stale_session_is_refused)
+{
+    log_in(1, "USER1 ", 0);
+    login_block("USER1 ", "SECRET    ", "YESTERDAY ");
+    deliver(1, 1);
+    cr_assert_eq(last_payload()[0], UFO_LOGIN_REJECT);
+    cr_assert_eq(last_payload()[1], UFO_REJECT_INVALID_SESSION);
+    login_block("USER1 ", "WRONG     ", "DAY0000001");
+    deliver(1, 2);
+    cr_assert_eq(last_payload()[1], UFO_REJECT_NOT_AUTHORISED);
+    login_block("USER1 ", "SECRET    ", "DAY0000001");
+    deliver(1, 3);
+    cr_assert_eq(last_payload()[0], UFO_LOGIN_ACCEPT);
+    cr_assert(entry.sessions[1].bound);
+}
+
+// It used to be answered at the old address, and its logins kept it from being timed out.
+Test(entry, a_client_behind_another_next_hop_is_answered_there_once_it_has_logged_in)
+{
+    static const uint8_t other_hop[6] = {2, 0, 0, 0, 0, 7};
+    log_in(1, "USER1 ", 0);
+    memcpy(source_mac, other_hop, sizeof(source_mac));
+    block("R", 1);
+    deliver(1, 1);
+    cr_assert_neq(memcmp(entry.sessions[1].client.mac, other_hop, 6), 0, "that proves nothing");
+    log_in(1, "USER1 ", 2);
+    cr_assert_eq(last_payload()[0], UFO_LOGIN_ACCEPT);
+    cr_assert_arr_eq(sent[sent_count - 1].bytes, other_hop, 6);
+    cr_assert_eq(told_of[1], 1, "and the port knows");
+    memset(source_mac, 0, sizeof(source_mac));
+}
+
+Test(entry, a_few_requests_of_a_datagram_are_served)
+{
+    log_in(1, "USER1 ", 0);
+    struct event event = {.type = EVENT_REJECTED, .session = 1, .stream_seq = 1};
+    cr_assert(entry_release(&entry, &event));
+    entry_flush(&entry, 1);
+    uint32_t before = sent_count;
+    const struct ufo_retransmit request = {
+        .type = UFO_RETRANSMIT, .sequence = be32_of(1), .count = be16_of(1)};
+    for (int i = 0; i < 100; i++)
+        block(&request, sizeof(request));
+    deliver(1, 2);
+    cr_assert_eq(sent_count - before, 8);
+    cr_assert_eq(entry.counters.retransmit_requests, 100);
+    cr_assert_eq(entry.counters.retransmit_unserved, 92);
 }
 
 static void ask_for_cancel_on_disconnect(uint32_t session)

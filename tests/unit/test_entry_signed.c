@@ -218,6 +218,42 @@ Test(entry_signed, new_keys_are_in_force_when_the_client_has_used_them)
     cr_assert_eq(deliver(1, 7), 1);
 }
 
+// It used to take the place of a later one that the client had not used yet.
+Test(entry_signed, a_login_that_was_taken_is_not_taken_again)
+{
+    sign_session(1);
+    struct signed_login first = signed_login(1, "USER1 ", 1);
+    cr_assert_eq(send_login(1, &first, 1), SIGNED_ACCEPT);
+    struct signed_login second = signed_login(1, "USER1 ", 2);
+    cr_assert_eq(send_login(1, &second, 2), SIGNED_ACCEPT);
+    struct signed_channel channel = entry.signed_sessions[1].next.channel;
+    cr_assert_eq(send_login(1, &first, 3), 0, "somebody who has seen it sends it again");
+    cr_assert_eq(count_of(ENTRY_REPLAYED), 1);
+    order_block(1);
+    seal(&channel, 1);
+    cr_assert_eq(deliver(1, 4), 1);
+    entry_tick(&entry, 11 * SECOND_NS);
+    cr_assert_not(entry.sessions[1].bound);
+    cr_assert_eq(send_login(1, &second, 11 * SECOND_NS), 0, "nor when its binding has ended");
+}
+
+// Anybody can claim an address who has some password; it used to keep its owner out.
+Test(entry_signed, a_session_without_signature_gives_way_to_a_signed_one_at_its_address)
+{
+    sign_session(1);
+    log_in(1, "USER0 ", 1);
+    cr_assert(entry.sessions[0].bound);
+    struct signed_login login = signed_login(1, "USER1 ", 1);
+    cr_assert_eq(send_login(1, &login, 1), SIGNED_ACCEPT);
+    cr_assert(entry.sessions[0].bound, "until it has shown that it has the keys");
+    struct signed_channel channel = entry.signed_sessions[1].next.channel;
+    order_block(1);
+    seal(&channel, 1);
+    cr_assert_eq(deliver(1, 2), 1);
+    cr_assert(entry.sessions[1].bound && !entry.sessions[0].bound);
+    cr_assert(told_of[1] == 1 && told_of[0] == 0);
+}
+
 Test(entry_signed, a_signed_session_keeps_its_address_until_it_is_silent_and_its_keys_go_with_it)
 {
     sign_session(1);
@@ -242,6 +278,7 @@ Test(entry_signed, a_signed_login_from_the_address_of_another_session_is_dropped
     cr_assert_eq(send_login(1, &early, 1), SIGNED_ACCEPT);
     struct signed_channel channel = entry.signed_sessions[1].next.channel;
     log_in(1, "USER0 ", 1);
+    entry.sessions[0].who.is_signed = true;
     block("R", 1);
     seal(&channel, 1);
     deliver(1, 1);
