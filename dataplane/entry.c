@@ -402,8 +402,9 @@ static uint32_t find_session(struct entry *entry, const struct packet *packet,
     const struct ufo_login *login = (const struct ufo_login *)block.message;
     uint32_t index = find_user(entry, login->user_name);
     if (index != NOBODY && entry->sessions[index].who.is_signed)
-        index = NOBODY;               // it has no password
-    *verdict = ENTRY_BOUND_ELSEWHERE; // UFO section 4.2: no answer, not even to a wrong password
+        index = NOBODY; // it has no password
+    // UFO section 4.2: no answer, not even to a wrong password.
+    *verdict = ENTRY_BOUND_ELSEWHERE;
     if (index != NOBODY && entry->sessions[index].bound)
         return NOBODY;
     if (index != NOBODY && !entry->sessions[index].proven) {

@@ -440,10 +440,21 @@ __attribute__((noreturn)) static void journal_failed(const struct lane *lane)
     _exit(EXIT_JOURNAL);
 }
 
+static void note_write(struct lane *lane, uint64_t took_ns)
+{
+    if (took_ns > atomic_load_explicit(&lane->longest_write_ns, memory_order_relaxed))
+        atomic_store_explicit(&lane->longest_write_ns, took_ns, memory_order_relaxed);
+}
+
+// Orders that come while an idle block is being written wait for it as for any other.
 static void journal_wait(struct lane *lane, uint64_t quiet_ns)
 {
-    if (quiet_ns >= JOURNAL_IDLE_NS && journal_idle(lane->journal) < 0)
-        journal_failed(lane);
+    if (quiet_ns >= JOURNAL_IDLE_NS) {
+        uint64_t began_ns = clock_ns(lane->clock);
+        if (journal_idle(lane->journal) < 0)
+            journal_failed(lane);
+        note_write(lane, clock_ns(lane->clock) - began_ns);
+    }
     // On a shared core it sleeps at once: while it looked for more, the client that the answer is
     // for may be waiting for this very core (20 us of looking cost the round trip as much, measured
     // in the lab).
@@ -454,12 +465,6 @@ static void journal_wait(struct lane *lane, uint64_t quiet_ns)
         bell_wait(&lane->journal_bell, (int)(JOURNAL_IDLE_NS / 1000000));
     else
         bell_wake(&lane->journal_bell);
-}
-
-static void note_write(struct lane *lane, uint64_t took_ns)
-{
-    if (took_ns > atomic_load_explicit(&lane->longest_write_ns, memory_order_relaxed))
-        atomic_store_explicit(&lane->longest_write_ns, took_ns, memory_order_relaxed);
 }
 
 static void *journal_main(void *argument)
