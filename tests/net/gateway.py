@@ -17,7 +17,7 @@ import ouch
 import trader
 import ufo
 
-READY_S = 15.0
+READY_S = 60.0
 USERS = [("LOAD0", "SECRET"), ("LOAD1", "SECRET"), ("LOAD2", "SECRET")]
 
 
@@ -59,7 +59,7 @@ class Gateway:
     def start_again(self):
         """Start it as an operator does; anything but a normal start is a failure."""
         if not self.start():
-            raise checks.Failure(f"it does not start again: {self.errors()}")
+            raise checks.Failure(f"it does not start again: status {self.wait(0)}, {self.errors()}")
         return self.messages("ready")[0]["shards"][0]["recovered"]
 
     @property
