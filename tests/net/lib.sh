@@ -39,6 +39,19 @@ leave() {
 trap leave EXIT
 trap 'exit 1' INT TERM
 
+# client FILE.py WORDS…: a client's program at the other end of the wire, whose tests count as this file's; one that
+# ends badly without a failure of its own is one.
+client() {
+    local log=$work/${1%.py}.log status
+    $in_cl "${python:-python3}" "$here/$1" "${@:2}" >"$log" 2>&1
+    status=$?
+    grep -E '^(ok|FAIL|note) ' "$log"
+    [ $status = 0 ] && return 0
+    failures=$((failures + 1))
+    grep -q '^FAIL ' "$log" || fail "$1: status $status: $(tail -n 3 "$log")"
+    return $status
+}
+
 lab_up() {
     "$root/scripts/lab" up
     "$root/scripts/lab" config "$work/journal" >"$work/lab.conf"

@@ -18,11 +18,7 @@ export SEGMENT_MIB=1 SNAPSHOT_EVERY=500 KEEP_SEGMENTS=1 HISTORY=65536
 seed=${SEED:-$RANDOM}
 echo "note seed $seed"
 # shellcheck disable=SC2086
-$in_cl python3 "$here/crash_points.py" --gateway "$root/$build/sluice" --config "$work/lab.conf" \
-    --journal "$work/journal" --work "$work" --seed "$seed" $places >"$work/crash.log" 2>&1
-status=$?
-grep -E '^(ok|FAIL|note) ' "$work/crash.log"
-[ $status = 0 ] || grep -q '^FAIL ' "$work/crash.log" ||
-    fail "crash_points.py: status $status: $(tail -n 3 "$work/crash.log")"
+client crash_points.py --gateway "$root/$build/sluice" --config "$work/lab.conf" --journal "$work/journal" \
+    --work "$work" --seed "$seed" $places
 [ -n "${PLACES:-}" ] || check "there are 24 places or more" test "$(wc -w <<<"$places")" -ge 24
-[ $status = 0 ] && finish
+finish

@@ -4,11 +4,7 @@
 export HISTORY=1024
 lab_up
 SEGMENT_MIB=1 SNAPSHOT_EVERY=20000 KEEP_SEGMENTS=1 "$root/scripts/lab" config "$work/journal" >"$work/recycling.conf"
-$in_cl python3 "$here/history.py" --gateway "$sluice" --config "$work/lab.conf" --journal "$work/journal" \
-    --recycling-config "$work/recycling.conf" --work "$work" >"$work/history.log" 2>&1
-status=$?
-grep -E '^(ok|FAIL|note) ' "$work/history.log"
-[ $status = 0 ] || grep -q '^FAIL ' "$work/history.log" ||
-    fail "history.py: status $status: $(tail -n 3 "$work/history.log")"
+client history.py --gateway "$sluice" --config "$work/lab.conf" --journal "$work/journal" \
+    --recycling-config "$work/recycling.conf" --work "$work"
 [ -s "$work/gateway.err" ] && sed 's/^/note /' "$work/gateway.err"
-[ $status = 0 ] && finish
+finish

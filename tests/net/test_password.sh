@@ -8,9 +8,8 @@ searched() { # TYPE
         s/type = \"xdp\"/type = \"$1\"/; s/limits = {/& login_rate = 0;/" "$work/lab.conf" >"$work/$1.conf"
     rm -rf "$work/journal"
     gateway_start "$work/$1.conf" || { fail "the gateway starts"; return; }
-    $in_cl python3 "$here/password.py" --pid $gateway_pid --user LOAD7:Zk8wPq3xVn >"$work/$1.log" 2>&1
+    client password.py --pid $gateway_pid --user LOAD7:Zk8wPq3xVn
     check "type $1: no password is found" test $? = 0
-    grep -E '^(ok|FAIL)' "$work/$1.log" || tail -n 5 "$work/$1.log"
     gateway_end || fail "the gateway stops with status 0"
     check "and logins were refused" test "$(message stopped shards 0 entry datagrams login_refused)" -gt 0
 }

@@ -22,8 +22,7 @@ sed -i "s/limits = {/& login_rate = 0;/" "$work/lab.conf"
 gateway_start || { fail "the gateway starts"; exit 1; }
 "$sluice" capture --config "$work/lab.conf" --write "$work/seen.pcap" >"$work/capture.log" 2>&1 &
 capture=$!
-$in_cl $python "$here/signed_trade.py" trade --keys "$work/keys" | grep -E '^(ok|FAIL)'
-[ "${PIPESTATUS[0]}" = 0 ] || fail "signed_trade.py: exit status"
+client signed_trade.py trade --keys "$work/keys"
 $in_cl "$sluice" load --to 10.77.0.1:26400 --user LOAD7:other1 --rate 1000 --count 100 >"$work/load.log" 2>&1
 check "a password that the verb has hashed is taken" test $? = 0
 $in_cl "$sluice" load --to 10.77.0.1:26400 --user LOAD7:other2 --rate 1000 --count 100 >"$work/load.log" 2>&1

@@ -6,8 +6,7 @@ lab_up
 gateway_start || { fail "the gateway starts"; exit 1; }
 tshark_start sl-cl 'udp port 26477' "$work/feed.pcap"
 sleep 0.5
-$in_cl python3 "$here/trade.py" --user LOAD0:SECRET --user LOAD1:SECRET --slow | grep -E '^(ok|FAIL)'
-[ "${PIPESTATUS[0]}" = 0 ] || fail "trade.py: exit status"
+client trade.py --user LOAD0:SECRET --user LOAD1:SECRET --slow
 tshark_end
 gateway_end || fail "the gateway stops with status 0"
 
