@@ -605,7 +605,7 @@ const char *book_instrument_symbol(const struct book *book, uint16_t instrument)
 bool book_over(const struct book *book);
 
 // book_phase: the letter (COMMAND_TRADING's) of an instrument's phase; 0 when there is no such
-// instrument. Any thread, of an instrument that was listed before the book had another's.
+// instrument. Any thread, of instruments that were listed before it was started.
 uint8_t book_phase(const struct book *book, uint16_t instrument);
 
 // book_limit: what the member of a session, or an instrument, has for a limit of this kind; 0 for

@@ -23,9 +23,9 @@ struct calendar {
 // from now on. After gateway_open, before gateway_start: it reads the books.
 void calendar_open(struct calendar *calendar, struct gateway *gateway);
 
-// calendar_tick: carries out what is due at `time_ns` (since 1970) and waits until that is durable;
-// what is not done is told of on stderr, and tried again with the shards that were not told. Once a
-// second or so; one thread, not a port's.
+// calendar_tick: carries out what is due at `time_ns` (since 1970) and waits until that is applied
+// and durable; what is not done is told of on stderr, and tried again with the shards that were not
+// told. Once a second or so; one thread, not a port's.
 void calendar_tick(struct calendar *calendar, uint64_t time_ns);
 
 #endif

@@ -40,7 +40,7 @@ struct control {
 struct wish {
     const json_t *request;
     uint32_t roles;
-    char actor[32]; // "uid 1000, pid 4711", zero padded: what is journaled
+    char actor[CONTROL_ACTOR_SIZE];
     const char *symbol, *session, *firm;
     bool all;
     const struct limit_name *limit;
@@ -85,6 +85,12 @@ static uint32_t roles_of(const struct control *control, const struct ucred *peer
     return roles;
 }
 
+void control_actor(char actor[CONTROL_ACTOR_SIZE], uid_t user, pid_t process)
+{
+    memset(actor, 0, CONTROL_ACTOR_SIZE);
+    snprintf(actor, CONTROL_ACTOR_SIZE, "uid %u, pid %d", (unsigned)user, (int)process);
+}
+
 static int identify(const struct control *control, int fd, struct wish *wish, struct error *error)
 {
     struct ucred peer;
@@ -96,7 +102,7 @@ static int identify(const struct control *control, int fd, struct wish *wish, st
     int count = (int)(groups_size / sizeof(groups[0]));
     groups[count++] = peer.gid;
     wish->roles = roles_of(control, &peer, groups, count);
-    snprintf(wish->actor, sizeof(wish->actor), "uid %u, pid %d", (unsigned)peer.uid, (int)peer.pid);
+    control_actor(wish->actor, peer.uid, peer.pid);
     return 0;
 }
 

@@ -28,6 +28,7 @@
 #include "dataplane/gateway.h"
 
 #define CONTROL_REQUEST_MAX 4096u   // bytes
+#define CONTROL_ACTOR_SIZE  32u     // as a command has it
 #define CONTROL_ANSWER_MAX  200000u // … below what a socket takes in one packet
 
 struct control;
@@ -39,6 +40,9 @@ struct control *control_open(struct gateway *gateway, struct error *error);
 // control_start: answer from a thread of its own, which shuts itself in; after gateway_start. 0, or
 // -1 with `error`.
 int control_start(struct control *control, struct error *error);
+
+// control_actor: who does something, as it is journaled: "uid 1000, pid 4711", padded with zeros.
+void control_actor(char actor[CONTROL_ACTOR_SIZE], uid_t user, pid_t process);
 
 // control_ask: what a client has of the socket `path`: the answer to `request`, a new reference. 0,
 // or -1 with `error` when nobody answers. One thread at a time.

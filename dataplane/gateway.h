@@ -123,7 +123,8 @@ typedef uint32_t gateway_order_fn(void *context, const struct lane *lane, struct
 int gateway_order(struct gateway *gateway, gateway_order_fn *make, void *context,
                   bool given[CONFIG_SHARDS_MAX], struct error *error);
 
-// gateway_close_day: have each shard end its trading day: the same. `actor` is who wants it.
+// gateway_close_day: have each shard end its trading day: the same. `actor` is who wants it, in
+// words; 32 characters of it are journaled.
 int gateway_close_day(struct gateway *gateway, const char *actor, struct error *error);
 
 // gateway_snapshot: have each port's thread copy its counters, and its lanes', into the snapshots;

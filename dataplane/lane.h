@@ -76,7 +76,7 @@ struct lane {
         last_progress; // what gate.progress points to once the journal is closed
     pthread_t journal_thread, spare_thread;
     bool journal_spins;
-    _Atomic uint64_t longest_write_ns; // what a write took its thread at most, who tells it here
+    _Atomic uint64_t longest_write_ns; // of all writes of the journal's thread; its own
     int seal_failure;                  // spares' thread
     _Atomic bool journal_stop, spare_stop;
     _Atomic bool cancel_only; // no segment can be made and fewer than two are left

@@ -92,6 +92,7 @@ struct setting {
     uint64_t value;
     bool begun;
     uint64_t after; // it is set when so many were and one more
+    uint32_t at;    // the lane that is waited for
 };
 
 // 1 when it is set, 0 when not yet, or -1 with `error`. The lock is held.
@@ -106,6 +107,7 @@ static int go_on(struct rebalance *rebalance, struct setting *setting, uint64_t 
             return error_set(error, "no session is of the firm \"%.4s\"", setting->firm);
     }
     rebalance_step(rebalance, now_ns);
+    setting->at = rebalance->at;
     return setting->begun && rebalance->set_count > setting->after;
 }
 
@@ -122,7 +124,7 @@ int share_keeper_set(struct share_keeper *keeper, const char firm[4], uint8_t ki
             return done > 0 ? 0 : -1;
         nanosleep(&(struct timespec){.tv_nsec = STEP_NS}, NULL);
     }
-    return error_set(error, setting.begun
-                                ? "not all shards answer: it is not known whether it was done"
-                                : "a shard has not done what it was told before: this it was not");
+    return error_set(error, "shard %u %s", setting.at,
+                     setting.begun ? "does not answer: it is not known whether it was done"
+                                   : "has not done what it was told before");
 }

@@ -80,8 +80,8 @@ static json_t *stopped_message(struct gateway *gateway)
 static void close_day(struct gateway *gateway, const siginfo_t *by)
 {
     struct error error;
-    char actor[32];
-    snprintf(actor, sizeof(actor), "uid %u, pid %d", (unsigned)by->si_uid, (int)by->si_pid);
+    char actor[CONTROL_ACTOR_SIZE];
+    control_actor(actor, by->si_uid, by->si_pid);
     if (gateway_close_day(gateway, actor, &error))
         warn("the end of the day: %s", error.text);
 }

@@ -66,8 +66,6 @@ static void expect_refused(uint16_t session, uint32_t user_ref_num, uint8_t code
     expect_rejected(command_enter(session, user_ref_num, SIDE_BUY, 100, PRICE), code);
 }
 
-// Halts
-
 // As everything else of a book that nobody has opened yet.
 Test(book_day, a_bar_before_the_day_is_opened_is_none)
 {
@@ -81,6 +79,8 @@ Test(book_day, a_bar_before_the_day_is_opened_is_none)
     cr_assert_eq(events[0].type, EVENT_ACCEPTED);
     skip_events();
 }
+
+// Halts
 
 Test(book_control, a_halt_is_told_on_the_feed_once)
 {

@@ -254,6 +254,26 @@ Test(entry_signed, a_session_without_signature_gives_way_to_a_signed_one_at_its_
     cr_assert(told_of[1] == 1 && told_of[0] == 0);
 }
 
+Test(entry_signed, answers_follow_a_signed_client_to_another_next_hop)
+{
+    static const uint8_t other_hop[6] = {2, 0, 0, 0, 0, 7};
+    sign_session(1);
+    struct signed_channel channel = signed_log_in(1, 1);
+    memcpy(source_mac, other_hop, sizeof(source_mac));
+    block("R", 1);
+    seal(&channel, 1);
+    deliver(1, 2);
+    cr_assert_neq(memcmp(entry.sessions[1].client.mac, other_hop, 6), 0,
+                  "an old one proves nothing");
+    block("R", 1);
+    seal(&channel, 2);
+    deliver(1, 2);
+    entry_tick(&entry, 3 * SECOND_NS);
+    cr_assert_arr_eq(sent[sent_count - 1].bytes, other_hop, 6);
+    cr_assert_eq(told_of[1], 1);
+    memset(source_mac, 0, sizeof(source_mac));
+}
+
 Test(entry_signed, a_signed_session_keeps_its_address_until_it_is_silent_and_its_keys_go_with_it)
 {
     sign_session(1);

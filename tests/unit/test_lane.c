@@ -2,15 +2,10 @@
 //
 // A lane over a disk in memory: its snapshots, which segments they let go, and what its streams no
 // longer keep.
-#include <criterion/criterion.h>
-
-#include "dataplane/lane.h"
-#include "tests/unit/memory_disk.h"
-#include "tests/unit/null_port.h"
+#include "tests/unit/memory_lane.h"
 
 #define FIRST          "segment-0000000000000001"
 #define SEGMENT_BLOCKS (JOURNAL_SEGMENT_BYTES_MIN / JOURNAL_BLOCK_SIZE)
-#define START_NS       1767609000000000000ull
 
 static struct error error;
 static struct config_instrument instruments[1] = {{.symbol = "ABC     ", .round_lot = 100}};
@@ -28,28 +23,9 @@ static const struct config config = {.segment_bytes = JOURNAL_SEGMENT_BYTES_MIN,
                                      .instruments = instruments,
                                      .sessions = sessions};
 
-static struct port port = {.operations = &null_operations};
-
-static struct lane *unprimed(struct memory_disk *memory, const struct config *its)
-{
-    struct lane *lane = aligned_alloc(128, (sizeof(*lane) + 127) & ~(size_t)127);
-    cr_assert_eq(lane_open(lane, 0, its, &memory->disk, &error), 0, "%s", error.text);
-    lane->entry.port = lane->feed.port = &port;
-    return lane;
-}
-
 static struct lane *open_lane(struct memory_disk *memory)
 {
-    struct lane *lane = unprimed(memory, &config);
-    cr_assert_eq(lane_prime(lane, START_NS, &error), 0, "%s", error.text);
-    return lane;
-}
-
-static void end_lane(struct lane *lane)
-{
-    cr_assert_eq(lane_stop(lane, &error), 0, "%s", error.text);
-    lane_close(lane);
-    free(lane);
+    return primed_lane_on(memory, 0, &config);
 }
 
 // One command a block; spares are made and segments sealed in time.
@@ -280,7 +256,7 @@ Test(lane, a_session_for_which_the_day_has_no_room_is_told_of)
         struct config later = config;
         later.sessions = many;
         later.session_count = 1 + more;
-        struct lane *lane = unprimed(memory, &later);
+        struct lane *lane = lane_on(memory, 0, &later);
         bool room = lane_prime(lane, START_NS, &error) == 0;
         cr_expect_eq(room, more == LANE_SESSIONS_ROOM);
         cr_expect(room || strstr(error.text, "66 sessions are configured, and the day was begun "
@@ -296,9 +272,9 @@ Test(lane, a_session_for_which_the_day_has_no_room_is_told_of)
 static void enter_watched(struct lane *lane, const struct tsc_clock *clock, bool expected)
 {
     lane->clock = lane->shard.clock = clock;
-    port.watch = (struct port_watch){.of = &lane->entry,
-                                     .awaited_seq = lane_commanded(lane) + 1,
-                                     .at[TRANSIT_PORT] = clock_ns(clock)};
+    lane->entry.port->watch = (struct port_watch){.of = &lane->entry,
+                                                  .awaited_seq = lane_commanded(lane) + 1,
+                                                  .at[TRANSIT_PORT] = clock_ns(clock)};
     lane_time_next(lane);
     if (!expected)
         atomic_fetch_add(&lane->shard.timing.wanted, 2);
@@ -316,7 +292,7 @@ Test(lane, the_command_that_is_watched_is_timed_through_shard_and_gate)
     struct lane *lane = open_lane(memory);
     struct tsc_clock clock;
     clock_calibrate(&clock, 10);
-    const uint64_t *at = port.watch.at;
+    const uint64_t *at = lane->entry.port->watch.at;
     enter_watched(lane, &clock, true);
     cr_assert(at[TRANSIT_PORT] <= at[TRANSIT_TAKEN] && at[TRANSIT_TAKEN] <= at[TRANSIT_APPLIED] &&
               at[TRANSIT_APPLIED] <= at[TRANSIT_PASSED] && at[TRANSIT_PASSED] <= clock_ns(&clock));
@@ -333,8 +309,8 @@ Test(lane, a_command_that_was_not_timed_has_no_stages)
     struct tsc_clock clock;
     clock_calibrate(&clock, 10);
     enter_watched(lane, &clock, false);
-    cr_assert_eq(port.watch.at[TRANSIT_PORT], 0);
-    cr_assert_eq(port.watch.at[TRANSIT_PASSED], 0);
+    cr_assert_eq(lane->entry.port->watch.at[TRANSIT_PORT], 0);
+    cr_assert_eq(lane->entry.port->watch.at[TRANSIT_PASSED], 0);
     cr_assert_eq(atomic_load(&lane->shard.timing.timed), 0);
     end_lane(lane);
     memory_free(memory);
@@ -361,8 +337,7 @@ Test(lane, what_an_operator_ordered_is_done_when_it_is_applied_too)
     struct memory_disk *memory = memory_new();
     struct config narrow = config;
     narrow.in_flight_count = 4;
-    struct lane *lane = unprimed(memory, &narrow);
-    cr_assert_eq(lane_prime(lane, START_NS, &error), 0, "%s", error.text);
+    struct lane *lane = primed_lane_on(memory, 0, &narrow);
     for (uint32_t n = 1; n <= narrow.orders_max; n++) {
         *(struct command *)ring_write_slot(lane->commands, 0) =
             (struct command){.type = COMMAND_ENTER,
@@ -427,7 +402,7 @@ Test(lane, a_session_that_has_changed_its_firm_during_the_day_is_refused)
     struct config other = config;
     end_lane(open_lane(memory));
     other.sessions = &moved;
-    struct lane *lane = unprimed(memory, &other);
+    struct lane *lane = lane_on(memory, 0, &other);
     cr_assert_eq(lane_prime(lane, START_NS, &error), -1);
     cr_assert_str_eq(error.text, "the session \"ALICE \" is of the firm \"BETA\", and in the "
                                  "journal's day of \"ALFA\": put it back until the day has ended");

@@ -3,81 +3,30 @@
 // Members' shares over three lanes, each with its journal on a disk in memory: what moves, when,
 // and that all together never have more than the limit. tests/sim/shares.c has the same with
 // crashes.
-#include <criterion/criterion.h>
-
 #include "dataplane/limits.h"
-#include "dataplane/rebalance.h"
-#include "tests/unit/memory_disk.h"
-#include "tests/unit/null_port.h"
+#include "tests/unit/three_lanes.h"
 
-#define LANES    3u
-#define START_NS 1767609000000000000ull
-#define PRICE    500000u
+#define PRICE 500000u
 
-static struct error error;
-static struct config_instrument instruments[LANES] = {{.symbol = "ABC     ", .round_lot = 100},
-                                                      {.symbol = "DEF     ", .shard = 1},
-                                                      {.symbol = "GHI     ", .shard = 2}};
-static struct config_session sessions[2] = {{.user = "ALICE ", .firm = "ALFA"},
-                                            {.user = "BOB   ", .firm = "BETA"}};
 static struct config_limit limits[1] = {{.firm = "ALFA"}};
-static struct config config = {.segment_bytes = JOURNAL_SEGMENT_BYTES_MIN,
-                               .spare_count = 1,
-                               .orders_max = 64,
-                               .history_count = 64,
-                               .in_flight_count = 256,
-                               .port_count = 1,
-                               .shard_count = LANES,
-                               .instrument_count = LANES,
-                               .session_count = 2,
-                               .limit_count = 1,
-                               .instruments = instruments,
-                               .sessions = sessions,
-                               .limits = limits};
-
-static struct port port = {.operations = &null_operations};
-
-static struct memory_disk *disks[LANES];
-static struct lane *lanes[LANES];
 static struct rebalance rebalance;
 static uint32_t numbers[LANES];
 static uint64_t now_ns;
-
-static void start(void)
-{
-    for (uint32_t i = 0; i < LANES; i++) {
-        lanes[i] = aligned_alloc(128, (sizeof(struct lane) + 127) & ~(size_t)127);
-        cr_assert_eq(lane_open(lanes[i], i, &config, &disks[i]->disk, &error), 0, "%s", error.text);
-        lanes[i]->entry.port = lanes[i]->feed.port = &port;
-        cr_assert_eq(lane_prime(lanes[i], START_NS, &error), 0, "%s", error.text);
-    }
-    cr_assert_eq(rebalance_open(&rebalance, lanes, LANES, NULL, &error), 0, "%s", error.text);
-}
 
 static void set_up(const char *kind, uint64_t value)
 {
     limits[0].limit = limit_by_name(kind);
     limits[0].value = value;
-    for (uint32_t i = 0; i < LANES; i++)
-        disks[i] = memory_new();
-    start();
-}
-
-static void stop(void)
-{
-    rebalance_close(&rebalance);
-    for (uint32_t i = 0; i < LANES; i++) {
-        cr_assert_eq(lane_stop(lanes[i], &error), 0, "%s", error.text);
-        lane_close(lanes[i]);
-        free(lanes[i]);
-    }
+    config.limits = limits;
+    config.limit_count = 1;
+    new_disks();
+    start_lanes(&rebalance);
 }
 
 static void tear_down(void)
 {
-    stop();
-    for (uint32_t i = 0; i < LANES; i++)
-        memory_free(disks[i]);
+    stop_lanes(&rebalance);
+    free_disks();
 }
 
 static uint64_t share(uint32_t lane)
@@ -225,8 +174,8 @@ Test(rebalance, what_no_lane_has_after_a_crash_goes_to_whoever_asks_first)
         rebalance_step(&rebalance, now_ns);
         round_of_lanes();
     }
-    stop();
-    start();
+    stop_lanes(&rebalance);
+    start_lanes(&rebalance);
     cr_assert_eq(share(0) + share(1) + share(2), 70ull * PRICE);
     uint64_t before = commands();
     cr_assert(!buy(2, 50));
@@ -309,8 +258,8 @@ Test(rebalance, a_limit_that_not_all_lanes_know_stays_as_it_is_until_it_is_set_a
         rebalance_step(&rebalance, now_ns);
         round_of_lanes();
     }
-    stop();
-    start();
+    stop_lanes(&rebalance);
+    start_lanes(&rebalance);
     check_sum(90ull * PRICE);
     uint64_t before = commands();
     cr_assert(!buy(2, 50));
