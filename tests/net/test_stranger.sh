@@ -66,7 +66,7 @@ rounds() { grep -c sent "$work/$1.log"; }
 judged "what is beyond a session's rate was dropped, and counted" session session_rate $(((2000 + 3 * 2000) * $(rounds session)))
 judged "and what is beyond the rate of logins" logins login_rate $(((100 + 3 * 100) * $(rounds logins)))
 judged "strangers' orders were, all of them" orders not_bound 0
-judged "and all from other Ethernet addresses" mac wrong_mac 0
+judged "and all from other Ethernet addresses" stranger wrong_mac 0
 refused=$(message stopped shards 0 entry datagrams login_refused)
 check "the logins that were let in were refused ($refused)" test "$refused" = $(($(sum logins sent) - $(dropped login_rate)))
 check "order entry saw no stranger" test "$(message stopped shards 0 entry datagrams not_bound)" = 0
