@@ -13,9 +13,10 @@ static inline bool watched(const struct book *book, const struct order *order)
     return unlikely(book->watching) && book->sessions[order->session].watched;
 }
 
+// A market order has none: it trades at once, or was there before its member had a limit.
 static inline uint64_t value_of(uint32_t price, uint32_t shares)
 {
-    return price == PRICE_MARKET ? 0 : (uint64_t)price * shares; // which rests only for a cross
+    return price == PRICE_MARKET ? 0 : (uint64_t)price * shares;
 }
 
 static inline void room_less(struct member *member, uint64_t value)
@@ -23,14 +24,28 @@ static inline void room_less(struct member *member, uint64_t value)
     member->room = value < member->room ? member->room - value : 0;
 }
 
-// Takes a token of those that come every `interval` ns; false when there is none.
-static inline bool bucket_take(bucket_t *bucket, uint64_t now_ns, uint64_t interval)
+// ns from one token to the next where `rate` come a second.
+static inline uint64_t interval_of(uint64_t rate)
+{
+    return rate > 0 && rate < NS_PER_SECOND ? (NS_PER_SECOND + rate - 1) / rate : 1;
+}
+
+// Takes a token of those that come every `interval` ns, of which there are `rate` at most; false
+// when there is none.
+static inline bool bucket_take(bucket_t *bucket, uint64_t now_ns, uint64_t rate, uint64_t interval)
 {
     uint64_t full = (*bucket > now_ns ? *bucket : now_ns) + interval;
-    if (full - now_ns > NS_PER_SECOND)
+    if (full - now_ns > rate * interval)
         return false;
     *bucket = full;
     return true;
+}
+
+// The same of a member's rate.
+static inline bool token_taken(const struct member *member, uint8_t kind, bucket_t *bucket,
+                               uint64_t now_ns)
+{
+    return bucket_take(bucket, now_ns, member->limits[kind], member->intervals[kind]);
 }
 
 // Takes a token for a cancel of the session's; false when its member's rate has none left.
@@ -38,8 +53,15 @@ static inline bool cancel_allowed(struct book *book, uint16_t session)
 {
     struct member *member = book->sessions[session].member;
     return member->limits[LIMIT_CANCEL_RATE] == 0 ||
-           bucket_take(&member->cancel_bucket, book->last_time_ns,
-                       member->intervals[LIMIT_CANCEL_RATE]);
+           token_taken(member, LIMIT_CANCEL_RATE, &member->cancel_bucket, book->last_time_ns);
+}
+
+// Takes a token for a command of the session's that goes over all orders or all sessions; false
+// when it has none left.
+static inline bool pass_allowed(struct book *book, uint16_t session)
+{
+    return bucket_take(&book->sessions[session].pass_bucket, book->last_time_ns, BOOK_PASS_RATE,
+                       interval_of(BOOK_PASS_RATE));
 }
 
 // So many shares more of the order are open.
@@ -47,7 +69,7 @@ static inline void account_add(struct book *book, const struct order *order, uin
 {
     struct member *member = book->sessions[order->session].member;
     enum side side = book_side(order->side);
-    uint64_t value = value_of(order->price, shares);
+    uint64_t value = value_of(counted_price(book, order), shares);
     member->open_value[side] += value;
     room_less(member, value);
     member->positions[order->instrument].open[side] += shares;

@@ -75,6 +75,7 @@ extern "C" {
 #define BAND_MAX             10000u // TRADING
 #define BOOK_BARS_MAX        1024u  // ENTRY: sessions and firms that may enter nothing
 #define BOOK_MEMBERS_MAX     1024u  // firms of sessions
+#define BOOK_PASS_RATE       10u    // mass cancels and switches of entry a second, of a session's
 #define BOOK_PEGS_MAX        256u   // primary and market pegs that rest in an instrument
 
 enum side {

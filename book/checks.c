@@ -114,13 +114,12 @@ enum reject_reason special_check(const struct book *book, const struct command *
 
 // A sale short at or below the displayed bid, where these are restricted. At the midpoint it is
 // above; what follows another price counts with its limit.
-static bool short_sale_refused(const struct instrument *listing, const struct command *command,
-                               uint8_t side)
+static bool short_sale_refused(const struct instrument *listing, struct order_attributes attributes,
+                               uint32_t price, uint8_t side)
 {
     return listing->short_sale != 0 && side == SIDE_SELL_SHORT &&
-           listing->best[SIDE_BUY] != RANK_NONE && command->order.attributes.peg != PEG_MIDPOINT &&
-           (command->order.price == PRICE_MARKET ||
-            command->order.price <= rank_of(SIDE_BUY, listing->best[SIDE_BUY]));
+           listing->best[SIDE_BUY] != RANK_NONE && attributes.peg != PEG_MIDPOINT &&
+           (price == PRICE_MARKET || price <= rank_of(SIDE_BUY, listing->best[SIDE_BUY]));
 }
 
 // What stands against an order that comes late for its cross: it must not be more aggressive than
@@ -174,7 +173,8 @@ enum reject_reason state_check(const struct book *book, const struct command *co
         return REJECT_HALTED;
     if (listing->phase == PHASE_CLOSED)
         return REJECT_DESTINATION_CLOSED;
-    if (short_sale_refused(listing, command, old ? side_after(command, old) : command->side))
+    if (short_sale_refused(listing, command->order.attributes, command->order.price,
+                           old ? side_after(command, old) : command->side))
         return REJECT_SHORT_SELL_RESTRICTED;
     return REJECT_NONE;
 }
@@ -192,10 +192,11 @@ enum reject_reason extra_check(const struct book *book, const struct command *co
     return extra_available(book) ? REJECT_NONE : REJECT_PROCESSING_ERROR;
 }
 
-// A port's verdict that is a restriction, and no fault in the details.
-static bool of_risk(uint8_t verdict)
+// A port's verdict that is a restriction or a want of room, and no fault in the details.
+static bool of_port(uint8_t verdict)
 {
-    return verdict >= REJECT_RISK_EXPOSURE && verdict <= REJECT_RISK_QUANTITY;
+    return verdict == REJECT_PROCESSING_ERROR ||
+           (verdict >= REJECT_RISK_EXPOSURE && verdict <= REJECT_RISK_QUANTITY);
 }
 
 bool side_change_allowed(uint8_t from, uint8_t to)
@@ -207,11 +208,22 @@ bool side_change_allowed(uint8_t from, uint8_t to)
 
 bool replace_valid(const struct book *book, const struct command *command, const struct order *old)
 {
-    return (command->verdict == REJECT_NONE || of_risk(command->verdict)) &&
+    return (command->verdict == REJECT_NONE || of_port(command->verdict)) &&
            terms_check(command) == REJECT_NONE && command->order.quantity > old->executed &&
            cross_terms_valid(command, order_cross(book, old)) &&
-           side_change_allowed(old->side, side_after(command, old)) &&
-           (follows(old->attributes) || peg_room(book, command, old->instrument)) &&
+           side_change_allowed(old->side, side_after(command, old));
+}
+
+bool replace_room(const struct book *book, const struct command *command, const struct order *old)
+{
+    return (follows(old->attributes) || peg_room(book, command, old->instrument)) &&
            (old->extra != NONE || !extra_needed(book, command, firm_of(book, old)) ||
             extra_available(book));
+}
+
+bool may_turn(const struct book *book, const struct order *order, uint8_t side)
+{
+    const struct instrument *listing = &book->instruments[order->instrument];
+    return short_check(book, order->session, side) == REJECT_NONE &&
+           !short_sale_refused(listing, order->attributes, counted_price(book, order), side);
 }

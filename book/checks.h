@@ -26,6 +26,10 @@ enum reject_reason state_check(const struct book *book, const struct command *co
 enum reject_reason extra_check(const struct book *book, const struct command *command);
 // Whether an order of a side may become one of another: kinds of sale (OUCH 5.0 section 6).
 bool side_change_allowed(uint8_t from, uint8_t to);
+// Whether a resting order may: what is entered with that side is not refused for it.
+bool may_turn(const struct book *book, const struct order *order, uint8_t side);
+// Whether there is room for what a REPLACE makes of an order.
+bool replace_room(const struct book *book, const struct command *command, const struct order *old);
 // Whether the details of a REPLACE are valid (OUCH 5.0 section 6).
 bool replace_valid(const struct book *book, const struct command *command, const struct order *old);
 

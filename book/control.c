@@ -265,6 +265,8 @@ void apply_entry(struct book *book, const struct command *command, struct event_
         if (!consume_user_ref(book, command))
             return;
         enum reject_reason reason = entry_check(book, command);
+        if (reason == REJECT_NONE && !pass_allowed(book, command->session))
+            reason = REJECT_RISK_RATE;
         if (reason == REJECT_NONE && !command->entry.allowed && !bar_add(book, bar))
             reason = REJECT_PROCESSING_ERROR;
         if (reason != REJECT_NONE) {

@@ -147,12 +147,17 @@ static inline bool collects(const struct instrument *listing)
     return listing->phase >= PHASE_PREOPEN && listing->phase <= PHASE_PAUSED;
 }
 
+// A bucket of as many tokens as it gets a second: when it will be full again, ns since 1970
+// (the generic cell rate algorithm: ITU-T I.371).
+typedef uint64_t bucket_t;
+
 struct session {
     alignas(64) uint64_t stream_next; // stream_seq of its next event
     char firm[4];
     char user_name[6];
-    bool restricted; // a bar concerns it
-    bool watched;    // its member has an account
+    bool restricted;      // a bar concerns it
+    bool watched;         // its member has an account
+    bucket_t pass_bucket; // of what goes over all orders, or all sessions
     struct member *member;
     uint32_t *last_user_ref_num; // by order-flow channel, 256
 };
@@ -170,14 +175,14 @@ static_assert(sizeof(struct bar) == 8, "compared and hashed whole");
 // Value of shares, with 4 decimals: of one order below 2^51, of a day below 2^115.
 typedef unsigned __int128 value_t;
 
-// A bucket of as many tokens as it gets a second: when it will be full again, ns since 1970
-// (the generic cell rate algorithm: ITU-T I.371).
-typedef uint64_t bucket_t;
-
 #define SIGHTINGS 64u // orders that are remembered for the sake of duplicates
 
 struct sighting {
-    uint64_t what; // hash of side, instrument, price and shares
+    uint32_t price;
+    uint32_t shares; // 0: none
+    uint16_t instrument;
+    uint8_t side;
+    uint8_t unused[5];
     bucket_t bucket;
 };
 
@@ -297,6 +302,12 @@ static inline bool order_special(const struct order *order)
 static inline uint8_t order_cross(const struct book *book, const struct order *order)
 {
     return order->extra == NONE ? CROSS_NONE : book->extras[order->extra].cross;
+}
+
+// At which an order counts: of what follows another price, its limit.
+static inline uint32_t counted_price(const struct book *book, const struct order *order)
+{
+    return unlikely(follows(order->attributes)) ? book->extras[order->extra].limit : order->price;
 }
 
 // Open shares that are not in the queue.

@@ -226,7 +226,8 @@ static void hash_member(uint64_t *hash, const struct member *member)
     hash_word(hash, member->cancel_bucket);
     hash_word(hash, member->execution_bucket);
     for (uint32_t i = 0; i < SIGHTINGS; i++) {
-        hash_word(hash, member->sightings[i].what);
+        hash_word(hash, (uint64_t)member->sightings[i].price << 32 | member->sightings[i].shares);
+        hash_word(hash, (uint64_t)member->sightings[i].instrument << 8 | member->sightings[i].side);
         hash_word(hash, member->sightings[i].bucket);
     }
 }

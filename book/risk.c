@@ -18,16 +18,12 @@ static struct member *member_of(const struct book *book, const struct order *ord
     return book->sessions[order->session].member;
 }
 
-static inline void remove_from(struct member *member, const struct order *order, uint32_t shares)
-{
-    enum side side = book_side(order->side);
-    member->open_value[side] -= value_of(order->price, shares);
-    member->positions[order->instrument].open[side] -= shares;
-}
-
 void account_remove(struct book *book, const struct order *order, uint32_t shares)
 {
-    remove_from(member_of(book, order), order, shares);
+    struct member *member = member_of(book, order);
+    enum side side = book_side(order->side);
+    member->open_value[side] -= value_of(counted_price(book, order), shares);
+    member->positions[order->instrument].open[side] -= shares;
 }
 
 void account_close(struct book *book, const struct order *order)
@@ -36,7 +32,7 @@ void account_close(struct book *book, const struct order *order)
     uint32_t left = order->open + order_reserve(book, order);
     member->open_orders--;
     if (left > 0)
-        remove_from(member, order, left);
+        account_remove(book, order, left);
 }
 
 void account_trade(struct book *book, const struct order *order, uint32_t shares, uint32_t price)
@@ -44,7 +40,7 @@ void account_trade(struct book *book, const struct order *order, uint32_t shares
     struct member *member = member_of(book, order);
     struct position *position = &member->positions[order->instrument];
     enum side side = book_side(order->side);
-    uint64_t open = value_of(order->price, shares), traded = value_of(price, shares);
+    uint64_t open = value_of(counted_price(book, order), shares), traded = value_of(price, shares);
     member->open_value[side] -= open;
     member->traded_value[side] += traded;
     room_less(member, traded > open ? traded - open : 0);
@@ -52,8 +48,7 @@ void account_trade(struct book *book, const struct order *order, uint32_t shares
     position->traded += side == SIDE_BUY ? (int64_t)shares : -(int64_t)shares;
     member->executions++;
     if (member->limits[LIMIT_EXECUTIONS] != 0 &&
-        !bucket_take(&member->execution_bucket, book->last_time_ns,
-                     member->intervals[LIMIT_EXECUTIONS]))
+        !token_taken(member, LIMIT_EXECUTIONS, &member->execution_bucket, book->last_time_ns))
         bar_firm(book, member->firm);
 }
 
@@ -125,7 +120,7 @@ bool limit_member(struct book *book, uint16_t index, uint8_t kind, uint64_t valu
     member->room = member->orders_room = 0;
     if (limit_held(kind))
         *total_of(member, kind) = value != 0 ? total : 0;
-    member->intervals[kind] = value > 0 && value < NS_PER_SECOND ? NS_PER_SECOND / value : 1;
+    member->intervals[kind] = interval_of(value);
     if ((kind >= FIRST_STATEFUL || kind == LIMIT_NOTIONAL) && value != 0)
         watch(book, index);
     return true;
@@ -346,25 +341,82 @@ struct wanted {
     const struct order *old;
     uint16_t instrument;
     enum side side;
-    uint32_t price; // of a market order: the best that is displayed, 0 when there is nothing
     uint32_t shares;
+    uint64_t value; // at which it may trade at once or come to rest, at most
 };
 
-static inline struct wanted wanted_of(const struct book *book, const struct command *command,
-                                      const struct order *old)
+static const char *firm_wanted(const struct book *book, const struct wanted *wanted)
 {
-    struct wanted wanted = {.command = command,
-                            .old = old,
-                            .instrument = old ? old->instrument : command->instrument,
-                            .side = book_side(old ? old->side : command->side),
-                            .price = command->order.price,
-                            .shares = command->order.quantity - (old ? old->executed : 0)};
-    if (wanted.price != PRICE_MARKET)
-        return wanted;
-    enum side opposite = opposite_of(wanted.side);
-    uint32_t best = book->instruments[wanted.instrument].best[opposite];
-    wanted.price = best == RANK_NONE ? 0 : rank_of(opposite, best);
-    return wanted;
+    static const char none[4];
+    const struct command *command = wanted->command;
+    if (wanted->old)
+        return firm_of(book, wanted->old);
+    return memcmp(command->order.firm, none, 4) != 0 ? command->order.firm
+                                                     : book->sessions[command->session].firm;
+}
+
+// Buys what a resting sale gives of what is still wanted.
+static void buy_of(const struct book *book, const struct wanted *wanted, uint32_t index,
+                   uint32_t *left, uint64_t *cost)
+{
+    const struct order *order = &book->orders[index];
+    uint64_t open = (uint64_t)order->open + order_reserve(book, order);
+    if (wanted->command->order.attributes.self_match != SELF_MATCH_ALLOWED &&
+        memcmp(firm_of(book, order), firm_wanted(book, wanted), 4) == 0)
+        return; // it may go without a trade, and the next one is met
+    uint32_t bought = open < *left ? (uint32_t)open : *left;
+    *cost += (uint64_t)bought * order->price;
+    *left -= bought;
+}
+
+// What a market purchase costs at most: displayed sales, best first, then hidden ones, then for
+// what is left the best displayed price, as midpoint orders have a better one. In truth hidden ones
+// and these come earlier where they are better, which only makes it less.
+static __attribute__((noinline)) uint64_t cost_of(const struct book *book,
+                                                  const struct instrument *listing,
+                                                  const struct wanted *wanted)
+{
+    uint32_t left = wanted->shares, best = listing->best[SIDE_SELL];
+    uint64_t cost = 0;
+    for (uint32_t price = best; price != RANK_NONE && left > 0;
+         price = rank_after(book, listing, SIDE_SELL, price))
+        for (uint32_t at = level_at(book, listing, SIDE_SELL, price)->head; at != NONE && left > 0;
+             at = book->orders[at].next)
+            buy_of(book, wanted, at, &left, &cost);
+    for (uint32_t index = listing->hidden[SIDE_SELL].best; index != NONE && left > 0;
+         index = tree_after(book, index))
+        for (uint32_t at = book->far_levels[index].level.head; at != NONE && left > 0;
+             at = book->orders[at].next)
+            buy_of(book, wanted, at, &left, &cost);
+    return best == RANK_NONE ? 0 : cost + (uint64_t)left * best;
+}
+
+// The best price that a sale could have at once, 0 when nothing is there to meet it.
+static __attribute__((noinline)) uint32_t special_bid(const struct book *book,
+                                                      const struct instrument *listing)
+{
+    struct taker taker = {.listing = (struct instrument *)listing,
+                          .opposite = SIDE_BUY,
+                          .limit = RANK_ANY,
+                          .midpoint = midpoint_of(listing),
+                          .special = true};
+    struct maker maker = special_maker(book, &taker);
+    return maker.index == NONE ? 0 : maker.price;
+}
+
+// A sale's limit says what it has at least: what it meets at once may pay more.
+static inline uint64_t value_wanted(const struct book *book, const struct instrument *listing,
+                                    const struct wanted *wanted)
+{
+    uint32_t price = wanted->command->order.price, bid = 0;
+    if (wanted->side == SIDE_BUY)
+        return likely(price != PRICE_MARKET) ? (uint64_t)price * wanted->shares
+                                             : cost_of(book, listing, wanted);
+    if (unlikely(listing->special_count != 0))
+        bid = special_bid(book, listing);
+    else if (listing->best[SIDE_BUY] != RANK_NONE)
+        bid = rank_of(SIDE_BUY, listing->best[SIDE_BUY]);
+    return (uint64_t)(price == PRICE_MARKET || bid > price ? bid : price) * wanted->shares;
 }
 
 // A multiple of a tick or a lot, by its inverse (Lemire, Kaser and Kurz 2019): exact.
@@ -456,9 +508,8 @@ static inline __attribute__((always_inline)) enum reject_reason exposure_check(
     const struct order *old = wanted->old;
     enum side side = wanted->side;
     uint32_t old_shares = old ? old->open + order_reserve(book, old) : 0;
-    uint64_t value = (uint64_t)wanted->price * wanted->shares;
-    uint64_t old_value = old ? value_of(old->price, old_shares) : 0;
-    uint64_t added = value > old_value ? value - old_value : 0;
+    uint64_t old_value = old ? value_of(counted_price(book, old), old_shares) : 0;
+    uint64_t added = wanted->value > old_value ? wanted->value - old_value : 0;
     uint64_t limit = member->limits[LIMIT_POSITION];
     // Sums are looked at only when what was left at the last look could be used up; cancels in
     // between leave more than is known.
@@ -483,13 +534,17 @@ static inline __attribute__((always_inline)) bool duplicate(struct member *membe
     const struct command *command = wanted->command;
     if (member->limits[LIMIT_DUPLICATES] == 0 || wanted->old)
         return false;
-    uint64_t what = (uint64_t)command->order.price << 32 | command->order.quantity;
-    what = (what ^ (uint64_t)command->side << 60 ^ (uint64_t)wanted->instrument << 40) *
-           0x9E3779B97F4A7C15ull;
-    struct sighting *sighting = &member->sightings[what >> 58];
-    if (sighting->what != what)
-        *sighting = (struct sighting){.what = what};
-    return !bucket_take(&sighting->bucket, now_ns, member->intervals[LIMIT_DUPLICATES]);
+    struct sighting what = {.price = command->order.price,
+                            .shares = command->order.quantity,
+                            .instrument = wanted->instrument,
+                            .side = command->side};
+    uint64_t hash = (uint64_t)what.price << 32 | what.shares;
+    hash ^= (uint64_t)what.side << 60 ^ (uint64_t)what.instrument << 40;
+    struct sighting *sighting = &member->sightings[hash * 0x9E3779B97F4A7C15ull >> 58];
+    if (sighting->price != what.price || sighting->shares != what.shares ||
+        sighting->instrument != what.instrument || sighting->side != what.side)
+        *sighting = what;
+    return !token_taken(member, LIMIT_DUPLICATES, &sighting->bucket, now_ns);
 }
 
 // Executions only add to what ORDERS_PER_TRADE allows: what it allowed at the last look is never
@@ -508,7 +563,7 @@ static inline __attribute__((always_inline)) enum reject_reason member_check(
     const uint64_t *limits = member->limits;
     uint64_t now_ns = book->last_time_ns;
     if (limits[LIMIT_ORDER_RATE] != 0 &&
-        !bucket_take(&member->order_bucket, now_ns, member->intervals[LIMIT_ORDER_RATE]))
+        !token_taken(member, LIMIT_ORDER_RATE, &member->order_bucket, now_ns))
         return REJECT_RISK_RATE;
     if (unlikely(++member->orders > member->orders_room) && too_many_orders(member))
         return REJECT_OTHER;
@@ -521,19 +576,21 @@ static inline __attribute__((always_inline)) enum reject_reason member_check(
     return exposure_check(book, member, position, wanted);
 }
 
-// Market orders are valued at what is displayed, which only the book knows.
-static inline enum reject_reason market_check(const struct member *member,
-                                              const struct wanted *wanted)
+// Market orders are valued at what is there, which only the book knows. What one that waits for a
+// cross would be worth nobody does.
+static __attribute__((noinline)) enum reject_reason market_check(const struct book *book,
+                                                                 const struct instrument *listing,
+                                                                 const struct member *member,
+                                                                 const struct wanted *wanted)
 {
     const uint64_t *limits = member->limits;
-    if (wanted->command->order.price != PRICE_MARKET)
-        return REJECT_NONE;
     bool valued = (limits[LIMIT_NOTIONAL] | limits[LIMIT_GROSS] | limits[LIMIT_NET] |
                    limits[LIMIT_CREDIT]) != 0;
-    if (valued && wanted->price == 0)
+    uint8_t cross = wanted->old ? order_cross(book, wanted->old) : wanted->command->order.cross;
+    bool waits = cross != CROSS_NONE || collects(listing);
+    if (valued && (waits || listing->best[opposite_of(wanted->side)] == RANK_NONE))
         return REJECT_RISK_MARKET_IMPACT;
-    bool above = limits[LIMIT_NOTIONAL] != 0 &&
-                 (uint64_t)wanted->price * wanted->shares > limits[LIMIT_NOTIONAL];
+    bool above = limits[LIMIT_NOTIONAL] != 0 && wanted->value > limits[LIMIT_NOTIONAL];
     return above ? REJECT_RISK_NOTIONAL : REJECT_NONE;
 }
 
@@ -541,15 +598,20 @@ static inline __attribute__((always_inline)) enum reject_reason check(struct boo
                                                                       const struct command *command,
                                                                       const struct order *old)
 {
-    const struct wanted wanted = wanted_of(book, command, old);
+    struct wanted wanted = {.command = command,
+                            .old = old,
+                            .instrument = old ? old->instrument : command->instrument,
+                            .side = book_side(old ? old->side : command->side),
+                            .shares = command->order.quantity - (old ? old->executed : 0)};
     const struct instrument *listing = &book->instruments[wanted.instrument];
     struct member *member = book->sessions[command->session].member;
     enum reject_reason reason = listing->guarded ? instrument_check(listing, &wanted) : REJECT_NONE;
-    if (reason == REJECT_NONE && member->watched)
-        reason = market_check(member, &wanted);
-    if (reason == REJECT_NONE && member->watched)
-        reason = member_check(book, member, &wanted);
-    return reason;
+    if (reason != REJECT_NONE || !member->watched)
+        return reason;
+    wanted.value = value_wanted(book, listing, &wanted);
+    if (unlikely(command->order.price == PRICE_MARKET))
+        reason = market_check(book, listing, member, &wanted);
+    return reason == REJECT_NONE ? member_check(book, member, &wanted) : reason;
 }
 
 enum reject_reason risk_check(struct book *book, const struct command *command,
@@ -558,12 +620,12 @@ enum reject_reason risk_check(struct book *book, const struct command *command,
     return old ? check(book, command, old) : check(book, command, NULL); // each by itself is less
 }
 
-enum reject_reason change_check(const struct book *book, uint16_t session, uint8_t from, uint8_t to)
+enum reject_reason short_check(const struct book *book, uint16_t session, uint8_t side)
 {
+    if (likely(side <= SIDE_SELL))
+        return REJECT_NONE;
     const uint64_t *limits = book->sessions[session].member->limits;
-    if (to != from && to == SIDE_SELL_SHORT && limits[LIMIT_NO_SHORT] != 0)
-        return REJECT_RISK_SHORT;
-    if (to != from && to == SIDE_SELL_SHORT_EXEMPT && limits[LIMIT_NO_EXEMPT] != 0)
-        return REJECT_RISK_SHORT_EXEMPT;
-    return REJECT_NONE;
+    if (side == SIDE_SELL_SHORT)
+        return limits[LIMIT_NO_SHORT] != 0 ? REJECT_RISK_SHORT : REJECT_NONE;
+    return limits[LIMIT_NO_EXEMPT] != 0 ? REJECT_RISK_SHORT_EXEMPT : REJECT_NONE;
 }

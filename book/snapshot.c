@@ -16,13 +16,15 @@ enum {
     RECORD_LIMITS_OF = 10, // of a member (session: its number) or an instrument
     RECORD_ACCOUNT = 11,
     RECORD_BUCKETS = 20,
-    RECORD_SIGHTING = 21,
+    RECORD_HASH = 21, // of a sighting, up to version 4: not used any more
     RECORD_POSITION = 22,
+    RECORD_SIGHTING = 23, // of version 5
 };
 
-// And 3, which had no shares of limits and no late periods; 2, which had no limits, random
-// reserves, pegs and crosses; and 1, which had no halts and no bars.
-#define VERSION 4
+// And 4, which had sightings' hashes and no rate of what goes over all orders; 3, which had no
+// shares of limits and no late periods; 2, which had no limits, random reserves, pegs and crosses;
+// and 1, which had no halts and no bars.
+#define VERSION 5
 #define NUMBERS 12u // channels in a record
 #define BARS    6u  // bars in a record
 
@@ -49,6 +51,7 @@ struct record {
             uint64_t stream_next;
             char user_name[6];
             char firm[4];
+            uint64_t pass_bucket; // of version 5
         } member;
         uint32_t numbers[NUMBERS];
         struct {
@@ -79,7 +82,7 @@ struct record {
             uint64_t order, cancel, execution;
         } buckets;
         struct {
-            uint64_t what, bucket;
+            struct sighting is;
             uint8_t place;
         } sighting;
         struct {
@@ -148,6 +151,7 @@ static bool save_session(const struct book *book, const struct writer *writer, u
     const struct session *session = &book->sessions[index];
     struct record record = {.type = RECORD_SESSION, .session = index};
     record.member.stream_next = session->stream_next;
+    record.member.pass_bucket = session->pass_bucket;
     memcpy(record.member.user_name, session->user_name, sizeof(session->user_name));
     memcpy(record.member.firm, session->firm, sizeof(session->firm));
     if (!put(writer, &record))
@@ -272,10 +276,9 @@ static bool save_sightings(const struct book *book, const struct writer *writer,
     for (uint8_t place = 0; place < SIGHTINGS; place++) {
         const struct sighting *sighting = &book->members[index].sightings[place];
         struct record record = {.type = RECORD_SIGHTING, .session = index};
-        record.sighting.what = sighting->what;
-        record.sighting.bucket = sighting->bucket;
+        record.sighting.is = *sighting;
         record.sighting.place = place;
-        if (sighting->what != 0 && !put(writer, &record))
+        if (sighting->shares != 0 && !put(writer, &record))
             return false;
     }
     return true;
@@ -396,6 +399,7 @@ static const char *load_session(struct book *book, const struct record *record)
         return "a session out of turn";
     struct session *session = &book->sessions[book->session_count++];
     session->stream_next = record->member.stream_next;
+    session->pass_bucket = record->member.pass_bucket;
     memcpy(session->user_name, record->member.user_name, sizeof(session->user_name));
     memcpy(session->firm, record->member.firm, sizeof(session->firm));
     return member_join(book, session) ? NULL : "a member too many";
@@ -495,8 +499,7 @@ static const char *load_sighting(struct book *book, const struct record *record)
     struct member *member = loading_member(book, record);
     if (!member || record->sighting.place >= SIGHTINGS)
         return "a sighting of no member";
-    member->sightings[record->sighting.place] =
-        (struct sighting){record->sighting.what, record->sighting.bucket};
+    member->sightings[record->sighting.place] = record->sighting.is;
     return NULL;
 }
 
@@ -663,6 +666,8 @@ const char *book_load(struct book *book, const struct book_record *in)
         return load_account(book, &record);
     case RECORD_BUCKETS:
         return load_buckets(book, &record);
+    case RECORD_HASH:
+        return NULL;
     case RECORD_SIGHTING:
         return load_sighting(book, &record);
     case RECORD_POSITION:

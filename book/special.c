@@ -247,13 +247,16 @@ void expire(struct book *book, struct event_sink *sink)
 
 // --- Matching where there are more than displayed orders
 
+uint32_t reference_price(const struct instrument *listing, enum side side)
+{
+    uint32_t best = listing->best[side];
+    return best == RANK_NONE ? 0 : rank_of(side, best);
+}
+
 uint32_t midpoint_of(const struct instrument *listing)
 {
-    if (listing->best[SIDE_BUY] == RANK_NONE || listing->best[SIDE_SELL] == RANK_NONE)
-        return 0;
-    uint32_t bid = rank_of(SIDE_BUY, listing->best[SIDE_BUY]);
-    uint32_t ask = rank_of(SIDE_SELL, listing->best[SIDE_SELL]);
-    return ask - bid < 2 ? 0 : bid + (ask - bid) / 2;
+    uint32_t bid = reference_price(listing, SIDE_BUY), ask = reference_price(listing, SIDE_SELL);
+    return bid == 0 || ask <= bid || ask - bid < 2 ? 0 : bid + (ask - bid) / 2;
 }
 
 // The first live midpoint order of a side, or NONE.
@@ -373,18 +376,12 @@ void used_up_refresh(struct book *book, struct event_sink *sink, struct instrume
 
 // --- Pegs
 
-uint32_t reference_price(const struct book *book, uint16_t instrument, enum side side)
-{
-    uint32_t best = book->instruments[instrument].best[side];
-    return best == RANK_NONE ? 0 : rank_of(side, best);
-}
-
 uint32_t peg_price(const struct book *book, uint16_t instrument, enum side side, enum peg peg,
                    int16_t offset, uint32_t limit)
 {
     enum side followed = peg == PEG_PRIMARY ? side : opposite_of(side);
     const struct instrument *listing = &book->instruments[instrument];
-    uint32_t reference = reference_price(book, instrument, followed);
+    uint32_t reference = reference_price(listing, followed);
     if (reference == 0 || collects(listing))
         return 0;
     uint32_t edge = band_edge(listing, side);
@@ -403,10 +400,7 @@ static void peg_move(struct book *book, struct event_sink *sink, struct instrume
     struct order *order = &book->orders[index];
     enum side opposite = opposite_of(book_side(order->side));
     order_unlink(book, listing, dark_at(book, listing, order), index);
-    account_less(book, order, order->open);
     order->price = price;
-    if (watched(book, order))
-        account_add(book, order, order->open);
     struct taker taker = {.order = order,
                           .listing = listing,
                           .opposite = opposite,
@@ -625,6 +619,8 @@ void apply_mass_cancel(struct book *book, const struct command *command, struct 
         if (!consume_user_ref(book, command))
             return;
         enum reject_reason reason = mass_cancel_check(book, command);
+        if (reason == REJECT_NONE && !pass_allowed(book, command->session))
+            reason = REJECT_RISK_RATE;
         if (reason != REJECT_NONE) {
             reject(book, command, sink, reason);
             return;

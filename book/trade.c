@@ -49,7 +49,7 @@ void reject(struct book *book, const struct command *command, struct event_sink 
     event->user_ref_num = command->order.user_ref_num;
     event->user_ref_index = command->user_ref_index;
     event->code = (uint8_t)reason;
-    if (command->type == COMMAND_ENTER)
+    if (command->type == COMMAND_ENTER || command->type == COMMAND_REPLACE)
         memcpy(event->order.client_order_id, command->order.client_order_id,
                sizeof(event->order.client_order_id));
 }
@@ -168,7 +168,9 @@ static void become(struct book *book, struct order *order, const struct command 
     order->side = side_after(command, order);
     order->price = price;
     order->open = command->order.quantity - executed;
+    uint16_t capacity = order->attributes.capacity; // which no REPLACE speaks of
     order->attributes = attributes_of(command);
+    order->attributes.capacity = capacity & 3;
     if (unlikely(order->extra != NONE))
         extra_leave(book, (uint32_t)(order - book->orders));
     order->extra = NONE;
@@ -266,10 +268,12 @@ static void apply_replace(struct book *book, const struct command *command, stru
     }
     *last = command->order.user_ref_num;
     reason = command->verdict;
-    if (unlikely(command->order.kept & SAID_SIDE) && reason == REJECT_NONE)
-        reason = change_check(book, order->session, order->side, command->side);
+    if (reason == REJECT_NONE)
+        reason = short_check(book, order->session, side_after(command, order));
     if (unlikely(restricted(book, order->session, order->instrument)) && reason == REJECT_NONE)
         reason = restriction(book, command, order);
+    if (reason == REJECT_NONE && unlikely(!replace_room(book, command, order)))
+        reason = REJECT_PROCESSING_ERROR;
     if (unlikely(reason != REJECT_NONE)) {
         reject(book, command, sink, reason);
         return;
@@ -402,8 +406,7 @@ static void apply_modify(struct book *book, const struct command *command, struc
     uint32_t total = intended_total(book, order);
     bool no_change = command->side == order->side && command->order.quantity == total;
     if (!side_change_allowed(order->side, command->side) || command->order.quantity > total ||
-        change_check(book, order->session, order->side, command->side) != REJECT_NONE ||
-        no_change ||
+        (command->side != order->side && !may_turn(book, order, command->side)) || no_change ||
         (command->order.quantity < total && kept_for_cross(book, command, index, sink)) ||
         cancel_refused(book, order, command, sink))
         return;

@@ -78,10 +78,10 @@ uint64_t special_available(const struct book *book, const struct taker *taker, u
 void used_up_first_done(struct book *book);
 void used_up_add(struct book *book, uint32_t index);
 void used_up_refresh(struct book *book, struct event_sink *sink, struct instrument *listing);
-// What pegs of an instrument follow: the best displayed price of a side, or 0 while there is none.
+// What all kinds of pegs follow: the best displayed price of a side, or 0 while there is none.
 // The book asks nowhere else, so that a venue that follows a national best answers here. What it
 // answers from has to be journaled.
-uint32_t reference_price(const struct book *book, uint16_t instrument, enum side side);
+uint32_t reference_price(const struct instrument *listing, enum side side);
 // The price of a primary or market peg within its limit and the band, or 0 while there is nothing
 // to follow, or orders wait for a cross.
 uint32_t peg_price(const struct book *book, uint16_t instrument, enum side side, enum peg peg,
@@ -148,9 +148,8 @@ void apply_limit(struct book *book, const struct command *command);
 // `old`.
 enum reject_reason risk_check(struct book *book, const struct command *command,
                               const struct order *old);
-// What stands against an order of this session that becomes one of another kind of sale.
-enum reject_reason change_check(const struct book *book, uint16_t session, uint8_t from,
-                                uint8_t to);
+// What stands against an order of this session that becomes one of a side, whatever it was.
+enum reject_reason short_check(const struct book *book, uint16_t session, uint8_t side);
 // A session that is to be admitted finds its member; false when that is one too many.
 bool member_join(struct book *book, struct session *session);
 uint32_t members_max(const struct book_limits *limits);

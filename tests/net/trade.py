@@ -474,6 +474,17 @@ def test_replace_counts_the_chain_and_loses_priority(scene):
     equal(canceled.quantity, 200, "300 in all intended, 150 executed, 350 open")
 
 
+def test_replace_keeps_the_capacity_which_it_cannot_speak_of(scene):
+    urn = scene.a.enter("S", 100, PRICE, capacity="P")
+    scene.settle("A", "")
+    for _ in range(2):
+        urn = scene.a.replace(urn, 100, PRICE)
+        (replaced,) = scene.settle("U", "")
+        equal(replaced.capacity, "P", "the capacity of a replaced order")
+    scene.a.cancel(urn)
+    scene.settle("C", "")
+
+
 def test_replace_changes_price_quantity_display_and_time_in_force(scene):
     urn = scene.a.enter("S", 100, PRICE)
     scene.settle("A", "")

@@ -392,12 +392,20 @@ static inline void fill_mass(struct generator *g, struct command *c)
 static const char control_firms[8][5] = {"\0\0\0", "\0\0\0", "\0\0\0", "ALFA",
                                          "BRAV",   "DELT",   "ECHO",   "FOXT"};
 
+// Nearly always late enough for a session to have a token again.
+static inline uint64_t pass_time(struct generator *g)
+{
+    return g->time_ns += random_percent(&g->random, 90) ? 1000000000 / BOOK_PASS_RATE : 0;
+}
+
 // Halts and bars, and their ends, which come more often.
 static inline void fill_control(struct generator *g, struct command *c)
 {
     struct random *random = &g->random;
     c->type = random_percent(random, g->flow->cross_percent > 0 ? 90 : 50) ? COMMAND_TRADING
                                                                            : COMMAND_ENTRY;
+    if (c->type == COMMAND_ENTRY)
+        c->time_ns = pass_time(g);
     if (c->type == COMMAND_TRADING) {
         if (random_percent(random, 15))
             c->trading.band = random_below(random, 3) ? 1 + random_below(random, 30) : UINT32_MAX;
@@ -502,6 +510,7 @@ static inline struct command client_command(struct generator *g)
         fill_reduction(g, &c);
     } else if ((pick -= flow->cancel + flow->modify) < flow->mass) {
         c.type = COMMAND_MASS_CANCEL;
+        c.time_ns = pass_time(g);
         fill_mass(g, &c);
     } else if ((pick -= flow->mass) < flow->clock) {
         c.type = COMMAND_CLOCK;
@@ -514,7 +523,9 @@ static inline struct command client_command(struct generator *g)
         c.type = COMMAND_QUERY;
     }
     if (random_percent(&g->random, flow->verdict_percent))
-        c.verdict = random_percent(&g->random, 50) ? REJECT_HALTED : REJECT_RISK_QUANTITY;
+        c.verdict = random_percent(&g->random, 50)   ? REJECT_HALTED
+                    : random_percent(&g->random, 50) ? REJECT_RISK_QUANTITY
+                                                     : REJECT_PROCESSING_ERROR;
     return c;
 }
 

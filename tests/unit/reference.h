@@ -242,7 +242,7 @@ static inline uint8_t reference_restriction(struct reference *r, const struct co
     char phase = r->instruments[instrument].phase;
     if (phase == 'H' || phase == 'C')
         return phase == 'H' ? REJECT_HALTED : REJECT_DESTINATION_CLOSED;
-    if (reference_short_sale_refused(r, c, instrument, c->side))
+    if (reference_short_sale_refused(r, c->order.attributes, c->order.price, instrument, c->side))
         return REJECT_SHORT_SELL_RESTRICTED;
     return reference_risk_verdict(r, c, old);
 }
@@ -375,14 +375,11 @@ static inline bool reference_side_may_become(uint8_t from, uint8_t to)
            (from == SIDE_SELL_SHORT_EXEMPT && to == SIDE_SELL_SHORT);
 }
 
-static inline bool reference_replacement_valid(const struct reference *r, const struct command *c,
+static inline bool reference_replacement_valid(const struct command *c,
                                                const struct reference_order *old)
 {
     bool of_risk = c->verdict >= 0x20 && c->verdict <= 0x31; // the old order stays
-    bool another_peg =
-        reference_follows(c->order.attributes) && !reference_follows(old->attributes);
-    if (another_peg && reference_peg_count(r, old->instrument) == BOOK_PEGS_MAX)
-        return false;
+    of_risk |= c->verdict == REJECT_PROCESSING_ERROR;
     return reference_valid_peg_offset(c) && (c->verdict == REJECT_NONE || of_risk) &&
            reference_valid_quantity(c->order.quantity) && reference_valid_price(c) &&
            reference_valid_display(c->order.attributes) && reference_valid_time_in_force(c) &&
@@ -439,16 +436,21 @@ static inline void reference_apply_replace(struct reference *r, const struct com
         return;
     }
     whole = reference_whole(said, found);
-    if (!reference_replacement_valid(r, c, found)) {
+    if (!reference_replacement_valid(c, found)) {
         reference_cancel_all(r, found, 'U');
         return;
     }
     *last = c->order.user_ref_num;
     uint8_t restriction = c->verdict;
     if (restriction == REJECT_NONE)
-        restriction = reference_change_verdict(r, c, found->side);
+        restriction = reference_short_verdict(r, c);
     if (restriction == REJECT_NONE)
         restriction = reference_restriction(r, c, found, reference_firm(r, found));
+    bool another_peg =
+        reference_follows(c->order.attributes) && !reference_follows(found->attributes);
+    if (restriction == REJECT_NONE && another_peg &&
+        reference_peg_count(r, found->instrument) == BOOK_PEGS_MAX)
+        restriction = REJECT_PROCESSING_ERROR;
     if (restriction != REJECT_NONE) {
         reference_emit_rejected(r, c, c->order.user_ref_num, restriction);
         return;
@@ -465,6 +467,7 @@ static inline void reference_apply_replace(struct reference *r, const struct com
     order.quantity = c->order.quantity - old.executed;
     order.side = c->side;
     reference_take_terms(r, &order, c);
+    order.attributes.capacity = old.attributes.capacity;
 
     reference_emit_options(r, c);
     struct event *event = reference_emit_owner(r, EVENT_REPLACED, &order, order.quantity);
@@ -514,8 +517,12 @@ static inline void reference_apply_modify(struct reference *r, const struct comm
 {
     struct reference_order *order =
         reference_find(r, c->session, c->user_ref_index, c->order.user_ref_num);
-    if (!order || c->verdict != REJECT_NONE || !reference_side_may_become(order->side, c->side) ||
-        reference_change_verdict(r, c, order->side) != REJECT_NONE)
+    if (!order || c->verdict != REJECT_NONE || !reference_side_may_become(order->side, c->side))
+        return;
+    uint32_t price = reference_follows(order->attributes) ? order->limit : order->price;
+    if (c->side != order->side &&
+        (reference_short_verdict(r, c) != REJECT_NONE ||
+         reference_short_sale_refused(r, order->attributes, price, order->instrument, c->side)))
         return;
     uint32_t total = order->executed + order->quantity;
     if (c->order.quantity > total || (c->order.quantity == total && c->side == order->side))
@@ -596,6 +603,9 @@ static inline void reference_apply_mass_cancel(struct reference *r, const struct
     *last = c->mass.user_ref_num;
 
     uint8_t verdict = reference_mass_verdict(r, c);
+    if (verdict == REJECT_NONE &&
+        !reference_take_token(&r->sessions[c->session].passes, r->last_time_ns, BOOK_PASS_RATE))
+        verdict = REJECT_RISK_RATE;
     if (verdict != REJECT_NONE) {
         reference_emit_rejected(r, c, c->mass.user_ref_num, verdict);
         return;
@@ -669,6 +679,9 @@ static inline void reference_apply_entry(struct reference *r, const struct comma
     uint8_t verdict = c->verdict;
     if (verdict == REJECT_NONE && r->state != BOOK_TRADING)
         verdict = REJECT_DESTINATION_CLOSED;
+    if (verdict == REJECT_NONE &&
+        !reference_take_token(&r->sessions[c->session].passes, r->last_time_ns, BOOK_PASS_RATE))
+        verdict = REJECT_RISK_RATE;
     if (verdict != REJECT_NONE) {
         reference_emit_rejected(r, c, c->entry.user_ref_num, verdict);
         return;

@@ -419,15 +419,16 @@ static inline void reference_restrict_short_sales(struct reference *r, uint16_t 
     memcpy(event->listing.symbol, r->instruments[i].symbol, 8);
 }
 
-static inline bool reference_short_sale_refused(const struct reference *r, const struct command *c,
+static inline bool reference_short_sale_refused(const struct reference *r,
+                                                struct order_attributes attributes, uint32_t price,
                                                 uint16_t instrument, uint8_t side)
 {
     uint32_t bid = 0;
     if (r->instruments[instrument].short_sale == '0' || side != SIDE_SELL_SHORT ||
-        c->order.attributes.peg == PEG_MIDPOINT ||
+        attributes.peg == PEG_MIDPOINT ||
         !reference_next_price(r, instrument, SIDE_BUY, NULL, &bid))
         return false;
-    return c->order.price == PRICE_MARKET || c->order.price <= bid;
+    return price == PRICE_MARKET || price <= bid;
 }
 
 // What stands against a new order that is for one cross only.

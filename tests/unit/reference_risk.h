@@ -62,10 +62,11 @@ static inline bool reference_same_member(const struct reference *r,
     return memcmp(r->sessions[order->session].firm, member->firm, 4) == 0;
 }
 
-// A market order that waits for a cross has none.
+// A market order has none; what follows another price counts at its limit.
 static inline reference_value reference_value_of(const struct reference_order *order)
 {
-    return order->price == PRICE_MARKET ? 0 : (reference_value)order->price * order->quantity;
+    uint32_t price = reference_follows(order->attributes) ? order->limit : order->price;
+    return price == PRICE_MARKET ? 0 : (reference_value)price * order->quantity;
 }
 
 // Value, or with an instrument shares, that the member has open on a side, `without` one order.
@@ -190,30 +191,96 @@ static inline bool reference_seen(struct reference *r, struct reference_member *
     hash ^= (uint64_t)c->instrument << 40;
     hash *= 0x9E3779B97F4A7C15u;
     uint32_t place = (uint32_t)(hash >> 58);
-    if (member->seen[place] != hash)
+    struct reference_sight *seen = &member->seen[place];
+    if (seen->price != c->order.price || seen->quantity != c->order.quantity ||
+        seen->instrument != c->instrument || seen->side != c->side)
         member->seen_buckets[place] = (struct reference_bucket){0};
-    member->seen[place] = hash;
+    seen->price = c->order.price;
+    seen->quantity = c->order.quantity;
+    seen->instrument = c->instrument;
+    seen->side = c->side;
     return !reference_take_token(&member->seen_buckets[place], r->last_time_ns, most);
 }
 
-// The price that the other side displays first, 0 when it displays nothing.
-static inline uint32_t reference_best_price(const struct reference *r, uint16_t instrument,
-                                            uint8_t feed_side)
+// What is bought first of sales that are displayed, or of hidden ones, as many as are there; those
+// that would not trade with the firm are passed over.
+static inline reference_value reference_cost(const struct reference *r,
+                                             const struct reference_order *taker, bool displayed,
+                                             uint32_t *left)
 {
-    uint32_t price = 0;
-    return reference_next_price(r, instrument, feed_side, NULL, &price) ? price : 0;
+    reference_value cost = 0;
+    for (uint32_t above = 0;;) {
+        uint32_t price = UINT32_MAX;
+        for (uint32_t pass = 0; pass < 2; pass++) {
+            for (uint32_t i = 0; i < r->order_count; i++) {
+                const struct reference_order *order = &r->orders[i];
+                if (order->instrument != taker->instrument || order->side == SIDE_BUY ||
+                    order->attributes.auction || reference_at_midpoint(order) ||
+                    reference_displayed(order) != displayed || order->price <= above)
+                    continue;
+                if (pass == 0 && order->price < price)
+                    price = order->price;
+                if (pass == 0 || order->price != price || reference_prevents(r, taker, order))
+                    continue;
+                uint32_t bought = order->quantity < *left ? order->quantity : *left;
+                cost += (reference_value)bought * price;
+                *left -= bought;
+            }
+        }
+        if (price == UINT32_MAX)
+            return cost;
+        above = price;
+    }
+}
+
+// The best that a sale could have at once.
+static inline uint32_t reference_bid(const struct reference *r, uint16_t instrument)
+{
+    uint32_t best = 0, midpoint = reference_midpoint(r, instrument);
+    for (uint32_t i = 0; i < r->order_count; i++) {
+        const struct reference_order *order = &r->orders[i];
+        if (order->instrument != instrument || order->side != SIDE_BUY ||
+            order->attributes.auction ||
+            (reference_at_midpoint(order) && !reference_live(order, midpoint)))
+            continue;
+        uint32_t price = reference_price(order, midpoint);
+        best = price > best ? price : best;
+    }
+    return best;
+}
+
+// What an order may be worth at most, as it comes in.
+static inline reference_value reference_worth(const struct reference *r, const struct command *c,
+                                              const struct reference_order *old, uint8_t side,
+                                              uint16_t instrument)
+{
+    uint32_t shares = c->order.quantity - (old ? old->executed : 0), left = shares, best = 0;
+    uint32_t price = c->order.price;
+    struct reference_order taker = {
+        .session = c->session, .instrument = instrument, .attributes = c->order.attributes};
+    memcpy(taker.firm, old ? old->firm : c->order.firm, 4);
+    if (side == SIDE_BUY && price != PRICE_MARKET)
+        return (reference_value)price * shares;
+    if (side == SIDE_BUY && !reference_next_price(r, instrument, SIDE_SELL, NULL, &best))
+        return 0;
+    if (side == SIDE_BUY) {
+        reference_value cost = reference_cost(r, &taker, true, &left);
+        cost += reference_cost(r, &taker, false, &left);
+        return cost + (reference_value)left * best;
+    }
+    uint32_t bid = reference_bid(r, instrument);
+    return (reference_value)(price == PRICE_MARKET || bid > price ? bid : price) * shares;
 }
 
 static inline uint8_t reference_exposure_verdict(const struct reference *r,
                                                  const struct reference_member *member,
                                                  const struct command *c,
                                                  const struct reference_order *old, uint8_t side,
-                                                 uint16_t instrument, uint32_t price)
+                                                 uint16_t instrument, reference_value value)
 {
     const uint64_t *limits = member->limits;
     uint8_t other = reference_opposite(side);
     uint32_t shares = c->order.quantity - (old ? old->executed : 0);
-    reference_value value = (reference_value)price * shares;
     reference_value before = old ? reference_value_of(old) : 0;
     reference_value ours =
         member->traded[side] + reference_open_value(r, member, side, old) + value;
@@ -234,13 +301,10 @@ static inline uint8_t reference_exposure_verdict(const struct reference *r,
                                                                        : REJECT_NONE;
 }
 
-// What stands against another kind of sale.
-static inline uint8_t reference_change_verdict(struct reference *r, const struct command *c,
-                                               uint8_t from)
+// What stands against a resting order that is to be of a side.
+static inline uint8_t reference_short_verdict(struct reference *r, const struct command *c)
 {
     const uint64_t *limits = reference_member(r, r->sessions[c->session].firm)->limits;
-    if (c->side == from)
-        return REJECT_NONE;
     if (c->side == SIDE_SELL_SHORT && limits[LIMIT_NO_SHORT] != 0)
         return REJECT_RISK_SHORT;
     return c->side == SIDE_SELL_SHORT_EXEMPT && limits[LIMIT_NO_EXEMPT] != 0
@@ -259,14 +323,16 @@ static inline uint8_t reference_risk_verdict(struct reference *r, const struct c
     uint8_t verdict = reference_instrument_verdict(&r->instruments[instrument], c);
     if (verdict != REJECT_NONE || !member->kept)
         return verdict;
-    uint32_t price = c->order.price;
-    if (price == PRICE_MARKET) {
-        price = reference_best_price(r, instrument, reference_opposite(side));
-        uint32_t shares = c->order.quantity - (old ? old->executed : 0);
-        if (price == 0 && (limits[LIMIT_NOTIONAL] || limits[LIMIT_GROSS] || limits[LIMIT_NET] ||
-                           limits[LIMIT_CREDIT]))
+    reference_value value = reference_worth(r, c, old, side, instrument);
+    if (c->order.price == PRICE_MARKET) {
+        uint32_t best = 0;
+        bool waits =
+            reference_collects(r, instrument) || (old ? old->cross : c->order.cross) != CROSS_NONE;
+        bool seen = reference_next_price(r, instrument, reference_opposite(side), NULL, &best);
+        if ((waits || !seen) && (limits[LIMIT_NOTIONAL] || limits[LIMIT_GROSS] ||
+                                 limits[LIMIT_NET] || limits[LIMIT_CREDIT]))
             return REJECT_RISK_MARKET_IMPACT;
-        if (reference_over((reference_value)price * shares, limits[LIMIT_NOTIONAL]))
+        if (reference_over(value, limits[LIMIT_NOTIONAL]))
             return REJECT_RISK_NOTIONAL;
     }
     if (limits[LIMIT_ORDER_RATE] != 0 &&
@@ -281,7 +347,7 @@ static inline uint8_t reference_risk_verdict(struct reference *r, const struct c
         return REJECT_RISK_DUPLICATE;
     if (!old && reference_over(reference_open_orders(r, member) + 1, limits[LIMIT_OPEN_ORDERS]))
         return REJECT_OTHER;
-    return reference_exposure_verdict(r, member, c, old, side, instrument, price);
+    return reference_exposure_verdict(r, member, c, old, side, instrument, value);
 }
 
 // True when it is a cancel too many.

@@ -60,7 +60,11 @@ struct reference_member {
     uint64_t orders, executions;
     unsigned __int128 traded[2]; // value, by side
     int64_t *shares;             // by instrument, bought less sold
-    uint64_t seen[64];           // orders, in the place that their hash has
+    struct reference_sight {
+        uint32_t price, quantity;
+        uint16_t instrument;
+        uint8_t side;
+    } seen[64]; // orders, in the place that their hash has
     struct reference_bucket seen_buckets[64];
     struct reference_bucket order_bucket, cancel_bucket, execution_bucket;
     uint64_t limits[LIMIT_MEMBER_END];
@@ -81,6 +85,7 @@ struct reference_session {
     char user_name[6];
     char firm[4];
     uint64_t message_count;
+    struct reference_bucket passes;
     uint32_t last[256]; // UserRefNum, by channel
 };
 
@@ -213,7 +218,7 @@ static inline void reference_emit_rejected(struct reference *r, const struct com
     event->user_ref_num = user_ref_num;
     event->user_ref_index = c->user_ref_index;
     event->code = reason;
-    if (c->type == COMMAND_ENTER)
+    if (c->type == COMMAND_ENTER || c->type == COMMAND_REPLACE)
         memcpy(event->order.client_order_id, c->order.client_order_id, 14);
 }
 
@@ -460,13 +465,15 @@ static inline bool reference_take_token(struct reference_bucket *bucket, uint64_
 {
     const uint64_t second = 1000000000;
     uint64_t before_ns = bucket->seen_ns, passed = now_ns - before_ns;
-    uint64_t token = per_second < second ? second / per_second : 1;
+    uint64_t token = 1; // as long as it takes to come, in whole ns
+    while (per_second < second && token * per_second < second)
+        token += (second - token * per_second + per_second - 1) / per_second;
     bucket->seen_ns = now_ns;
     if (now_ns < before_ns) // the clock was set back
         bucket->missing_ns += before_ns - now_ns;
     else
         bucket->missing_ns -= passed < bucket->missing_ns ? passed : bucket->missing_ns;
-    if (bucket->missing_ns + token > second)
+    if (bucket->missing_ns + token > per_second * token)
         return false;
     bucket->missing_ns += token;
     return true;

@@ -306,6 +306,7 @@ Test(book_control, when_there_is_no_room_for_a_bar_everybody_is_barred)
         char firm[5];
         snprintf(firm, sizeof(firm), "%04u", i);
         struct command client = command_entry(ALICE, i + 1, firm, false);
+        client.time_ns = MIDNIGHT_NS + i * 1000000000ull / BOOK_PASS_RATE;
         sink.next = events;
         book_apply(book, &client, &sink);
         cr_assert_eq(events[0].type,
@@ -325,6 +326,39 @@ Test(book_control, when_there_is_no_room_for_a_bar_everybody_is_barred)
         struct command cancel = command_cancel(BOB, i + 1, 0);
         book_apply(book, &cancel, &sink);
     }
+}
+
+// Each goes over all sessions, or all orders: nobody's rate was taken from, and a session with a
+// few packets a second could stop a shard.
+Test(book_control, a_session_has_so_many_switches_and_mass_cancels_a_second)
+{
+    for (uint32_t number = 1; number <= BOOK_PASS_RATE; number++) {
+        struct command command = command_entry(ALICE, number, "ALFA", number % 2 != 0);
+        if (number > BOOK_PASS_RATE / 2)
+            command = (struct command){
+                .type = COMMAND_MASS_CANCEL,
+                .session = ALICE,
+                .instrument = NO_INSTRUMENT,
+                .mass = {
+                    .user_ref_num = number, .session = ALICE, .side = ANY_SIDE, .reason = 'U'}};
+        command.time_ns = MIDNIGHT_NS;
+        apply(command);
+        cr_assert_neq(events[0].type, EVENT_REJECTED);
+        skip_events();
+    }
+    struct command more = command_entry(ALICE, BOOK_PASS_RATE + 1, "ALFA", true);
+    more.time_ns = MIDNIGHT_NS + 1000000000 / BOOK_PASS_RATE - 1;
+    apply(more);
+    EXPECT(.type = EVENT_REJECTED, .session = ALICE, .user_ref_num = BOOK_PASS_RATE + 1,
+           .code = REJECT_RISK_RATE);
+    struct command others = command_entry(BOB, 1, "BRAV", true);
+    others.time_ns = more.time_ns;
+    apply_quietly(others);
+    cr_assert_eq(events[0].type, EVENT_ENTRY_ENABLED);
+    more.entry.user_ref_num++;
+    more.time_ns++;
+    apply_quietly(more);
+    cr_assert_eq(events[0].type, EVENT_ENTRY_ENABLED);
 }
 
 static struct book_record records[128];

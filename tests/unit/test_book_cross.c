@@ -309,16 +309,56 @@ Test(book_cross, its_executions_count_for_accounts_and_the_last_price)
                                    .limit.value = 100});
     enter(BOB, 1, SIDE_SELL, 60, PRICE);
     phase('Q');
-    enter(ALICE, 1, SIDE_BUY, 100, PRICE_MARKET);
+    enter(ALICE, 1, SIDE_BUY, 60, PRICE);
     book_find_account(book, ALICE, &account);
     cr_assert_eq(account.open_orders, 1);
-    cr_assert_eq(account.open_value[SIDE_BUY], 0);
+    cr_assert_eq(account.open_value[SIDE_BUY], 60ull * PRICE);
     phase('T');
     book_find_account(book, ALICE, &account);
     cr_assert_eq(account.open_orders, 0);
     cr_assert_eq(account.traded_value[SIDE_BUY], 60ull * PRICE);
     expect_rejected(command_enter(CAROL, 1, SIDE_BUY, 100, PRICE + PRICE / 100 + CENT),
                     REJECT_FAT_FINGER);
+}
+
+// Nobody knows at which price the cross will be: any number of them were let in, and counted
+// nothing.
+Test(book_cross, a_market_order_that_waits_for_a_cross_cannot_be_held_against_a_limit)
+{
+    struct command gross = {.type = COMMAND_LIMIT,
+                            .session = ANY_SESSION,
+                            .side = LIMIT_GROSS,
+                            .limit.value = 1000ull * PRICE};
+    memcpy(gross.limit.firm, reference.sessions[ALICE].firm, 4);
+    enter(BOB, 1, SIDE_SELL, 60, PRICE);
+    apply_quietly(gross);
+    expect_rejected(for_cross(command_enter(ALICE, 1, SIDE_BUY, 1, PRICE_MARKET), CROSS_CLOSING),
+                    REJECT_RISK_MARKET_IMPACT);
+    phase('Q');
+    expect_rejected(command_enter(ALICE, 2, SIDE_BUY, 1, PRICE_MARKET), REJECT_RISK_MARKET_IMPACT);
+    enter(ALICE, 3, SIDE_BUY, 60, PRICE - CENT);
+    apply(command_replace(ALICE, 3, 4, 60, PRICE_MARKET));
+    EXPECT(.type = EVENT_REJECTED, .session = ALICE, .user_ref_num = 4,
+           .code = REJECT_RISK_MARKET_IMPACT);
+    gross.limit.value = 0;
+    apply_quietly(gross);
+    enter(ALICE, 5, SIDE_BUY, 60, PRICE_MARKET);
+    cr_assert(rests(ALICE, 5));
+}
+
+// It was refused as a new order, and by way of a Modify it was not.
+Test(book_cross, a_sale_does_not_become_a_short_one_where_that_would_be_refused)
+{
+    enter(BOB, 1, SIDE_BUY, 60, PRICE);
+    enter_for(CROSS_CLOSING, ALICE, 1, SIDE_SELL, 60, PRICE_MARKET);
+    enter_for(CROSS_CLOSING, ALICE, 2, SIDE_SELL, 60, PRICE);
+    enter_for(CROSS_CLOSING, ALICE, 3, SIDE_SELL, 60, PRICE + CENT);
+    apply_quietly((struct command){.type = COMMAND_TRADING, .trading.short_sale = '1'});
+    for (uint32_t number = 1; number <= 3; number++)
+        apply_quietly(command_modify(ALICE, number, SIDE_SELL_SHORT, 60));
+    cr_assert_eq(resting(ALICE, 1).side, SIDE_SELL);
+    cr_assert_eq(resting(ALICE, 2).side, SIDE_SELL);
+    cr_assert_eq(resting(ALICE, 3).side, SIDE_SELL_SHORT);
 }
 
 // Closing

@@ -377,10 +377,11 @@ Test(book_orders, match_numbers_count_from_one)
 
 Test(book_orders, a_displayed_order_is_replaced_in_one_message_of_the_feed)
 {
-    uint64_t old = enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    struct command first = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    first.order.attributes.capacity = CAPACITY_RISKLESS; // of which a REPLACE cannot speak
+    uint64_t old = apply_quietly(first);
     struct command command = command_replace(ALICE, 1, 2, 150, PRICE - CENT);
     memcpy(command.order.client_order_id, "second", 6);
-    command.order.attributes.capacity = CAPACITY_RISKLESS;
     command.order.attributes.auction = 1;
     command.side = SIDE_SELL;
     command.instrument = 1;

@@ -173,8 +173,66 @@ Test(book_risk, a_sale_at_a_better_price_than_its_limit_uses_up_what_it_was_sold
     enter(BOB, 1, SIDE_BUY, 30, 2 * PRICE);
     expect_taken(sell(1, 30, PRICE));
     cr_assert_eq(account_of(ALICE).traded_value[SIDE_SELL], 60ull * PRICE);
-    expect_rejected(buy(2, 41, PRICE), REJECT_RISK_EXPOSURE);
-    expect_taken(buy(3, 40, PRICE));
+    enter(BOB, 2, SIDE_BUY, 30, 2 * PRICE);
+    expect_rejected(sell(9, 21, CENT), REJECT_RISK_EXPOSURE); // it counted as next to nothing
+    apply_quietly(command_cancel(BOB, 2, 0));
+    expect_rejected(buy(10, 41, PRICE), REJECT_RISK_EXPOSURE);
+    expect_taken(buy(11, 40, PRICE));
+}
+
+Test(book_risk, a_sale_counts_what_a_hidden_purchase_would_pay)
+{
+    limit(ALICE, LIMIT_GROSS, 100ull * PRICE);
+    enter(BOB, 1, SIDE_BUY, 30, PRICE);
+    enter_hidden(BOB, 2, SIDE_BUY, 30, 4 * PRICE);
+    expect_rejected(sell(1, 26, PRICE), REJECT_RISK_EXPOSURE);
+    expect_rejected(sell(2, 26, PRICE_MARKET), REJECT_RISK_EXPOSURE);
+    expect_taken(sell(3, 25, PRICE));
+    cr_assert_eq(account_of(ALICE).traded_value[SIDE_SELL], 100ull * PRICE);
+}
+
+// It was valued at the best price alone, and a share displayed there let any number through.
+Test(book_risk, a_market_purchase_counts_as_deep_as_it_goes)
+{
+    limit(ALICE, LIMIT_GROSS, 100ull * PRICE);
+    enter(BOB, 1, SIDE_SELL, 1, PRICE);
+    enter_hidden(BOB, 2, SIDE_SELL, 4, 4 * PRICE);
+    enter(BOB, 3, SIDE_SELL, 9, 11 * PRICE);
+    expect_rejected(buy(1, 11, PRICE_MARKET), REJECT_RISK_EXPOSURE); // 1, 9 at 11, 1 at 4
+    expect_taken(buy(2, 10, PRICE_MARKET));
+    cr_assert_eq(account_of(ALICE).traded_value[SIDE_BUY], (1ull + 4 * 4 + 5 * 11) * PRICE);
+}
+
+Test(book_risk, a_market_purchase_counts_what_is_behind_its_own_sales)
+{
+    limit(ALICE, LIMIT_GROSS, 100ull * PRICE);
+    expect_taken(sell(1, 10, PRICE));
+    enter(BOB, 1, SIDE_SELL, 50, 10 * PRICE);
+    struct command command = buy(2, 10, PRICE_MARKET);
+    command.order.attributes.self_match = SELF_MATCH_CANCEL_OLDEST;
+    expect_rejected(command, REJECT_RISK_EXPOSURE);
+    command.order.user_ref_num = 3;
+    command.order.quantity = 9;
+    expect_taken(command);
+}
+
+// It was held against the limit with its own, and counted at the price that it had: several went
+// up together above what there was.
+Test(book_risk, what_follows_another_price_counts_at_its_limit)
+{
+    limit(ALICE, LIMIT_GROSS, 100ull * PRICE);
+    enter(BOB, 1, SIDE_BUY, 1, PRICE);
+    struct command command = buy(1, 5, 10 * PRICE);
+    command.order.attributes.peg = PEG_PRIMARY;
+    command.order.attributes.display = DISPLAY_HIDDEN;
+    expect_taken(command);
+    cr_assert_eq(account_of(ALICE).open_value[SIDE_BUY], 50ull * PRICE);
+    enter(BOB, 2, SIDE_BUY, 1, 5 * PRICE);
+    cr_assert_eq(resting(ALICE, 1).price, 5 * PRICE);
+    cr_assert_eq(account_of(ALICE).open_value[SIDE_BUY], 50ull * PRICE);
+    enter(BOB, 3, SIDE_SELL, 5, 5 * PRICE);
+    cr_assert_eq(account_of(ALICE).open_value[SIDE_BUY] + account_of(ALICE).traded_value[SIDE_BUY],
+                 (5ull * 10 - 4 * 5) * PRICE);
 }
 
 Test(book_risk, a_limit_set_during_the_day_counts_what_is_open)
@@ -318,8 +376,12 @@ Test(book_risk,
      a_sale_executed_above_its_limit_may_use_more_than_the_share_which_then_gives_nothing)
 {
     have_share(ALICE, LIMIT_GROSS, 10ull * PRICE, 20ull * PRICE);
-    enter(BOB, 1, SIDE_BUY, 10, 2 * PRICE);
+    apply_quietly((struct command){.type = COMMAND_TRADING,
+                                   .trading = {.state = 'Q', .reference = 2 * PRICE}});
+    enter(BOB, 1, SIDE_SELL, 1, 2 * PRICE);
     expect_taken(sell(1, 10, PRICE));
+    enter(BOB, 2, SIDE_BUY, 11, 2 * PRICE);
+    apply_quietly((struct command){.type = COMMAND_TRADING, .trading.state = 'T'});
     struct book_share share = move(COMMAND_YIELD, LIMIT_GROSS, 1);
     cr_assert_eq(share.used, 20ull * PRICE);
     cr_assert_eq(share.share, 10ull * PRICE);
@@ -391,6 +453,29 @@ Test(book_risk, orders_alike_are_taken_so_many_times_a_second)
     expect_taken(at(5, sell(6, 100, 2 * PRICE)));
     expect_rejected(at(SECOND_NS / 2 - 1, buy(7, 100, PRICE)), REJECT_RISK_DUPLICATE);
     expect_taken(at(SECOND_NS / 2, buy(8, 100, PRICE)));
+}
+
+// What was remembered of them was a sum of their fields, which these have in common.
+Test(book_risk, orders_of_different_instruments_are_not_alike)
+{
+    limit(ALICE, LIMIT_DUPLICATES, 1);
+    expect_taken(buy(1, 100, PRICE));
+    struct command other = buy(2, 100, PRICE ^ 256);
+    other.instrument = 1;
+    expect_taken(other);
+}
+
+// A token every 19,999 ns, as a division leaves it, are 50,002 a second.
+Test(book_risk, a_rate_that_does_not_divide_a_second_is_no_higher_than_it_says)
+{
+    const uint32_t rate = 50001;
+    limit(ALICE, LIMIT_ORDER_RATE, rate);
+    for (uint32_t number = 1; number <= rate; number++) {
+        struct command command = at(0, buy(number, 100, PRICE));
+        command.order.attributes.time_in_force = TIF_IOC;
+        expect_taken(command);
+    }
+    expect_rejected(at(0, buy(rate + 1, 100, PRICE)), REJECT_RISK_RATE);
 }
 
 Test(book_risk, executions_too_many_keep_a_member_out_until_an_operator_lets_it_in)
@@ -564,6 +649,19 @@ Test(book_risk, a_replacement_that_the_port_has_refused_leaves_the_order)
     cr_assert_eq(last_number(ALICE), 2);
 }
 
+// A disk that is nearly full canceled it.
+Test(book_risk, a_replacement_that_there_is_no_room_for_leaves_the_order)
+{
+    expect_taken(buy(1, 20, PRICE));
+    struct command command = command_replace(ALICE, 1, 2, 20, PRICE - CENT);
+    memcpy(command.order.client_order_id, "second", 6);
+    command.verdict = REJECT_PROCESSING_ERROR;
+    apply(command);
+    EXPECT(.type = EVENT_REJECTED, .session = ALICE, .user_ref_num = 2,
+           .code = REJECT_PROCESSING_ERROR, .order.client_order_id = "second");
+    cr_assert(rests(ALICE, 1));
+}
+
 // Another kind of sale
 
 Test(book_risk, a_banned_kind_of_sale_is_not_come_by_through_a_change)
@@ -589,6 +687,17 @@ Test(book_risk, what_was_sold_short_before_a_ban_can_still_be_made_less)
     limit(ALICE, LIMIT_NO_SHORT, 1);
     apply_quietly(command_modify(ALICE, 1, SIDE_SELL_SHORT, 20));
     cr_assert_eq(resting(ALICE, 1).quantity, 20);
+}
+
+Test(book_risk, what_was_sold_short_before_a_ban_cannot_be_replaced)
+{
+    struct command command = sell(1, 30, PRICE);
+    command.side = SIDE_SELL_SHORT;
+    expect_taken(command);
+    limit(ALICE, LIMIT_NO_SHORT, 1);
+    expect_replace_rejected(command_replace(ALICE, 1, 2, 300, PRICE), REJECT_RISK_SHORT);
+    limit(ALICE, LIMIT_NO_SHORT, 0);
+    expect_taken(command_replace(ALICE, 1, 3, 300, PRICE));
 }
 
 Test(book_risk, limits_are_told_and_lifted)
