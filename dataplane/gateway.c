@@ -314,6 +314,46 @@ static int open_lanes(struct gateway *gateway, struct error *error)
     return 0;
 }
 
+static void close_lanes(struct gateway *gateway)
+{
+    struct error ignored;
+    for (uint32_t i = 0; i < gateway->lanes_opened; i++) {
+        lane_stop(gateway->lanes[i], &ignored);
+        lane_close(gateway->lanes[i]);
+    }
+    gateway->lanes_opened = 0;
+    for (uint32_t i = 0; i < gateway->config->shard_count; i++) {
+        if (gateway->disks[i])
+            disk_close(gateway->disks[i]);
+        gateway->disks[i] = NULL;
+    }
+}
+
+// Another day begins on all shards or on none. Where one has no day, a crash came after that was
+// put aside.
+static bool days_over(const struct gateway *gateway)
+{
+    uint64_t time_ns = clock_wall_ns(&gateway->clock);
+    bool any = false;
+    for (uint32_t i = 0; i < gateway->config->shard_count; i++) {
+        bool over = lane_day_over(gateway->lanes[i], time_ns);
+        if (!over && gateway->lanes[i]->shard.book)
+            return false;
+        any |= over;
+    }
+    return any;
+}
+
+static int put_days_aside(struct gateway *gateway, struct error *error)
+{
+    for (uint32_t i = 0; i < gateway->config->shard_count; i++)
+        if (lane_stop(gateway->lanes[i], error) ||
+            (gateway->lanes[i]->shard.book && lane_put_aside(gateway->lanes[i], error)))
+            return -1;
+    close_lanes(gateway);
+    return 0;
+}
+
 // What its threads keep at hand, on their node, and on pages that no other lane is on.
 static int make_lane(struct gateway *gateway, uint32_t index, struct error *error)
 {
@@ -347,6 +387,8 @@ static int open_all(struct gateway *gateway, struct error *error)
             return -1;
     clock_calibrate(&gateway->clock, 50);
     if (open_ports(gateway, error) || open_lanes(gateway, error))
+        return -1;
+    if (days_over(gateway) && (put_days_aside(gateway, error) || open_lanes(gateway, error)))
         return -1;
     for (uint32_t i = 0; i < config->shard_count; i++)
         lane_place(gateway->lanes[i], gateway->ports[config->shards[i].port].port);
@@ -678,16 +720,9 @@ void gateway_free(struct gateway *gateway)
         login_keeper_close(&gateway->keeper);
     if (gateway->shares.lock)
         share_keeper_close(&gateway->shares);
-    for (uint32_t i = 0; i < gateway->lanes_opened; i++) {
-        struct error ignored;
-        lane_stop(gateway->lanes[i], &ignored);
-        lane_close(gateway->lanes[i]);
-    }
+    close_lanes(gateway);
     for (uint32_t i = 0; i < gateway->config->shard_count; i++)
         arena_close(&gateway->lane_memory[i]);
-    for (uint32_t i = 0; i < gateway->config->shard_count; i++)
-        if (gateway->disks[i])
-            disk_close(gateway->disks[i]);
     for (uint32_t i = 0; i < gateway->loop_count; i++)
         bell_close(&gateway->loops[i].bell);
     pthread_mutex_destroy(&gateway->lock);

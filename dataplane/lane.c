@@ -3,6 +3,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +118,8 @@ static int open_journal(struct lane *lane, struct error *error)
     lane->shard.seq = lane->recovered_count;
     open_gate(lane, journal_progress(lane->journal));
     lane->entry.history = lane->feed.history = &lane->history;
+    if (lane->unlisted.text[0] && !book_over(lane->shard.book))
+        return error_set(error, "%s", lane->unlisted.text);
     return 0;
 }
 
@@ -404,6 +408,25 @@ static void take_limits(struct lane *lane)
             entry_limit(&lane->entry, i, kind, book_limit(lane->shard.book, (uint16_t)i, kind));
 }
 
+static void name_date(uint64_t midnight_ns, char date[16])
+{
+    time_t midnight = (time_t)(midnight_ns / 1000000000ull);
+    struct tm local;
+    strftime(date, 16, "%Y-%m-%d", localtime_r(&midnight, &local));
+}
+
+static void tell_of_earlier_day(const struct lane *lane, const struct book_summary *summary,
+                                uint64_t time_ns)
+{
+    char date[16];
+    if (summary->midnight_ns >= midnight_ns(time_ns))
+        return;
+    name_date(summary->midnight_ns, date);
+    warn("shard %u: its day of %s has not ended and goes on, as session %s: `sluice ctl close-day` "
+         "ends it",
+         lane->index, date, summary->session_id);
+}
+
 int lane_prime(struct lane *lane, uint64_t time_ns, struct error *error)
 {
     lane->shard.relieve = pump_relieve;
@@ -413,12 +436,14 @@ int lane_prime(struct lane *lane, uint64_t time_ns, struct error *error)
     struct book_summary summary;
     book_summarise(lane->shard.book, &summary);
     if (summary.state == BOOK_CLOSED) {
-        warn("shard %u: the trading day in this journal has ended: sessions are refused. Move "
-             "%s/shard-%u "
-             "away to begin another day",
+        if (lane->unlisted.text[0])
+            return error_set(error, "%s", lane->unlisted.text);
+        warn("shard %u: the trading day in this journal has ended: sessions are refused. The next "
+             "start on a later date begins another day; move %s/shard-%u away to begin one now",
              lane->index, lane->config->journal_directory, lane->index);
         return 0;
     }
+    tell_of_earlier_day(lane, &summary, time_ns);
     if (check_firms(lane, error) || list_instruments(lane, time_ns, error) ||
         admit_sessions(lane, time_ns, error) ||
         (summary.state == BOOK_PREOPEN &&
@@ -428,6 +453,43 @@ int lane_prime(struct lane *lane, uint64_t time_ns, struct error *error)
     CRASH_POINT(prime_unstarted);
     struct command start = {.type = COMMAND_START};
     return summary.state == BOOK_TRADING ? 0 : submit(lane, &start, time_ns, error);
+}
+
+// --- A day that is over
+
+bool lane_day_over(const struct lane *lane, uint64_t time_ns)
+{
+    struct book_summary summary;
+    if (!lane->shard.book)
+        return false;
+    book_summarise(lane->shard.book, &summary);
+    return summary.state == BOOK_CLOSED && summary.midnight_ns < midnight_ns(time_ns);
+}
+
+static int sync_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int result = fd < 0 ? -1 : fsync(fd);
+    if (fd >= 0)
+        close(fd);
+    return result;
+}
+
+int lane_put_aside(const struct lane *lane, struct error *error)
+{
+    char aside[PATH_MAX], date[16];
+    struct book_summary summary;
+    book_summarise(lane->shard.book, &summary);
+    snprintf(aside, sizeof(aside), "%s-%s", lane->disk->path, summary.session_id);
+    if (rename(lane->disk->path, aside) || sync_folder(lane->config->journal_directory))
+        return error_set(error,
+                         "shard %u: the day that has ended cannot be put aside as %s: %s; see that "
+                         "nothing is there and that its folder can be written, and start again",
+                         lane->index, aside, strerror(errno));
+    name_date(summary.midnight_ns, date);
+    warn("shard %u: the day of %s has ended and is put aside as %s; another begins", lane->index,
+         date, aside);
+    return 0;
 }
 
 // --- The journal's threads

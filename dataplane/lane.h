@@ -97,6 +97,8 @@ struct lane {
     uint64_t recovered_ns;    // time of the last of these, ns since 1970; 0: there is none
     uint64_t recovered_from;  // of them, in the snapshot
     uint64_t recovered_hash;  // book_hash after them
+    struct error unlisted;    // what its day, which has ended, has and the configuration has not;
+                              // empty: nothing
 };
 
 // lane_book_limits: what shard `index` has room for in a day begun with `config`.
@@ -132,6 +134,15 @@ uint32_t lane_receive(struct lane *lane, const struct packet *packet, uint64_t n
 // sessions, the start of trading, all as of `time_ns` (since 1970). In the calling thread, before
 // lane_start; the feed's part goes out through the port.
 int lane_prime(struct lane *lane, uint64_t time_ns, struct error *error);
+
+// lane_day_over: the day in its journal has ended, and began on an earlier date than that of
+// `time_ns` (since 1970), by the host's time zone: another may begin. Once it is open.
+bool lane_day_over(const struct lane *lane, uint64_t time_ns);
+
+// lane_put_aside: give the journal's folder the name of its day's session as well, so that the next
+// lane_disk makes another. Durable when it returns 0; else -1 with `error`. After lane_stop; what
+// has the folder open keeps it.
+int lane_put_aside(const struct lane *lane, struct error *error);
 
 // lane_pump: one round of the whole lane in the calling thread, from the command ring to the port.
 // False when the journal has failed. Before lane_start, or offline.

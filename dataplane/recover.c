@@ -25,6 +25,12 @@ struct recovery {
 
 // --- Records
 
+// Of such a day only the book is wanted, which knows whether it has ended.
+static bool is_unlisted(const struct lane *lane)
+{
+    return lane->unlisted.text[0] != 0;
+}
+
 // Events of recovered commands are durable and have been released before: they go straight to the
 // streams, as sent.
 static void replay_more(struct event_sink *sink)
@@ -32,7 +38,7 @@ static void replay_more(struct event_sink *sink)
     const struct recovery *recovery = sink->context;
     struct lane *lane = recovery->lane;
     struct event *first = sink->end - BATCH;
-    for (const struct event *event = first; event < sink->next; event++) {
+    for (const struct event *event = first; event < sink->next && !is_unlisted(lane); event++) {
         if (recovery->history)
             history_take(recovery->history, event);
         if (event->session == FEED_SESSION) {
@@ -61,7 +67,7 @@ static int open_book(struct lane *lane, const struct command *open, struct error
     return 0;
 }
 
-static int add_session(struct lane *lane, const struct command *command, struct error *error)
+static void add_session(struct lane *lane, const struct command *command)
 {
     const struct config *config = lane->config;
     for (uint32_t i = 0; i < config->session_count; i++) {
@@ -69,29 +75,29 @@ static int add_session(struct lane *lane, const struct command *command, struct 
         if (memcmp(who->user, command->member.user_name, sizeof(who->user)) != 0)
             continue;
         entry_add_session(&lane->entry, who, lane_take_stream(lane), config->history_count);
-        return 0;
+        return;
     }
-    return error_set(
-        error,
-        "the journal's day has the session \"%.6s\" and the configuration has not: put it "
-        "back until the day has ended",
-        command->member.user_name);
+    error_set(&lane->unlisted,
+              "%s: the journal's day has the session \"%.6s\" and the configuration has not: put "
+              "it back until another day begins",
+              lane->disk->path, command->member.user_name);
 }
 
-static int add_instrument(struct lane *lane, const struct command *command, struct error *error)
+static void add_instrument(struct lane *lane, const struct command *command)
 {
     const struct config *config = lane->config;
-    for (uint32_t i = 0; i < config->instrument_count; i++)
-        if (config->instruments[i].shard == lane->index &&
-            memcmp(config->instruments[i].symbol, command->listing.symbol, 8) == 0) {
-            symbols_add(&lane->symbols, command->listing.symbol);
-            return 0;
-        }
-    return error_set(
-        error,
-        "the journal's day has the instrument \"%.8s\" and this shard's configuration has "
-        "not: put it back until the day has ended",
-        command->listing.symbol);
+    for (uint32_t i = 0; i < config->instrument_count; i++) {
+        const struct config_instrument *instrument = &config->instruments[i];
+        if (instrument->shard != lane->index ||
+            memcmp(instrument->symbol, command->listing.symbol, 8) != 0)
+            continue;
+        symbols_add(&lane->symbols, instrument->symbol);
+        return;
+    }
+    error_set(&lane->unlisted,
+              "%s: the journal's day has the instrument \"%.8s\" and this shard's configuration "
+              "has not: put it back until another day begins",
+              lane->disk->path, command->listing.symbol);
 }
 
 // What a control command means to the port's side. Before the book applies it.
@@ -102,9 +108,9 @@ int recover_control(struct lane *lane, const struct command *command, struct err
     if (!lane->shard.book)
         return error_set(error, "the journal does not begin with the opening of a day");
     if (command->type == COMMAND_SESSION)
-        return add_session(lane, command, error);
+        add_session(lane, command);
     if (command->type == COMMAND_INSTRUMENT)
-        return add_instrument(lane, command, error);
+        add_instrument(lane, command);
     return 0;
 }
 
@@ -163,7 +169,7 @@ static void resume_day(struct lane *lane)
     if (!lane->shard.book)
         return;
     book_summarise(lane->shard.book, &summary);
-    if (summary.limits.orders_max != lane->config->orders_max)
+    if (summary.limits.orders_max != lane->config->orders_max && !book_over(lane->shard.book))
         warn("shard %u: the day was begun with limits.orders = %u; that holds until it ends",
              lane->index, summary.limits.orders_max);
     lane->entry.commanded_ns = lane->recovered_ns = summary.last_time_ns;
@@ -324,6 +330,8 @@ static bool begin_section(struct loading *loading, const struct section *section
         loading->section.count = UINT64_MAX; // until its own last record
         return loading->lane->shard.book != NULL;
     }
+    if (is_unlisted(loading->lane))
+        return true;
     struct stream *stream = section->type == SECTION_SESSION || section->type == SECTION_FEED
                                 ? stream_of(loading)
                                 : NULL;
@@ -356,7 +364,7 @@ static bool load_record(void *context, const void *record)
         loading->section.count += ((const struct event *)record)->type == EVENT_OPTIONS;
         if (loading->history)
             history_take(loading->history, record);
-        return stream_takes(stream_of(loading), record);
+        return is_unlisted(lane) || stream_takes(stream_of(loading), record);
     }
 }
 

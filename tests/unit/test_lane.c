@@ -410,3 +410,92 @@ Test(lane, a_session_that_has_changed_its_firm_during_the_day_is_refused)
     end_lane(open_lane(memory));
     memory_free(memory);
 }
+
+// --- Days
+
+#define DAY_NS (24 * 3600 * 1000000000ull)
+
+static void end_day(struct lane *lane)
+{
+    *(struct command *)ring_write_slot(lane->commands, 0) =
+        (struct command){.type = COMMAND_CLOSE, .time_ns = START_NS};
+    ring_commit(lane->commands, 1);
+    cr_assert(lane_pump(lane, 0));
+}
+
+// A lane's day began at 10:30 UTC.
+static void check_over(const struct lane *lane, bool ended, uint64_t to_midnight_ns)
+{
+    cr_expect_not(lane_day_over(lane, START_NS));
+    cr_expect_not(lane_day_over(lane, START_NS + to_midnight_ns - 1));
+    cr_expect_eq(lane_day_over(lane, START_NS + to_midnight_ns), ended);
+    cr_expect_not(lane_day_over(lane, START_NS - DAY_NS), "the clock was set back");
+}
+
+Test(lane, a_day_is_over_once_it_has_ended_and_its_date_has_passed)
+{
+    static const struct {
+        const char *zone;
+        uint64_t to_midnight_ns;
+    } hosts[] = {
+        {"UTC0", DAY_NS / 48 * 27}, {"EAST-5", DAY_NS / 48 * 17}, {"WEST5", DAY_NS / 48 * 37}};
+    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+        setenv("TZ", hosts[i].zone, 1);
+        tzset();
+        struct memory_disk *memory = memory_new();
+        struct lane *lane = lane_on(memory, 0, &config);
+        check_over(lane, false, hosts[i].to_midnight_ns);
+        end_lane(lane);
+        lane = open_lane(memory);
+        check_over(lane, false, hosts[i].to_midnight_ns);
+        end_day(lane);
+        check_over(lane, true, hosts[i].to_midnight_ns);
+        end_lane(lane);
+        lane = open_lane(memory);
+        check_over(lane, true, hosts[i].to_midnight_ns);
+        end_lane(lane);
+        memory_free(memory);
+    }
+}
+
+// Of a day that is over, and of no other, may be missing in the configuration what it had.
+static void check_left_out(const struct config *left, const char *what, bool snapshot)
+{
+    struct memory_disk *memory = memory_new();
+    struct lane *lane = open_lane(memory);
+    go_on(lane, 10);
+    if (snapshot)
+        take_snapshot(lane);
+    end_lane(lane);
+    static struct lane refused;
+    cr_expect_eq(lane_open(&refused, 0, left, &memory->disk, &error), -1);
+    cr_expect(strstr(error.text, what), "%s", error.text);
+    lane_stop(&refused, &error);
+    lane_close(&refused);
+    lane = open_lane(memory);
+    end_day(lane);
+    if (snapshot)
+        take_snapshot(lane);
+    uint64_t hash = book_hash(lane->shard.book);
+    end_lane(lane);
+    lane = lane_on(memory, 0, left);
+    cr_expect_eq(lane->recovered_from > 0, snapshot);
+    cr_expect_eq(lane->recovered_hash, hash);
+    cr_expect(lane_day_over(lane, START_NS + DAY_NS));
+    cr_expect_eq(lane_prime(lane, START_NS, &error), -1);
+    cr_expect(strstr(error.text, what), "%s", error.text);
+    end_lane(lane);
+    memory_free(memory);
+}
+
+Test(lane, what_a_day_that_is_over_had_may_be_left_out_of_the_configuration)
+{
+    struct config_session another = {.user = "BOB   ", .firm = "BETA"};
+    struct config no_alice = config, no_abc = config;
+    no_alice.sessions = &another;
+    no_abc.instrument_count = 0;
+    for (int snapshot = 0; snapshot < 2; snapshot++) {
+        check_left_out(&no_alice, "has the session \"ALICE \"", snapshot);
+        check_left_out(&no_abc, "has the instrument \"ABC     \"", snapshot);
+    }
+}
