@@ -107,9 +107,8 @@ static const char *const calls_of_journals[] = {"openat", "pwrite64", NULL};
 // Beside those of the journal's thread. The last ones place and wake the lane that a snapshot is
 // made with.
 static const char *const calls_of_files[] = {
-    "pread64",    "fallocate", "fsync",      "faccessat", "faccessat2",
-    "access",     "renameat",  "renameat2",  "unlinkat",  "fcntl",
-    "getdents64", "mbind",     "move_pages", "eventfd2",  NULL,
+    "pread64",   "fallocate", "fsync",      "faccessat", "faccessat2", "access",   "renameat",
+    "renameat2", "unlinkat",  "getdents64", "mbind",     "move_pages", "eventfd2", NULL,
 };
 
 // Beside those of FILES: the end of the taps, and a port's last counters.
@@ -149,6 +148,14 @@ static int allow_memory_without_code(scmp_filter_ctx filter)
     const struct scmp_arg_cmp no_code = {2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0};
     int code = allow(filter, "mmap", 1, &no_code);
     return code ? code : allow(filter, "mprotect", 1, &no_code);
+}
+
+// fdopendir() asks for a descriptor's flags and has it closed by exec; main locks in the taps.
+// Others of its commands have the kernel send signals.
+static int allow_fcntl(scmp_filter_ctx filter, bool locks)
+{
+    static const uint64_t commands[] = {F_GETFL, F_SETFD, F_OFD_SETLK};
+    return allow_values(filter, "fcntl", 1, commands, locks ? 3 : 2);
 }
 
 static int allow_looking_at_interfaces(scmp_filter_ctx filter)
@@ -194,6 +201,8 @@ static int fill_list(scmp_filter_ctx filter, enum sandbox_kind kind)
     if (kind == SANDBOX_JOURNAL || code)
         return code;
     code = allow_each(filter, calls_of_files);
+    if (code == 0)
+        code = allow_fcntl(filter, kind == SANDBOX_MAIN);
     if (kind == SANDBOX_FILES || code)
         return code;
     code = allow_each(filter, calls_of_main);
@@ -287,6 +296,14 @@ static uint64_t rights_of(long version)
     return (1ull << count) - 1;
 }
 
+// As of 6.12; the kernel takes what follows the fields that it knows as long as it is zero.
+struct ruleset {
+    uint64_t files, ports;
+    uint64_t scope;
+};
+#define SCOPE_ABSTRACT_SOCKETS 1ull
+#define SCOPE_SIGNALS          2ull
+
 static int open_folder(const struct sandbox_folder *folder, struct error *error)
 {
     uint64_t rights = LANDLOCK_ACCESS_FS_REMOVE_FILE;
@@ -317,7 +334,8 @@ static int prepare_files(const struct sandbox_folder *folders, size_t count, str
              strerror(errno));
         return 0;
     }
-    struct landlock_ruleset_attr ruleset = {.handled_access_fs = rights_of(version)};
+    struct ruleset ruleset = {.files = rights_of(version),
+                              .scope = version >= 6 ? SCOPE_ABSTRACT_SOCKETS | SCOPE_SIGNALS : 0};
     sandbox.ruleset = (int)syscall(SYS_landlock_create_ruleset, &ruleset, sizeof(ruleset), 0);
     if (sandbox.ruleset < 0)
         return error_set(error, "sandbox: landlock_create_ruleset: %s", strerror(errno));

@@ -4,11 +4,13 @@
 // reads packets is not a way into the host.
 //
 // - Its capabilities, all of them, and every way to new ones (no_new_privs, bounding set).
-// - The file system, but for the folders that it names (landlock).
+// - The file system, but for the folders that it names, and from Linux 6.12 on signals to other
+//   processes and their abstract unix sockets (landlock).
 // - System calls that a thread of its kind has no use for (seccomp, by lists of what is allowed):
 //   exec, ptrace, clone, io_uring, mount, new code in memory are on none; bpf, socket and ioctl on
-//   main's alone, and with few arguments; loops can open nothing. Calls that only tell something
-//   are on every list, so that no habit of libc's ends a trading day.
+//   main's alone, and with few arguments, as fcntl is where files are worked with; loops can open
+//   nothing. Calls that only tell something are on every list, so that no habit of libc's ends a
+//   trading day.
 // - Core dumps, and being looked into by other processes of the same user: passwords and orders are
 //   in its memory.
 //

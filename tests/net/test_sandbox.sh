@@ -90,7 +90,7 @@ outcomes() {
     for thread in $threads; do found+="$(outcome "$thread" "$call") "; done
     [ "$found" = "$* " ] || { echo "$call: $found"; return 1; }
 }
-for call in execve clone ptrace vm_readv bpf io_uring tcp packet setuid mount unshare kill finit_module map_code capset; do
+for call in execve clone ptrace vm_readv bpf io_uring tcp packet setuid mount unshare kill setown finit_module map_code capset; do
     # shellcheck disable=SC2046 # words
     check "no thread has $call" outcomes $call $(printf "refused %.0s" $threads)
 done

@@ -9,6 +9,7 @@
 #include <grp.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
+#include <linux/landlock.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -23,6 +24,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -226,6 +228,27 @@ static long signal_another_thread(void)
 {
     return syscall(SYS_tgkill, getppid(), getppid(), 0);
 }
+static long have_the_kernel_signal(void)
+{
+    return fcntl(STDERR_FILENO, F_SETOWN, getppid());
+}
+static long choose_the_signal(void)
+{
+    return fcntl(STDERR_FILENO, F_SETSIG, SIGKILL);
+}
+static long begin_to_signal(void)
+{
+    return fcntl(STDERR_FILENO, F_SETFL, O_ASYNC);
+}
+static long ask_for_flags(void)
+{
+    return fcntl(STDERR_FILENO, F_GETFL);
+}
+static long lock_a_byte(void)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+    return fcntl(fileno(told), F_OFD_SETLK, &lock);
+}
 static long be_dumpable(void)
 {
     return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
@@ -289,6 +312,11 @@ static const struct {
     {"enter a namespace", enter_a_namespace, {DIES, DIES, DIES, DIES, DIES, DIES}},
     {"signal another process", signal_another, {DIES, DIES, DIES, DIES, DIES, DIES}},
     {"signal its thread", signal_another_thread, {DIES, DIES, DIES, DIES, DIES, DIES}},
+    {"own a descriptor's signals", have_the_kernel_signal, {DIES, DIES, DIES, DIES, DIES, DIES}},
+    {"choose a descriptor's signal", choose_the_signal, {DIES, DIES, DIES, DIES, DIES, DIES}},
+    {"have a descriptor signal", begin_to_signal, {DIES, DIES, DIES, DIES, DIES, DIES}},
+    {"ask for a descriptor's flags", ask_for_flags, {DIES, DIES, 0, 0, DIES, DIES}},
+    {"lock a byte", lock_a_byte, {DIES, DIES, DIES, 0, DIES, DIES}},
     {"be dumpable again", be_dumpable, {DIES, DIES, DIES, DIES, DIES, DIES}},
     {"take the handler away", handle_signals, {DIES, DIES, DIES, DIES, DIES, DIES}},
     {"take capabilities", take_capabilities, {DIES, DIES, DIES, DIES, DIES, DIES}},
@@ -353,6 +381,32 @@ Test(sandbox, calls_of_another_architecture_are_no_way_around)
 }
 #endif
 
+// A socket that was open before is no way to those of other processes.
+static int abstract_socket;
+static const struct sockaddr_un abstract_address = {.sun_family = AF_UNIX,
+                                                    .sun_path = "\0test_sandbox"};
+
+static long send_to_abstract(void)
+{
+    return sendto(abstract_socket, "x", 1, MSG_DONTWAIT, (const struct sockaddr *)&abstract_address,
+                  sizeof(abstract_address));
+}
+
+Test(sandbox, abstract_sockets_of_others_are_out_of_reach)
+{
+    need("landlock");
+    if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) < 6)
+        cr_skip("before Linux 6.12");
+    int other = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    abstract_socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(other, (const struct sockaddr *)&abstract_address, sizeof(abstract_address)),
+                 0);
+    cr_assert_eq(send_to_abstract(), 1);
+    cr_expect_eq(outcome(attempt_in(SANDBOX_LOOP, send_to_abstract)), EPERM);
+    close(abstract_socket);
+    close(other);
+}
+
 // --- Files
 
 static long open_in(const char *folder, const char *name, int flags)
@@ -392,7 +446,9 @@ static long make_a_segment(void)
 }
 static long list_the_journal(void)
 {
-    return open_in(journal, ".", O_RDONLY | O_DIRECTORY);
+    long fd = open_in(journal, ".", O_RDONLY | O_DIRECTORY);
+    DIR *folder = fd < 0 ? NULL : fdopendir((int)fd);
+    return folder && readdir(folder) ? closedir(folder) : -1;
 }
 static long rename_a_segment(void)
 {
