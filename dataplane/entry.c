@@ -29,7 +29,7 @@ static uint32_t bound_slots(uint32_t session_max)
 size_t entry_memory_size(uint32_t session_max)
 {
     return session_max * (sizeof(struct entry_signed) + sizeof(struct entry_session)) +
-           bound_slots(session_max) * sizeof(uint16_t);
+           symbols_memory_size((uint16_t)session_max) + bound_slots(session_max) * sizeof(uint16_t);
 }
 
 size_t entry_stream_size(uint32_t history_count)
@@ -45,15 +45,27 @@ void entry_init(struct entry *entry, void *memory, uint32_t session_max)
     entry->has_signed = false;
     entry->signed_sessions = memory;
     entry->sessions = (struct entry_session *)(entry->signed_sessions + session_max);
-    entry->bound = (uint16_t *)(entry->sessions + session_max);
+    uint8_t *users = (uint8_t *)(entry->sessions + session_max);
+    symbols_init(&entry->users, users, (uint16_t)session_max);
+    entry->bound = (uint16_t *)(users + symbols_memory_size((uint16_t)session_max));
     entry->bound_mask = bound_slots(session_max) - 1;
     memset(entry->bound, 0, (entry->bound_mask + 1) * sizeof(*entry->bound));
+}
+
+// As `users` has it: capitals, filled up with spaces.
+static void name_user(const char user_name[6], char name[8])
+{
+    memcpy(name, user_name, 6);
+    memset(name + 6, ' ', 2);
+    ufo_upper(name, 6);
 }
 
 void entry_add_session(struct entry *entry, const struct config_session *who, void *memory,
                        uint32_t history_count)
 {
-    INVARIANT(entry->session_count < entry->session_max);
+    char name[8];
+    name_user(who->user, name);
+    INVARIANT(symbols_add(&entry->users, name) == entry->session_count);
     entry->has_signed |= who->is_signed;
     entry->signed_sessions[entry->session_count] = (struct entry_signed){0};
     struct entry_session *session = &entry->sessions[entry->session_count++];
@@ -239,12 +251,10 @@ static void retransmit(struct entry *entry, uint32_t index, const struct ufo_ret
 
 static uint32_t find_user(const struct entry *entry, const char user_name[6])
 {
-    for (uint32_t i = 0; i < entry->session_count; i++) {
-        const struct config_session *who = &entry->sessions[i].who;
-        if (ufo_same_name(user_name, who->user, sizeof(who->user)))
-            return i;
-    }
-    return NOBODY;
+    char name[8];
+    name_user(user_name, name);
+    uint16_t found = symbols_find(&entry->users, name);
+    return found == NO_INSTRUMENT ? NOBODY : found;
 }
 
 // The password is the one that was proven to be the session's.

@@ -124,7 +124,8 @@ struct entry {
                              // or is of the day after the last that a cross builds for
     uint32_t session_count, session_max;
     struct entry_session *sessions;
-    bool has_signed; // there are signed sessions: what begins with two zero bytes is theirs
+    bool has_signed;      // there are signed sessions: what begins with two zero bytes is theirs
+    struct symbols users; // the sessions by their user names
     struct entry_signed *signed_sessions; // as many as `sessions`, of which most may be unused
     uint32_t bound_mask;
     uint16_t *bound; // hash table by source address and port of session index + 1

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// symbols: the instruments of one shard by name. Filled before threads start, read-only afterwards.
+// symbols: the instruments of one shard by name, or its sessions by their users'. Filled before
+// threads start, read-only afterwards.
 #ifndef SLUICE_DATAPLANE_SYMBOLS_H
 #define SLUICE_DATAPLANE_SYMBOLS_H
 

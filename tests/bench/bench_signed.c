@@ -2,7 +2,8 @@
 //
 // bench_signed: what a signed session adds to a message on the port's thread: an order received,
 // and an answer sent, in clear and signed, and what of that is the hash alone; and what is done for
-// somebody without a cookie. The variants run alternately, nine rounds. Prints rows.
+// somebody without a cookie, or of whom nobody knows, where as many are known as there can be. The
+// variants run alternately, nine rounds. Prints rows.
 #include <arpa/inet.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -28,7 +29,7 @@ static struct port port = {.operations = &null_operations};
 static struct tsc_clock house_clock;
 static struct symbols symbols;
 static struct logins logins;
-static struct entry entry;
+static struct entry entry, crowded; // the latter with all the sessions that there can be
 static _Atomic bool cancel_only;
 static struct signed_channel clients; // the client's end of the signed session
 static struct bench_frame frames[MESSAGES];
@@ -83,6 +84,13 @@ static void make_order(struct bench_frame *frame, uint32_t session, uint32_t num
     make_packet(frame, session, size);
 }
 
+static void name_user(char user[6], uint32_t number)
+{
+    char text[16];
+    snprintf(text, sizeof(text), "U%05u", number);
+    memcpy(user, text, 6);
+}
+
 static void open_entry(void)
 {
     struct config_session who = {.user = "USER0 ", .firm = "FIRM"};
@@ -102,6 +110,17 @@ static void open_entry(void)
     who.user[4]++;
     who.is_signed = true;
     entry_add_session(&entry, &who, take(entry_stream_size(HISTORY)), HISTORY);
+}
+
+static void open_crowded(void)
+{
+    struct config_session who = {.firm = "FIRM"};
+    crowded = entry;
+    entry_init(&crowded, take(entry_memory_size(CONFIG_SESSIONS_MAX)), CONFIG_SESSIONS_MAX);
+    for (uint32_t i = 0; i < CONFIG_SESSIONS_MAX; i++) {
+        name_user(who.user, i);
+        entry_add_session(&crowded, &who, take(entry_stream_size(16)), 16);
+    }
 }
 
 // Both, as after their logins: one with a password, the other with keys that are all zeros.
@@ -181,9 +200,26 @@ static double measure_stranger(uint8_t type, size_t size)
     return (double)(clock_ns(&house_clock) - start_ns) / MESSAGES;
 }
 
+static double measure_unknown(void)
+{
+    struct {
+        be16 size;
+        struct ufo_login login;
+    } block = {.size = be16_of(sizeof(struct ufo_login)), .login = {.type = UFO_LOGIN}};
+    for (uint32_t i = 0; i < MESSAGES; i++) {
+        name_user(block.login.user_name, CONFIG_SESSIONS_MAX + i);
+        memcpy(frames[i].bytes + packet_payload_offset(&entry.source), &block, sizeof(block));
+        make_packet(&frames[i], 2, sizeof(block));
+    }
+    uint64_t start_ns = clock_ns(&house_clock);
+    for (uint32_t i = 0; i < MESSAGES; i++)
+        entry_receive(&crowded, &frames[i].packet, 1, 1);
+    return (double)(clock_ns(&house_clock) - start_ns) / MESSAGES;
+}
+
 int main(void)
 {
-    enum { ORDER, SIGNED_ORDER, HASH, ANSWER, SIGNED_ANSWER, HELLO, LOGIN, VARIANTS };
+    enum { ORDER, SIGNED_ORDER, HASH, ANSWER, SIGNED_ANSWER, HELLO, LOGIN, UNKNOWN, VARIANTS };
     const uint64_t samples = ROUNDS * MESSAGES;
     const struct row rows[VARIANTS] = {
         [ORDER] = {.name = "an order received, in clear", .unit = "ns", .samples = samples},
@@ -199,10 +235,14 @@ int main(void)
                            .peers = {"an answer sent, in clear"}},
         [HELLO] = {.name = "a hello answered", .unit = "ns", .samples = samples},
         [LOGIN] = {.name = "a login without a cookie, dropped", .unit = "ns", .samples = samples},
+        [UNKNOWN] = {.name = "a login of an unknown user, in clear, with 4,096 sessions",
+                     .unit = "ns",
+                     .samples = samples},
     };
     double costs[VARIANTS][ROUNDS];
     clock_calibrate(&house_clock, 50);
     open_entry();
+    open_crowded();
     log_in();
     measure_orders(PLAIN);
     measure_orders(SIGNED); // the first one binds it
@@ -214,6 +254,7 @@ int main(void)
         costs[SIGNED_ANSWER][round] = measure_answers(SIGNED);
         costs[HELLO][round] = measure_stranger(SIGNED_HELLO, sizeof(struct signed_hello));
         costs[LOGIN][round] = measure_stranger(SIGNED_LOGIN, sizeof(struct signed_login));
+        costs[UNKNOWN][round] = measure_unknown();
     }
     for (uint32_t i = 0; i < VARIANTS; i++)
         row_print(&rows[i], costs[i], ROUNDS);
