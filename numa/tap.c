@@ -14,6 +14,11 @@
 // reader (shared). Open-file locks belong to the descriptor: the kernel drops them when the last
 // process that has it ends. tap_watch takes byte 1 for itself before it clears the flag: a reader
 // that locks it afterwards sees the flag clear and waits until it is set again.
+//
+// Wiping, by tap_watch, at the first one that finds the flag clear already, and no record half
+// done. A writer that had seen it set before may still put one then. No reader is there to see
+// what becomes of that record, as none is let in before all are published; and it is wiped at the
+// next one, since there are more records than were wiped.
 #include "numa/tap.h"
 
 #include <errno.h>
@@ -147,12 +152,33 @@ int tap_open(struct tap *tap, const char *path, uint64_t slot_count, uint64_t wo
     return 0;
 }
 
+// How many records there are, all of them complete; false when one is being put.
+static bool count_whole(const struct tap *tap, uint64_t *count)
+{
+    // Acquire pairs with the release in tap_put: no word of these is still to be written.
+    *count = atomic_load_explicit(&tap->shared->published, memory_order_acquire);
+    return atomic_load_explicit(&tap->shared->claimed_records, memory_order_relaxed) == *count;
+}
+
+static void wipe(struct tap *tap, uint64_t record_count)
+{
+    if (tap->wiped_count == record_count)
+        return;
+    for (uint64_t i = 0; i <= tap->word_mask; i++)
+        atomic_store_explicit(&tap->words[i], 0, memory_order_relaxed);
+    tap->wiped_count = record_count;
+}
+
 void tap_watch(struct tap *tap)
 {
-    uint32_t watched = set_lock(tap->fd, F_WRLCK, READERS_BYTE) != 0;
+    uint64_t record_count;
+    bool read = set_lock(tap->fd, F_WRLCK, READERS_BYTE) != 0;
+    bool watched = tap_watched(tap), whole = count_whole(tap, &record_count);
+    if (!read && !watched && whole)
+        wipe(tap, record_count);
     // Before the lock is given up: see the top of this file. The kernel's lock orders it.
-    atomic_store_explicit(&tap->shared->watched, watched, memory_order_relaxed);
-    if (!watched)
+    atomic_store_explicit(&tap->shared->watched, read && (watched || whole), memory_order_relaxed);
+    if (!read)
         set_lock(tap->fd, F_UNLCK, READERS_BYTE);
 }
 

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Logins in clear, good, bad and broken, and then a search of the gateway's memory for their passwords.
 
-    password.py --pid PID --user NAME:PASSWORD
+    password.py --pid PID --user NAME:PASSWORD [--capture PID]
+
+With a capture that runs they are there, until it has ended.
 """
 
+import os
+import signal
 import sys
 import time
 
@@ -56,6 +60,7 @@ def main():
     """Exit status 0 when none was found."""
     parser = trader.arguments(__doc__.splitlines()[0])
     parser.add_argument("--pid", type=int, required=True)
+    parser.add_argument("--capture", type=int)
     options, report = parser.parse_args(), checks.Report()
     name, password = trader.users(options)[0]
     session = trader.Trader(options.server, name, password, options.local, options.symbol)
@@ -65,6 +70,10 @@ def main():
     for word in password, WRONG:
         session.client.send_datagram(ufo.block(ufo.login_message(name, word)))
     time.sleep(0.5)
+    if options.capture:
+        report.check(min(places(options.pid, (password, WRONG))) > 0, "passwords are in the tap that is read")
+        os.kill(options.capture, signal.SIGTERM)
+        time.sleep(3)  # two looks of the gateway's at who reads
     marks, good, bad = places(options.pid, ("FIND THIS", password, WRONG))
     report.check(marks > 0, f"the order is found in the gateway's memory, {marks} times")
     report.check(good == 0, "the password is not", f"{good} times")

@@ -249,6 +249,52 @@ Test(tap, a_reader_that_comes_before_the_flag_of_the_last_one_is_cleared_stays_w
     tap_detach(&second);
 }
 
+static bool holds_anything(void)
+{
+    for (uint64_t i = 0; i < WORDS; i++)
+        if (atomic_load(&tap.words[i]))
+            return true;
+    return false;
+}
+
+Test(tap, what_was_recorded_is_wiped_once_nobody_reads_any_more)
+{
+    for (uint32_t number = 1; number <= 2; number++) {
+        hammer_join(&tap, &reader);
+        put(number, TAP_RECORD_MAX);
+        expect(&reader, number, TAP_RECORD_MAX);
+        tap_detach(&reader);
+        tap_watch(&tap);
+        cr_assert(holds_anything(), "the writer may still be at it");
+        tap_watch(&tap);
+        cr_assert_not(holds_anything());
+    }
+    put(7, 100); // by a writer that has seen the flag before it was cleared
+    tap_watch(&tap);
+    cr_assert_not(holds_anything());
+}
+
+Test(tap, while_a_record_is_half_done_nothing_is_wiped_and_nobody_let_in)
+{
+    struct error error;
+    put(1, 100);
+    atomic_fetch_add(&tap.shared->claimed_records, 1);
+    tap_watch(&tap);
+    cr_assert(holds_anything());
+    cr_assert_eq(tap_attach(&reader, path, &error), 0, "%s", error.text);
+    cr_assert_not(tap_joined(&reader));
+    tap_watch(&tap);
+    cr_assert_not(tap_joined(&reader));
+    atomic_fetch_add(&tap.shared->published, 1);
+    tap_watch(&tap);
+    cr_assert(tap_joined(&reader));
+    cr_assert(holds_anything(), "it is read");
+    tap_detach(&reader);
+    tap_watch(&tap);
+    tap_watch(&tap);
+    cr_assert_not(holds_anything());
+}
+
 // A process that joins, says so, and hangs about until it is killed.
 static pid_t fork_reader(void)
 {
