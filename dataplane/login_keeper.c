@@ -10,23 +10,36 @@
 #define SLEEP_MS    1000
 #define REST_NS_MIN 1000000ull // between two: at most a thousand signatures a second are verified
 
-static bool serve_all(struct login_keeper *keeper)
+static void rest_after(uint64_t began_ns)
+{
+    uint64_t rest_ns = clock_raw_ns() - began_ns;
+    rest_ns = rest_ns > REST_NS_MIN ? rest_ns : REST_NS_MIN;
+    nanosleep(&(struct timespec){.tv_sec = (time_t)(rest_ns / 1000000000),
+                                 .tv_nsec = (long)(rest_ns % 1000000000)},
+              NULL);
+}
+
+static bool serve_one(struct login_keeper *keeper, bool is_signed)
+{
+    for (uint32_t i = 0; i < keeper->count; i++) {
+        struct logins *logins = keeper->logins[keeper->turns[is_signed]++ % keeper->count];
+        uint64_t began_ns = clock_raw_ns();
+        if (!logins_serve(logins, is_signed))
+            continue;
+        if (logins->port_bell)
+            bell_ring(logins->port_bell);
+        rest_after(began_ns);
+        return true;
+    }
+    return false;
+}
+
+bool login_keeper_serve(struct login_keeper *keeper)
 {
     bool served = false;
-    for (uint32_t i = 0; i < keeper->count; i++) {
-        uint64_t began_ns = clock_raw_ns();
-        if (!logins_serve(keeper->logins[i]))
-            continue;
+    for (uint32_t i = 0; i < LOGINS_WAITING_MAX && serve_one(keeper, true); i++)
         served = true;
-        if (keeper->logins[i]->port_bell)
-            bell_ring(keeper->logins[i]->port_bell);
-        uint64_t rest_ns = clock_raw_ns() - began_ns;
-        rest_ns = rest_ns > REST_NS_MIN ? rest_ns : REST_NS_MIN;
-        nanosleep(&(struct timespec){.tv_sec = (time_t)(rest_ns / 1000000000),
-                                     .tv_nsec = (long)(rest_ns % 1000000000)},
-                  NULL);
-    }
-    return served;
+    return serve_one(keeper, false) || served;
 }
 
 static void *keeper_main(void *argument)
@@ -34,10 +47,10 @@ static void *keeper_main(void *argument)
     struct login_keeper *keeper = argument;
     sandbox_thread(SANDBOX_LOGINS);
     while (!atomic_load_explicit(&keeper->stop, memory_order_relaxed)) {
-        if (serve_all(keeper))
+        if (login_keeper_serve(keeper))
             continue;
         bell_doze(&keeper->bell);
-        if (serve_all(keeper))
+        if (login_keeper_serve(keeper))
             bell_wake(&keeper->bell);
         else
             bell_wait(&keeper->bell, SLEEP_MS);

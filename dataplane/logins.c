@@ -47,7 +47,7 @@ bool logins_give(struct logins *logins, uint32_t index, const struct config_sess
     if (logins->bell)
         bell_ring(logins->bell);
     else
-        logins_serve(logins);
+        logins_serve(logins, who->is_signed);
     return true;
 }
 
@@ -106,15 +106,15 @@ static bool verify_signature(const struct signed_house *house, struct login *log
     return valid;
 }
 
-bool logins_serve(struct logins *logins)
+bool logins_serve(struct logins *logins, bool is_signed)
 {
     for (uint32_t i = 0; i < LOGINS_WAITING_MAX; i++) {
-        struct login *login = &logins->waiting[logins->turn++ % LOGINS_WAITING_MAX];
+        struct login *login = &logins->waiting[logins->turns[is_signed]++ % LOGINS_WAITING_MAX];
         // Acquire pairs with the release in logins_give.
-        if (atomic_load_explicit(&login->state, memory_order_acquire) != LOGIN_GIVEN)
+        if (atomic_load_explicit(&login->state, memory_order_acquire) != LOGIN_GIVEN ||
+            login->who->is_signed != is_signed)
             continue;
-        login->valid = login->who->is_signed ? verify_signature(&logins->house, login)
-                                             : verify_password(login);
+        login->valid = is_signed ? verify_signature(&logins->house, login) : verify_password(login);
         // Release pairs with the acquire in logins_take.
         atomic_store_explicit(&login->state, LOGIN_ANSWERED, memory_order_release);
         atomic_fetch_add_explicit(&logins->answered, 1, memory_order_release);

@@ -7,7 +7,8 @@
 // on nothing but its input.
 //
 // What waits is bounded, and so is the time that is spent on it: one login of each session, a few
-// in all, and the thread rests as long as it has worked.
+// in all, and the thread rests as long as it has worked. What is signed has its turn before what is
+// in clear (dataplane/login_keeper.h).
 #ifndef SLUICE_DATAPLANE_LOGINS_H
 #define SLUICE_DATAPLANE_LOGINS_H
 
@@ -42,7 +43,7 @@ struct login {
 struct logins {
     struct bell *bell;         // of the thread that verifies; NULL: there is none
     struct bell *port_bell;    // of the loop that polls the lane's port
-    uint32_t turn;             // where to look for the next one; the thread's
+    uint32_t turns[2];         // where to look for the next one in clear, or signed; the thread's
     _Atomic uint32_t answered; // verdicts so far
     uint32_t taken;            // … of which the port has taken so many
     uint8_t secret[16];        // of this lane in this process
@@ -73,9 +74,9 @@ static inline bool logins_answered(const struct logins *logins)
 struct login *logins_take(struct logins *logins);
 void logins_done(struct logins *logins, struct login *login);
 
-// logins_serve: verify one that was given. Whether there was one. The thread's, or without it the
-// caller's of logins_give.
-bool logins_serve(struct logins *logins);
+// logins_serve: verify one that was given, of the signed ones or of those in clear. Whether there
+// was one. The thread's, or without it the caller's of logins_give.
+bool logins_serve(struct logins *logins, bool is_signed);
 
 // logins_proof: what is kept of a password once it was verified, so that a later login costs the
 // port's thread no more than a keyed hash of it.

@@ -38,7 +38,7 @@ Test(entry, a_login_is_answered_when_its_password_has_been_verified)
     cr_assert_eq(sent_count, 0);
     cr_assert_not(logins_answered(&logins));
     cr_assert_eq(entry_take_logins(&entry, 2, 2), 0);
-    cr_assert(logins_serve(&logins));
+    cr_assert(logins_serve(&logins, false));
     cr_assert(logins_answered(&logins));
     cr_assert_eq(count_of(ENTRY_TAKEN), 0, "not counted before it is known");
     cr_assert_eq(entry_take_logins(&entry, 3, 3), 1, "the order that came with it");
@@ -57,7 +57,7 @@ Test(entry, one_login_of_a_session_waits_at_a_time_and_a_few_in_all)
     cr_assert_eq(count_of(ENTRY_LOGIN_BUSY), 2);
     log_in(3, "USER2 ", 4);
     cr_assert_eq(count_of(ENTRY_LOGIN_BUSY), 2);
-    while (logins_serve(&logins))
+    while (logins_serve(&logins, false))
         ;
     entry_take_logins(&entry, 5, 5);
     cr_assert(entry.sessions[1].bound && entry.sessions[2].bound);
@@ -82,7 +82,7 @@ Test(entry, logins_that_wait_are_verified_in_turn)
     for (int i = 0; i < 3; i++) {
         login_block("USER0 ", "WRONG     ", "          ");
         deliver(3, 1);
-        cr_assert(logins_serve(&logins));
+        cr_assert(logins_serve(&logins, false));
         entry_take_logins(&entry, 2, 2);
     }
     cr_assert(entry.sessions[1].bound && entry.sessions[2].bound);
@@ -100,7 +100,7 @@ Test(entry, what_is_known_of_a_password_is_not_verified_again)
     login_block("USER1 ", "secret    ", "          ");
     deliver(1, 4);
     cr_assert_eq(last_payload()[0], UFO_LOGIN_ACCEPT, "in any case of its letters");
-    cr_assert_not(logins_serve(&logins));
+    cr_assert_not(logins_serve(&logins, false));
 }
 
 Test(entry, no_password_stays_where_it_waited)
@@ -158,7 +158,7 @@ Test(entry, of_a_password_nothing_is_left_in_the_frame_while_it_waits)
     log_in(1, "USER1 ", 1);
     cr_assert_eq(count_of(ENTRY_LOGIN_BUSY), 1);
     cr_assert_not(frame_has("SECRET"), "of one that could not");
-    cr_assert(logins_serve(&logins));
+    cr_assert(logins_serve(&logins, false));
     entry_take_logins(&entry, 2, 2);
     cr_assert(entry.sessions[1].bound);
 }

@@ -126,10 +126,10 @@ Test(entry_signed, a_signed_login_without_its_cookie_costs_nothing_and_is_not_an
     login.cookie[0] ^= 1;
     cr_assert_eq(send_login(1, &login, 1), 0);
     cr_assert_eq(count_of(ENTRY_BAD_COOKIE), 3);
-    cr_assert_not(logins_serve(&logins), "nothing waits");
+    cr_assert_not(logins_serve(&logins, true), "nothing waits");
     login.cookie[0] ^= 1;
     cr_assert_eq(send_login(1, &login, 1), 0);
-    cr_assert(logins_serve(&logins));
+    cr_assert(logins_serve(&logins, true));
     entry_take_logins(&entry, 2, 2);
     cr_assert_eq(last_payload()[3], SIGNED_ACCEPT);
 }
