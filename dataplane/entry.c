@@ -623,19 +623,24 @@ static bool is_from(const struct entry_peer *peer, const struct endpoint *source
     return peer->keyed && peer->address == source->address && peer->port == source->port;
 }
 
-// The tag is one of a client at its source: by the keys in force, or by those of a later login,
-// which then are.
-static bool tag_valid(struct entry_signed *own, const struct packet *packet)
+// Whose keys the tag of a client at its source is by: those in force, or those of a later login.
+// NULL: nobody's.
+static struct entry_peer *sealed_by(struct entry_signed *own, const struct packet *packet)
 {
     if (is_from(&own->peer, &packet->source) &&
         signed_tag_valid(&own->peer.channel, packet->payload, packet->payload_size))
-        return true;
-    if (!is_from(&own->next, &packet->source) ||
-        !signed_tag_valid(&own->next.channel, packet->payload, packet->payload_size))
-        return false;
+        return &own->peer;
+    if (is_from(&own->next, &packet->source) &&
+        signed_tag_valid(&own->next.channel, packet->payload, packet->payload_size))
+        return &own->next;
+    return NULL;
+}
+
+// The keys of a later login are used, and so in force.
+static void put_in_force(struct entry_signed *own)
+{
     own->peer = own->next;
     sodium_memzero(&own->next, sizeof(own->next));
-    return true;
 }
 
 static enum entry_verdict receive_signed_data(struct entry *entry, const struct packet *packet,
@@ -648,10 +653,14 @@ static enum entry_verdict receive_signed_data(struct entry *entry, const struct 
     struct entry_signed *own = &entry->signed_sessions[index];
     if (!is_from(&own->peer, &packet->source) && !is_from(&own->next, &packet->source))
         return ENTRY_NOT_BOUND;
-    if (!tag_valid(own, packet))
+    const struct entry_peer *by = sealed_by(own, packet);
+    if (!by)
         return ENTRY_BAD_TAG;
+    // Before its keys are in force: they would be another's than the one who is bound.
     if (bound_elsewhere(entry, index, &packet->source))
         return ENTRY_BOUND_ELSEWHERE;
+    if (by == &own->next)
+        put_in_force(own);
     if (!signed_fresh(&own->peer.channel, be64_load(data->sequence)))
         return ENTRY_REPLAYED;
     claim_source(entry, index, &packet->source);

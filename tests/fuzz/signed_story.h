@@ -152,19 +152,23 @@ static inline bool keys_are_of(const struct story_keys *keys, const struct endpo
     return keys->keyed && same_end(&keys->source, source);
 }
 
-// Data with the right tag are by the keys in force, or bring later ones into force.
-static inline bool tag_told(struct signed_story *own, const uint8_t *datagram, size_t size,
-                            const struct endpoint *source)
+// Data with the right tag are by the keys in force, or by later ones. NULL: by none.
+static inline struct story_keys *tag_told(struct signed_story *own, const uint8_t *datagram,
+                                          size_t size, const struct endpoint *source)
 {
     if (keys_are_of(&own->now, source) && tag_is(own->now.up, datagram, size))
-        return true;
-    if (!keys_are_of(&own->next, source) || !own->next.known ||
-        !tag_is(own->next.up, datagram, size))
-        return false;
+        return &own->now;
+    bool later =
+        keys_are_of(&own->next, source) && own->next.known && tag_is(own->next.up, datagram, size);
+    return later ? &own->next : NULL;
+}
+
+// Who is not kept out by a binding elsewhere brings later keys into force.
+static inline void come_into_force(struct signed_story *own)
+{
     own->before = own->now;
     own->now = own->next;
     own->next.keyed = own->next.known = false;
-    return true;
 }
 
 static inline bool sequence_is_new(struct story_keys *keys, uint64_t sequence)

@@ -587,10 +587,13 @@ static inline enum entry_verdict foresee_signed_data(uint32_t client, const uint
     struct signed_story *own = signed_story_of(s);
     if (!own || (!keys_are_of(&own->now, &source) && !keys_are_of(&own->next, &source)))
         return ENTRY_NOT_BOUND;
-    if (!tag_told(own, payload, size, &source))
+    const struct story_keys *by = tag_told(own, payload, size, &source);
+    if (!by)
         return ENTRY_BAD_TAG;
     if (bound_to_another(s, client))
         return ENTRY_BOUND_ELSEWHERE;
+    if (by == &own->next)
+        come_into_force(own);
     if (!sequence_is_new(&own->now, be64_load(data->sequence)))
         return ENTRY_REPLAYED;
     uint32_t claimer = session_of(client);

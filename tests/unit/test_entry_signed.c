@@ -290,6 +290,35 @@ Test(entry_signed, a_signed_session_keeps_its_address_until_it_is_silent_and_its
     cr_assert_eq(send_login(2, &login, 11 * SECOND_NS), SIGNED_ACCEPT);
 }
 
+// They used to be in force although their client was kept out, and the one that is bound was not
+// heard any more, and answered by what only the other can check.
+Test(entry_signed, keys_of_who_is_kept_out_do_not_come_into_force)
+{
+    sign_session(1);
+    struct signed_login login = signed_login(1, "USER1 ", 1);
+    cr_assert_eq(send_login(1, &login, 1), SIGNED_ACCEPT);
+    struct signed_channel first = entry.signed_sessions[1].next.channel;
+    block("?", 1);
+    datagram_size--;
+    seal(&first, 1); // no UFO: it is not bound yet
+    deliver(1, 2);
+    cr_assert_eq(count_of(ENTRY_BAD_UFO), 1);
+    login = signed_login(2, "USER1 ", 3);
+    cr_assert_eq(send_login(2, &login, 3), SIGNED_ACCEPT);
+    struct signed_channel second = entry.signed_sessions[1].next.channel;
+    order_block(1);
+    seal(&first, 2);
+    cr_assert_eq(deliver(1, 4), 1);
+    order_block(2);
+    seal(&second, 1);
+    cr_assert_eq(deliver(2, 5), 0);
+    cr_assert_eq(count_of(ENTRY_BOUND_ELSEWHERE), 1);
+    order_block(2);
+    seal(&first, 3);
+    cr_assert_eq(deliver(1, 6), 1);
+    cr_assert_eq(told_of[1], 1);
+}
+
 // Two sessions at one address would have one place in the table of addresses.
 Test(entry_signed, a_signed_login_from_the_address_of_another_session_is_dropped)
 {
