@@ -19,7 +19,7 @@
 #include "numa/arena.h"
 #include "numa/thread.h"
 
-#define LOGIN_RATE 1000u // of a shard, where the file does not say
+#define RATE_USUAL 1000u // of a shard's logins, and requests, where the file does not say
 #define RATE_MAX   10000000
 #define RATE_STEPS 100 // a second
 
@@ -247,13 +247,21 @@ static int read_control(const struct reader *reader, const config_setting_t *roo
 static int read_limits(const struct reader *reader, const config_setting_t *root,
                        struct config *config)
 {
-    static const char *const known[] = {"orders",        "history",     "in_flight",
-                                        "login_rate",    "login_burst", "session_rate",
-                                        "session_burst", "pin_mac",     NULL};
+    static const char *const known[] = {"orders",
+                                        "history",
+                                        "in_flight",
+                                        "login_rate",
+                                        "login_burst",
+                                        "session_rate",
+                                        "session_burst",
+                                        "request_rate",
+                                        "request_burst",
+                                        "pin_mac",
+                                        NULL};
     const config_setting_t *group = config_setting_get_member(root, "limits");
     long long orders = 1000000, history = 65536, in_flight = 65536;
-    config->login_rate = LOGIN_RATE;
-    config->login_burst = LOGIN_RATE;
+    config->login_rate = config->login_burst = RATE_USUAL;
+    config->request_rate = config->request_burst = RATE_USUAL;
     if (group && (check_keys(reader, group, known) ||
                   read_number(reader, group, "orders", false, 1, BOOK_ORDERS_MAX, &orders) ||
                   read_power(reader, group, "history", 1024, 1 << 26, &history) ||
@@ -262,6 +270,8 @@ static int read_limits(const struct reader *reader, const config_setting_t *root
                             &config->login_burst) ||
                   read_rate(reader, group, "session_rate", "session_burst", &config->session_rate,
                             &config->session_burst) ||
+                  read_rate(reader, group, "request_rate", "request_burst", &config->request_rate,
+                            &config->request_burst) ||
                   read_switch(reader, group, "pin_mac", &config->pin_mac)))
         return -1;
     config->orders_max = (uint32_t)orders;

@@ -108,9 +108,11 @@ struct config {
     uint32_t history_count;   // events kept per stream, a power of two
     uint32_t in_flight_count; // commands of a shard waiting for the disk, a power of two
     // What the XDP program lets through (xdp/loader.h): packets that can be logins, for a shard,
-    // and packets of a session, a second and at once; 0 a second: any number.
+    // packets of a session, and requests to a shard's feed, a second and at once; 0 a second: any
+    // number.
     uint32_t login_rate, login_burst;
     uint32_t session_rate, session_burst;
+    uint32_t request_rate, request_burst;
     bool pin_mac;    // a session's packets come from the Ethernet address that it logged in from
     bool huge_pages; // for what a lane has in memory: always, from a file
     bool sandbox;    // numa/sandbox.h: unless the file says otherwise

@@ -110,6 +110,7 @@ static int attach_program(struct gateway *gateway, struct house_interface *inter
         .stamped_interface = interface->stamps ? interface->name : NULL,
         .login = {config->login_rate, config->login_burst},
         .session = {config->session_rate, config->session_burst},
+        .request = {config->request_rate, config->request_burst},
         .pin_mac = config->pin_mac,
     };
     interface->steer = steer_load(&options, error);

@@ -259,10 +259,12 @@ static json_t *limits_json(const struct config *config)
 
 static json_t *rates_json(const struct config *config)
 {
-    return json_pack("{s:i, s:i, s:i, s:i, s:b}", "logins_a_second_a_shard",
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:b}", "logins_a_second_a_shard",
                      (int)config->login_rate, "logins_at_once", (int)config->login_burst,
                      "packets_a_second_a_session", (int)config->session_rate, "packets_at_once",
-                     (int)config->session_burst, "ethernet_address_pinned", config->pin_mac);
+                     (int)config->session_burst, "requests_a_second_a_shard",
+                     (int)config->request_rate, "requests_at_once", (int)config->request_burst,
+                     "ethernet_address_pinned", config->pin_mac);
 }
 
 // Where every thread is to stand, and what is wrong with it.

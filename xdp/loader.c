@@ -108,7 +108,7 @@ static void set_rate(const struct steer_rate *rate, __u64 *interval_ns, __u64 *a
 static int size_maps(struct steer *steer)
 {
     const struct steer_options *options = &steer->options;
-    uint32_t meter_count = options->session_count + 1;
+    uint32_t meter_count = STEER_METER_SESSIONS + options->session_count;
     struct steer_bpf__rodata *constants = steer->program->rodata;
     constants->shard_count = options->shard_count;
     constants->meter_count = meter_count;
@@ -117,6 +117,7 @@ static int size_maps(struct steer *steer)
     constants->pin_mac = options->pin_mac;
     set_rate(&options->login, &constants->login_interval_ns, &constants->login_ahead_ns);
     set_rate(&options->session, &constants->session_interval_ns, &constants->session_ahead_ns);
+    set_rate(&options->request, &constants->request_interval_ns, &constants->request_ahead_ns);
     const struct {
         struct bpf_map *map;
         uint32_t count;

@@ -30,6 +30,7 @@ struct steer_options {
     const char *stamped_interface; // packets are stamped, by this one's driver; NULL: they are not
     struct steer_rate login;       // of a shard: packets that can be logins, of sources not bound
     struct steer_rate session;     // of a session with a shard
+    struct steer_rate request;     // of a shard: packets to its open destinations
     bool pin_mac;                  // a bound source keeps the Ethernet address it logged in from
 };
 

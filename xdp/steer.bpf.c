@@ -5,9 +5,9 @@
 // Whatever is not an order packet (ARP, ICMP, ssh, PTP, IPv6) is left to the kernel's stack.
 // Packets to a shard's address and port are checked so far that user space meets whole,
 // unfragmented UDP only, and at its order port only what comes from a source that is logged in, or
-// can be a login: a stranger costs what it costs here. They go to the socket that the shard has on
-// the queue they arrived on. Every frame is counted under one verdict: a drop here shows up in no
-// counter of the interface.
+// can be a login: a stranger costs what it costs here. At its request port there is a rate. They go
+// to the socket that the shard has on the queue they arrived on. Every frame is counted under one
+// verdict: a drop here shows up in no counter of the interface.
 //
 // The work is the same for any number of shards, sessions and queues: one hash lookup, two array
 // lookups, one counter; a third lookup and a clock where there is a rate. Measured with
@@ -49,6 +49,7 @@ const volatile _Bool pin_mac = 0;
 // The time between packets at a rate, and how far ahead of it they may be. 0: no limit.
 const volatile __u64 login_interval_ns = 0, login_ahead_ns = 0;
 const volatile __u64 session_interval_ns = 0, session_ahead_ns = 0;
+const volatile __u64 request_interval_ns = 0, request_ahead_ns = 0;
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -300,13 +301,23 @@ static __always_inline enum steer_verdict judge_source(const struct xdp_md *cont
     if (!slot && !login)
         return bucket->unlisted ? STEER_REDIRECT : STEER_DROP_NOT_BOUND;
     if (!slot)
-        return in_time(shard, 0, login_interval_ns, login_ahead_ns) ? STEER_REDIRECT
-                                                                    : STEER_DROP_LOGIN_RATE;
+        return in_time(shard, STEER_METER_LOGINS, login_interval_ns, login_ahead_ns)
+                   ? STEER_REDIRECT
+                   : STEER_DROP_LOGIN_RATE;
     if (pin_mac && !mac_is_right(context, bucket, slot))
         return STEER_DROP_WRONG_MAC;
-    __u32 session = slot & STEER_SLOT_SESSION;
-    return in_time(shard, session, session_interval_ns, session_ahead_ns) ? STEER_REDIRECT
-                                                                          : STEER_DROP_SESSION_RATE;
+    __u32 session = (slot & STEER_SLOT_SESSION) - 1;
+    return in_time(shard, STEER_METER_SESSIONS + session, session_interval_ns, session_ahead_ns)
+               ? STEER_REDIRECT
+               : STEER_DROP_SESSION_RATE;
+}
+
+// An answer is larger than what asks for it, and goes to whoever the packet says has asked.
+static __always_inline enum steer_verdict judge_request(const struct found *found)
+{
+    return in_time(found->shard, STEER_METER_REQUESTS, request_interval_ns, request_ahead_ns)
+               ? STEER_REDIRECT
+               : STEER_DROP_REQUEST_RATE;
 }
 
 // Stamping takes 36 to 43 ns a packet more (make bench ONLY=stamps).
@@ -365,7 +376,7 @@ static __always_inline enum steer_verdict judge(struct xdp_md *context, const _B
     verdict = admit(&found);
     if (verdict != STEER_REDIRECT)
         return verdict;
-    verdict = found.open ? STEER_REDIRECT : judge_source(context, end, &found);
+    verdict = found.open ? judge_request(&found) : judge_source(context, end, &found);
     if (verdict != STEER_REDIRECT)
         return verdict;
     return redirect(context, found.shard, stamps);

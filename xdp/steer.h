@@ -36,6 +36,8 @@ enum steer_verdict {
     STEER_DROP_LOGIN_RATE,   // it can be a login, and there were too many
     STEER_DROP_WRONG_MAC,    // its source is bound, and logged in from another Ethernet address
     STEER_DROP_SESSION_RATE, // its session has sent too many
+    // … for its request port:
+    STEER_DROP_REQUEST_RATE, // there were too many
     // … and for all:
     STEER_DROP_QUEUE, // arrived on a queue where the shard has no socket
     // XDP_REDIRECT
@@ -52,7 +54,7 @@ enum steer_verdict {
             "pass_udp_header", "pass_destination", "drop_ip_options", "drop_fragment",             \
             "drop_ip_checksum", "drop_ip_length", "drop_udp_length", "drop_empty",                 \
             "drop_too_long", "drop_not_bound", "drop_login_rate", "drop_wrong_mac",                \
-            "drop_session_rate", "drop_queue", "redirect"                                          \
+            "drop_session_rate", "drop_request_rate", "drop_queue", "redirect"                     \
     }
 
 // Key of the map `shards`; network byte order, as in the packet.
@@ -65,7 +67,7 @@ struct steer_destination {
 // … and its value.
 struct steer_target {
     unsigned int shard;
-    unsigned int open; // anybody may send there; else bound sources, and logins
+    unsigned int open; // anybody may send there, at a rate; else bound sources, and logins
 };
 
 // The map `bound`: for each shard a hash table of the sources that are bound to its order port,
@@ -98,8 +100,12 @@ struct steer_bucket {
 #define STEER_LOGIN_TYPE                       'L'
 #define STEER_LOGIN_SIZE                       27 // behind two bytes that say so
 
-// The map `meters`: of each shard, one for its logins and then one for each session. A cache line,
-// since the packets of two sessions may come on two queues.
+// The map `meters`: of each shard, one for its logins, one for what comes to its open port, and
+// then one for each session. A cache line, since the packets of two sessions may come on two
+// queues.
+#define STEER_METER_LOGINS                     0
+#define STEER_METER_REQUESTS                   1
+#define STEER_METER_SESSIONS                   2
 struct steer_meter {
     unsigned long long due_ns; // when the next packet is due at the rate; the future is the debt
     unsigned long long zero[7];

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
 // bench_steer IF: what the XDP program takes for an order packet of a bound source that it
-// redirects, a stranger's that it drops, and a login over the rate, by BPF_PROG_TEST_RUN with a
-// million repeats, with 1, 8 and 64 shards and with 10 and 4096 sessions, all of them bound;
-// seven rounds, alternating. Prints rows. IF is an interface of the lab, for a socket to redirect
-// to.
+// redirects, a stranger's that it drops, and a login and a request over the rate, by
+// BPF_PROG_TEST_RUN with a million repeats, with 1, 8 and 64 shards and with 10 and 4096 sessions,
+// all of them bound; seven rounds, alternating. Prints rows. IF is an interface of the lab, for a
+// socket to redirect to.
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
@@ -21,6 +21,7 @@
 #define REPEATS      1000000
 #define FRAME_COUNT  1024u
 #define FIRST_PORT   26400u
+#define REQUEST_PORT 26500u // shard 0's
 #define FIRST_SOURCE 10000u
 #define NEVER                                                                                      \
     {                                                                                              \
@@ -31,7 +32,7 @@
         1000000000, 1000000000                                                                     \
     } // as many as can be
 
-enum sender { BOUND, STRANGER, LOGIN };
+enum sender { BOUND, STRANGER, LOGIN, REQUEST };
 
 static const struct bench {
     const char *name;
@@ -57,6 +58,9 @@ static const struct bench {
     {"drop, a login over the rate, 64 shards",
      LOGIN,
      {.shard_count = 64, .session_count = 10, .login = NEVER}},
+    {"drop, a request over the rate",
+     REQUEST,
+     {.shard_count = 1, .session_count = 10, .request = NEVER}},
 };
 #define BENCHES (sizeof(benches) / sizeof(benches[0]))
 
@@ -91,7 +95,9 @@ static struct steer *open_steer(const struct bench *bench, const struct port *po
             bound_add(&bound, source.address, source.port, source.mac, j);
         }
     }
-    if (steer_add_socket(steer, 0, 0, port_xdp_socket(port, 0, 0), &error))
+    if (steer_add_destination(steer, inet_addr("10.77.0.1"), htons(REQUEST_PORT), 0, true,
+                              &error) ||
+        steer_add_socket(steer, 0, 0, port_xdp_socket(port, 0, 0), &error))
         die(error.text);
     return steer;
 }
@@ -100,8 +106,9 @@ static size_t write_frame(const struct bench *bench, uint8_t frame[PACKET_SIZE_M
 {
     static const uint8_t login[] = {0, STEER_LOGIN_SIZE, STEER_LOGIN_TYPE}, order[] = {0, 48, 'U'};
     struct endpoint source = source_of(bench->sender == BOUND ? 0 : 5000);
+    uint16_t to = bench->sender == REQUEST ? REQUEST_PORT : FIRST_PORT;
     struct endpoint destination = {
-        .address = inet_addr("10.77.0.1"), .port = htons(FIRST_PORT), .vlan = PACKET_NO_VLAN};
+        .address = inet_addr("10.77.0.1"), .port = htons(to), .vlan = PACKET_NO_VLAN};
     memset(frame, 0, PACKET_SIZE_MAX);
     memcpy(frame + packet_payload_offset(&destination), bench->sender == LOGIN ? login : order, 3);
     return packet_write_headers(frame, &source, &destination, 50);

@@ -136,6 +136,8 @@ static void check_accepted(const struct config *config)
     INVARIANT(config->login_rate <= 10000000 && config->session_rate <= 10000000);
     INVARIANT(config->login_burst >= (config->login_rate + 99) / 100);
     INVARIANT(config->session_burst >= (config->session_rate + 99) / 100);
+    INVARIANT(config->request_rate <= 10000000);
+    INVARIANT(config->request_burst >= (config->request_rate + 99) / 100);
     INVARIANT(within(config->port_count, 1, CONFIG_PORTS_MAX));
     INVARIANT(within(config->shard_count, 1, CONFIG_SHARDS_MAX));
     INVARIANT(within(config->instrument_count, 1, BOOK_INSTRUMENTS_MAX));

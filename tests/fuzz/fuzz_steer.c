@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
 // The XDP program in the kernel (BPF_PROG_TEST_RUN) and packet_parse in user space, for the same
-// frame, and what is bound: the same verdict, the same action, one counter moved by one. Shard 0
-// has a socket on the queue and shard 1 has none, so that which of the two was found is seen as
-// well.
+// frame, what is bound and what the meters say: the same verdict, the same action, one counter
+// moved by one. Shard 0 has a socket on the queue and shard 1 has none, so that which of the two
+// was found is seen as well. Each has an order port and an open one.
 //
 // The first byte of an input says whether the checksum of the IPv4 header is put right before the
 // frame is given, without which hardly any changed frame would come past it, whether the frame is
-// padded to Ethernet's 60 bytes, and whether its source is bound: enum setting. Takes root: without
-// it this says so and ends.
+// padded to Ethernet's 60 bytes, whether its source is bound, and whether all rates are used up:
+// enum setting. Takes root: without it this says so and ends.
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <xdp/xsk.h>
 
 #include "dataplane/packet.h"
@@ -30,6 +31,7 @@
 #define FRAME_BYTES 2048u
 #define FRAME_MAX   2000u
 #define SESSIONS    8u
+#define METERS      (2 * (STEER_METER_SESSIONS + SESSIONS))
 
 enum setting {
     RIGHT_CHECKSUM = 1,
@@ -38,12 +40,14 @@ enum setting {
     BOUND_OTHER = 8, // … to the other one
     OTHER_MAC = 16,  // … from another Ethernet address
     FULL = 32,       // as many others as there is room for share its bucket
+    TOO_MANY = 64,   // before it
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 static struct steer *steer;
+static int meters_fd;
 static uint64_t counted[STEER_VERDICT_COUNT];
 static const char *const verdict_names[] = STEER_VERDICT_NAMES;
 
@@ -75,6 +79,36 @@ static int open_socket(void)
     return xsk_socket__fd(socket);
 }
 
+// The loader keeps the map to itself.
+static int find_meters(void)
+{
+    uint32_t ids[16];
+    struct bpf_prog_info program = {.nr_map_ids = 16, .map_ids = (uintptr_t)ids};
+    uint32_t size = sizeof(program);
+    INVARIANT(bpf_obj_get_info_by_fd(steer_program_fd(steer), &program, &size) == 0);
+    for (uint32_t i = 0; i < program.nr_map_ids; i++) {
+        struct bpf_map_info map = {0};
+        int fd = bpf_map_get_fd_by_id(ids[i]);
+        size = sizeof(map);
+        INVARIANT(fd >= 0 && bpf_obj_get_info_by_fd(fd, &map, &size) == 0);
+        if (strcmp(map.name, "meters") == 0)
+            return fd;
+        close(fd);
+    }
+    INVARIANT(!"there are meters");
+    return -1;
+}
+
+static void set_meters(uint64_t due_ns)
+{
+    static uint32_t places[METERS];
+    static struct steer_meter meters[METERS];
+    uint32_t count = METERS;
+    for (uint32_t i = 0; i < METERS; i++)
+        places[i] = i, meters[i].due_ns = due_ns;
+    INVARIANT(bpf_map_update_batch(meters_fd, places, meters, &count, NULL) == 0);
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     struct error error = {{0}};
@@ -83,14 +117,22 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     libbpf_set_print(NULL);
     if (unshare(CLONE_NEWNET))
         skip("a network namespace of one's own takes CAP_SYS_ADMIN");
-    const struct steer_options options = {
-        .queue_count = 1, .shard_count = 2, .session_count = SESSIONS, .pin_mac = true};
+    // So high that none is reached unless the input says so.
+    const struct steer_rate rate = {.per_second = 1000000000, .burst = 1000000000};
+    const struct steer_options options = {.queue_count = 1,
+                                          .shard_count = 2,
+                                          .session_count = SESSIONS,
+                                          .login = rate,
+                                          .session = rate,
+                                          .request = rate,
+                                          .pin_mac = true};
     steer = steer_load(&options, &error);
     if (!steer)
         skip(error.text);
-    for (uint16_t i = 0; i < 2; i++)
-        INVARIANT(steer_add_destination(steer, htonl(0x0A4D0001), htons(PORT_FIRST + i), i, false,
-                                        &error) == 0);
+    for (uint16_t i = 0; i < 4; i++)
+        INVARIANT(steer_add_destination(steer, htonl(0x0A4D0001), htons(PORT_FIRST + i), i % 2,
+                                        i >= 2, &error) == 0);
+    meters_fd = find_meters();
     INVARIANT(steer_add_socket(steer, 0, 0, open_socket(), &error) == 0);
     return 0;
 }
@@ -99,7 +141,7 @@ static int find_shard(void *context, uint32_t address, uint16_t port)
 {
     (void)context;
     uint32_t shard = (uint32_t)ntohs(port) - PORT_FIRST;
-    return address == htonl(0x0A4D0001) && shard < 2 ? (int)shard : -1;
+    return address == htonl(0x0A4D0001) && shard < 4 ? (int)shard % 2 : -1;
 }
 
 static void correct_ip_checksum(uint8_t *frame, size_t size)
@@ -188,11 +230,18 @@ static bool can_be_login(const struct packet *packet)
 static enum steer_verdict verdict_of(enum setting setting, const struct packet *packet,
                                      uint32_t shard)
 {
-    bool listed = setting & BOUND && !(setting & FULL);
-    if (listed && setting & OTHER_MAC)
+    bool open = ntohs(packet->destination.port) >= PORT_FIRST + 2;
+    bool listed = setting & BOUND && !(setting & FULL), too_many = setting & TOO_MANY;
+    if (open && too_many)
+        return STEER_DROP_REQUEST_RATE;
+    if (!open && listed && setting & OTHER_MAC)
         return STEER_DROP_WRONG_MAC;
-    if (!(setting & BOUND) && !can_be_login(packet))
+    if (!open && listed && too_many)
+        return STEER_DROP_SESSION_RATE;
+    if (!open && !(setting & BOUND) && !can_be_login(packet))
         return STEER_DROP_NOT_BOUND;
+    if (!open && !listed && can_be_login(packet) && too_many)
+        return STEER_DROP_LOGIN_RATE;
     return shard == 0 ? STEER_REDIRECT : STEER_DROP_QUEUE;
 }
 
@@ -217,6 +266,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                   packet.payload + packet.payload_size <= frame + given_size);
         packet_checksum_valid(&packet);
         change_bound(setting, &packet, shard, true);
+        if (setting & TOO_MANY)
+            set_meters(UINT64_MAX);
         expected = verdict_of(setting, &packet, shard);
     }
     LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = (uint32_t)given_size);
@@ -224,6 +275,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(expected, options.retval);
     if (whole)
         change_bound(setting, &packet, shard, false);
+    if (whole && setting & TOO_MANY)
+        set_meters(0);
     free(frame);
     return 0;
 }

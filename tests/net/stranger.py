@@ -3,6 +3,7 @@
 
     stranger.py logins --seconds 2    logins with a wrong password, from spoofed sources
     stranger.py orders --seconds 2    good orders, from spoofed sources
+    stranger.py request --seconds 2   requests for messages of the feed, from spoofed sources
     stranger.py session --seconds 2   good orders, from a session that is logged in
     stranger.py mac                   good orders in its name, from other Ethernet addresses
 
@@ -20,6 +21,7 @@ import time
 
 import checks
 import garbage
+import itch
 import ouch
 import trader
 import ufo
@@ -73,8 +75,10 @@ def flood(options):
     """From nobody."""
     frames = frames_of(options, ("0.0.0.0", 0), own_mac(options.interface))
     login = ufo.block(ufo.login_message("NOBODY", "WRONG"))
-    payloads = {"logins": lambda: login, "orders": frames.good_payload}
-    prepared = [frames.whole(payloads[options.what]()) for _ in range(PREPARED)]
+    request = itch.request_packet(b"YESTERDAY ", 1, 1)
+    payloads = {"logins": lambda: login, "orders": frames.good_payload, "request": lambda: request}
+    port = options.request[1] if options.what == "request" else None
+    prepared = [frames.whole(payloads[options.what](), port=port) for _ in range(PREPARED)]
     return pour(options, open_raw(options.interface).send, prepared)
 
 
@@ -119,7 +123,7 @@ def spoof_mac(options, report):
 def main():
     """What was asked for."""
     parser = trader.arguments(__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("logins", "orders", "session", "mac"))
+    parser.add_argument("what", choices=("logins", "orders", "request", "session", "mac"))
     parser.add_argument("--interface", default="sl-cl")
     parser.add_argument("--gateway-mac", help="default: from the neighbour table")
     parser.add_argument("--seconds", type=float, default=2)

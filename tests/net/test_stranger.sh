@@ -1,12 +1,14 @@
 #!/bin/bash
-# What must not be heard is not: strangers' orders, spoofed logins, another Ethernet address, a session beyond its rate.
+# What must not be heard is not: strangers' orders, spoofed logins and requests, another Ethernet address, a session
+# beyond its rate.
 # The XDP program drops it, and a session that behaves loses nothing by it.
 # alone: it counts what a rate lets in while the host is busy
 . "$(dirname "$0")/lib.sh"
 # One each: who finds others' orders in its book complains.
-export SYMBOLS="ACME QUIET AFTER session1 session2 session3 logins1 logins2 logins3 orders1 orders2 orders3"
+export SYMBOLS="ACME QUIET AFTER session1 session2 session3 logins1 logins2 logins3 orders1 orders2 orders3 \
+request1 request2 request3"
 lab_up
-sed -i 's/orders = 1000000;/& login_rate = 100; login_burst = 100; session_rate = 2000; session_burst = 2000; pin_mac = "on";/' \
+sed -i 's/orders = 1000000;/& login_rate = 100; login_burst = 100; request_rate = 100; request_burst = 100; session_rate = 2000; session_burst = 2000; pin_mac = "on";/' \
     "$work/lab.conf"
 gateway_start || { fail "the gateway starts"; exit 1; }
 load() { # USER SYMBOL RATE COUNT
@@ -40,10 +42,11 @@ behaves() {
 }
 
 check "a session at half its rate loses nothing" load LOAD0 QUIET 1000 4000
-touch "$work/session.log" "$work/logins.log" "$work/orders.log"
+touch "$work"/{session,logins,orders,request}.log
 behaves "nor while another sends fifty times its rate" session
 behaves "nor while logins are spoofed" logins
 behaves "nor while strangers send orders" orders
+behaves "nor while the feed's messages are requested in others' names" request
 check "a client can log in afterwards" load LOAD2 AFTER 1000 1000
 if on_dpdk; then
     skip "what the XDP program drops, and a pinned Ethernet address: a DPDK device has no XDP program, as sluice check says"
@@ -65,10 +68,13 @@ rounds() { grep -c sent "$work/$1.log"; }
 # A meter lets in its burst, and its rate for as long as the program ran: the two seconds, or three where the host is busy.
 judged "what is beyond a session's rate was dropped, and counted" session session_rate $(((2000 + 3 * 2000) * $(rounds session)))
 judged "and what is beyond the rate of logins" logins login_rate $(((100 + 3 * 100) * $(rounds logins)))
+judged "and what is beyond the rate of requests" request request_rate $(((100 + 3 * 100) * $(rounds request)))
 judged "strangers' orders were, all of them" orders not_bound 0
 judged "and all from other Ethernet addresses" stranger wrong_mac 0
 refused=$(message stopped shards 0 entry datagrams login_refused)
 check "the logins that were let in were refused ($refused)" test "$refused" = $(($(sum logins sent) - $(dropped login_rate)))
+check "the feed saw the requests that were let in" test "$(message stopped shards 0 feed requests)" = \
+    $(($(sum request sent) - $(dropped request_rate)))
 check "order entry saw no stranger" test "$(message stopped shards 0 entry datagrams not_bound)" = 0
 check "all that was redirected was received" test "$(message stopped ports 0 xdp redirect)" = "$(message stopped ports 0 packets received)"
 finish

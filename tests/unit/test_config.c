@@ -135,11 +135,14 @@ static struct config *load_with_limits(const char *limits)
 }
 
 static void expect_rates(const char *limits, uint32_t login_rate, uint32_t login_burst,
-                         uint32_t session_rate, uint32_t session_burst)
+                         uint32_t session_rate, uint32_t session_burst, uint32_t request_rate,
+                         uint32_t request_burst)
 {
     struct config *config = load_with_limits(limits);
     cr_expect_eq(config->login_rate, login_rate, "%s: %u", limits, config->login_rate);
     cr_expect_eq(config->login_burst, login_burst, "%s: %u", limits, config->login_burst);
+    cr_expect_eq(config->request_rate, request_rate, "%s: %u", limits, config->request_rate);
+    cr_expect_eq(config->request_burst, request_burst, "%s: %u", limits, config->request_burst);
     cr_expect_eq(config->session_rate, session_rate, "%s: %u", limits, config->session_rate);
     cr_expect_eq(config->session_burst, session_burst, "%s: %u", limits, config->session_burst);
     config_free(config);
@@ -147,11 +150,13 @@ static void expect_rates(const char *limits, uint32_t login_rate, uint32_t login
 
 Test(config, a_rate_without_a_burst_has_a_seconds_worth_of_it)
 {
-    expect_rates("", 1000, 1000, 0, 0);
-    expect_rates("login_rate = 20;", 20, 20, 0, 0);
-    expect_rates("session_rate = 500;", 1000, 1000, 500, 500);
-    expect_rates("session_rate = 500; session_burst = 6;", 1000, 1000, 500, 6);
-    expect_rates("login_rate = 0; login_burst = 5; session_rate = 1;", 0, 0, 1, 1);
+    expect_rates("", 1000, 1000, 0, 0, 1000, 1000);
+    expect_rates("login_rate = 20;", 20, 20, 0, 0, 1000, 1000);
+    expect_rates("session_rate = 500;", 1000, 1000, 500, 500, 1000, 1000);
+    expect_rates("session_rate = 500; session_burst = 6;", 1000, 1000, 500, 6, 1000, 1000);
+    expect_rates("login_rate = 0; login_burst = 5; session_rate = 1;", 0, 0, 1, 1, 1000, 1000);
+    expect_rates("request_rate = 300; request_burst = 4;", 1000, 1000, 0, 0, 300, 4);
+    expect_rates("request_rate = 0;", 1000, 1000, 0, 0, 0, 0);
 }
 
 Test(config, an_ethernet_address_is_pinned_where_the_file_says_so)

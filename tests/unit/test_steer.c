@@ -242,7 +242,8 @@ Test(steer, random_frames_have_the_verdict_of_the_parser, .init = enter_namespac
     cr_assert_arr_eq(counters, seen, sizeof(seen));
     for (int verdict = 0; verdict < STEER_VERDICT_COUNT; ++verdict)
         cr_assert(verdict == STEER_DROP_LOGIN_RATE || verdict == STEER_DROP_SESSION_RATE ||
-                      verdict == STEER_DROP_QUEUE || seen[verdict] > 100,
+                      verdict == STEER_DROP_REQUEST_RATE || verdict == STEER_DROP_QUEUE ||
+                      seen[verdict] > 100,
                   "too few %s to say anything: %llu", verdict_names[verdict],
                   (unsigned long long)seen[verdict]);
     steer_close(steer);

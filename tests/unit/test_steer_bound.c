@@ -236,6 +236,33 @@ Test(steer_bound, logins_of_strangers_have_a_rate_for_each_shard, .init = enter_
     close_strangers(&here);
 }
 
+// A small request that anybody can send in anybody's name used to be answered however often it
+// came.
+Test(steer_bound, requests_have_a_rate_for_each_shard, .init = enter_namespace)
+{
+    struct strangers here;
+    struct steer_options options = usual;
+    options.request = (struct steer_rate){2, BURST};
+    open_strangers(&here, &options);
+    add_destination(here.steer, PORT_FIRST + 2, 0, true);
+    add_destination(here.steer, PORT_FIRST + 3, 1, true);
+    cr_assert(bind_source(here.steer, 0, &client, 0));
+    for (int i = 0; i < BURST; ++i)
+        expect_order(&here, &client, 2, STEER_REDIRECT);
+    for (int i = 0; i < BURST; ++i) {
+        struct endpoint other = client_with_port(50000 + (uint32_t)i);
+        expect_order(&here, &other, 2, STEER_DROP_REQUEST_RATE);
+        expect_order(&here, &other, 3, STEER_REDIRECT);
+        expect_login(&here, &other, STEER_REDIRECT);
+        expect_order(&here, &client, 0, STEER_REDIRECT);
+    }
+    expect_order(&here, &client, 3, STEER_DROP_REQUEST_RATE);
+    usleep(510000); // one more is due
+    expect_order(&here, &client, 2, STEER_REDIRECT);
+    expect_order(&here, &client, 2, STEER_DROP_REQUEST_RATE);
+    close_strangers(&here);
+}
+
 Test(steer_bound, each_session_has_a_rate_with_each_shard, .init = enter_namespace)
 {
     struct strangers here;
