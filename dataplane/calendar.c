@@ -114,13 +114,15 @@ static void end_pauses(struct due *due)
     } while (calendar->resumed);
 }
 
-static void begin_phases(struct due *due)
+static int begin_phases(struct due *due)
 {
     struct calendar *calendar = due->calendar;
     struct error error;
     bool given[CONFIG_SHARDS_MAX], any;
+    int result;
     do {
-        if (gateway_order(calendar->gateway, make_due, due, given, &error))
+        result = gateway_order(calendar->gateway, make_due, due, given, &error);
+        if (result)
             warn("the calendar: %s", error.text);
         any = false;
         for (uint32_t i = 0; i < calendar->gateway->config->shard_count; i++) {
@@ -128,12 +130,14 @@ static void begin_phases(struct due *due)
             any |= given[i];
         }
     } while (any);
+    return result;
 }
 
-void calendar_tick(struct calendar *calendar, uint64_t time_ns)
+int calendar_tick(struct calendar *calendar, uint64_t time_ns)
 {
     struct due due = {calendar, time_ns};
-    begin_phases(&due);
+    int result = begin_phases(&due);
     if (calendar->gateway->config->pause_seconds > 0)
         end_pauses(&due);
+    return result;
 }

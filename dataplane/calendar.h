@@ -25,7 +25,8 @@ void calendar_open(struct calendar *calendar, struct gateway *gateway);
 
 // calendar_tick: carries out what is due at `time_ns` (since 1970) and waits until that is applied
 // and durable; what is not done is told of on stderr, and tried again with the shards that were not
-// told. Once a second or so; one thread, not a port's.
-void calendar_tick(struct calendar *calendar, uint64_t time_ns);
+// told. Once a second or so, and first between gateway_start and gateway_let_in; one thread, not a
+// port's. 0, or -1 where something is not done.
+int calendar_tick(struct calendar *calendar, uint64_t time_ns);
 
 #endif

@@ -417,6 +417,7 @@ struct gateway *gateway_open(struct config *config, struct error *error)
     }
     memset(gateway, 0, sizeof(*gateway));
     gateway->config = config;
+    gateway->closed = true;
     pthread_mutex_init(&gateway->lock, NULL);
     if (open_all(gateway, error) == 0)
         return gateway;
@@ -484,8 +485,12 @@ int gateway_start(struct gateway *gateway, struct error *error)
     memlock_all();
     if (gateway->config->sandbox && prepare_sandbox(gateway, error))
         return -1;
-    if (start_threads(gateway, error))
-        return -1;
+    return start_threads(gateway, error);
+}
+
+int gateway_let_in(struct gateway *gateway, struct error *error)
+{
+    atomic_store_explicit(&gateway->closed, false, memory_order_relaxed);
     for (uint32_t i = 0; i < gateway->config->port_count; i++)
         if (let_in(&gateway->ports[i], error))
             return -1;
@@ -670,7 +675,7 @@ static bool quiet(struct gateway *gateway)
 
 static bool drain(struct gateway *gateway)
 {
-    atomic_store_explicit(&gateway->draining, true, memory_order_relaxed);
+    atomic_store_explicit(&gateway->closed, true, memory_order_relaxed);
     for (uint32_t i = 0; i < gateway->interface_count; i++)
         steer_remove_sockets(gateway->interfaces[i].steer);
     for (int waited_ms = 0; waited_ms < DRAIN_MS; waited_ms += 5) {

@@ -90,7 +90,7 @@ struct gateway {
     struct share_keeper shares;    // of several lanes' limits
     pthread_mutex_t lock;          // of who gives orders
     bool stuck[CONFIG_SHARDS_MAX]; // shards that somebody has given up waiting for; under `lock`
-    _Atomic bool draining, stop;   // take no more packets; end the threads
+    _Atomic bool closed, stop;     // take no packets: not yet, or no more; end the threads
 };
 
 // gateway_open: everything up to the point where packets would flow: memory, journals recovered and
@@ -98,10 +98,11 @@ struct gateway {
 // `config` becomes the gateway's either way.
 struct gateway *gateway_open(struct config *config, struct error *error);
 
-// gateway_start: start the threads, each of which shuts itself in (numa/sandbox.h), and let packets
-// in. 0, or -1 with `error`. gateway_shut_in: shut the calling thread in, the main one, once all
-// other threads have been started.
+// gateway_start: start the threads, each of which shuts itself in (numa/sandbox.h). They carry out
+// orders, and take no packets before gateway_let_in. Both: 0, or -1 with `error`. gateway_shut_in:
+// shut the calling thread in, the main one, once all other threads have been started.
 int gateway_start(struct gateway *gateway, struct error *error);
+int gateway_let_in(struct gateway *gateway, struct error *error);
 void gateway_shut_in(void);
 
 // gateway_tap_path: where the tap of `config`'s port `port` is while a gateway runs.

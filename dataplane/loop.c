@@ -144,11 +144,11 @@ static uint64_t lanes_with_room(const struct house_port *house)
     return shards;
 }
 
-// At the end the program lets no more packets in; a port without one leaves them where they are.
+// Until they are let in, and at the end, the program drops packets; a port without one leaves them
+// where they are.
 static bool lets_in(const struct house_port *house)
 {
-    return house->interface ||
-           !atomic_load_explicit(&house->gateway->draining, memory_order_relaxed);
+    return house->interface || !atomic_load_explicit(&house->gateway->closed, memory_order_relaxed);
 }
 
 // Headers and an order, on their way from the last cache while those before them are read: a tenth

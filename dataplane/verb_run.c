@@ -114,15 +114,25 @@ static int serve(struct gateway *gateway, struct calendar *calendar, struct cont
     return result || !all_there ? 1 : 0;
 }
 
+// What is due by the calendar is done before anybody is let in.
+static int open_trading(struct gateway *gateway, struct calendar *calendar, struct error *error)
+{
+    if (calendar_tick(calendar, clock_wall_ns(&gateway->clock)))
+        return error_set(error, "what is due by the calendar was not done: nobody is let in");
+    return gateway_let_in(gateway, error);
+}
+
 // What the configuration can have wrong is found before packets are let in; the control socket's
 // thread needs a gateway that runs.
-static int start(struct gateway *gateway, struct control **control, struct error *error)
+static int start(struct gateway *gateway, struct calendar *calendar, struct control **control,
+                 struct error *error)
 {
     *control = NULL;
     bool wanted = gateway->config->control.socket[0];
     if (wanted && !(*control = control_open(gateway, error)))
         return -1;
-    if (gateway_start(gateway, error) || (wanted && control_start(*control, error))) {
+    if (gateway_start(gateway, error) || open_trading(gateway, calendar, error) ||
+        (wanted && control_start(*control, error))) {
         control_close(*control);
         return -1;
     }
@@ -149,7 +159,7 @@ static int run(const char *path, bool json)
     struct control *control;
     if (gateway)
         calendar_open(&calendar, gateway);
-    if (!gateway || start(gateway, &control, &error)) {
+    if (!gateway || start(gateway, &calendar, &control, &error)) {
         fprintf(stderr, "sluice: %s\n", error.text);
         return 1; // threads, sockets and the program end with the process
     }

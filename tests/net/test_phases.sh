@@ -46,6 +46,22 @@ gateway_end || fail "the gateway stops with status 0"
 "$sluice" journal dump "$work/journal/shard-0" >"$work/dump"
 check "the calendar's phases come once each, in time" \
     test "$(grep -o 'state . by calendar' "$work/dump" | tr -d '\n')" = "state O by calendarstate T by calendar"
+
+# What is due at a start is done before anybody is let in. Orders of the first second used to trade in the open.
+rm -rf "$work/journal"
+sed -i 's|at = "[^"]*"; phase = "trading"|at = "'"$(date -d '+4 seconds' +%H:%M:%S)"'"; phase = "closed"|' "$work/lab.conf"
+sed -i 's|; symbol = "ACME"; },|; },|' "$work/lab.conf"
+orders() { $in_cl "$sluice" load --to 10.77.0.1:26400 --user LOAD0:SECRET --user LOAD1:SECRET --count 100 >/dev/null 2>&1; }
+gateway_start || fail "the gateway starts before the opening"
+orders
+gateway_end KILL
+sleep 4
+gateway_start || fail "the gateway starts after the close"
+orders
+gateway_end || fail "the gateway stops with status 0"
+"$sluice" journal dump "$work/journal/shard-0" >"$work/dump"
+check "what is due at a start comes before the first order" \
+    test "$(grep -oE ' enter |state . by calendar' "$work/dump" | uniq | tr -d '\n')" = "state O by calendar enter state C by calendar enter "
 sed -i 's|"23:59:59"|"00:00:01"|' "$work/lab.conf"
 if gateway_start 2>"$work/refused"; then fail "a calendar out of order is refused"; else
     check "a calendar out of order is refused in a line" grep -q 'lab.conf:[0-9]*: .*in order of time' "$work/refused"
