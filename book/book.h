@@ -335,12 +335,12 @@ struct command {
             // 'T' trades; 'H' halted: no order is entered, replaced or executed; orders wait for a
             // cross: 'O' the opening, 'Q' in a halt, 'P' in a pause; 'C' closed, after a cross.
             // 'L': the phase stays, and orders for the cross that ends it can no longer be
-            // canceled.
+            // canceled. 'R': the phase that the calendar said last, or trading.
             uint8_t state; // 0: stays as it is, as with the others
             uint8_t
                 short_sale; // ITCH Reg SHO action: '0' sales short as others; '1', '2' restricted
             uint8_t from;   // 0, or the only phase (a letter as in `state`) that `state` ends
-            uint8_t reserved;
+            uint8_t source; // enum trading_source: who says `state`
             uint32_t reference; // the price that crosses are nearest to, and the middle of the band
             uint32_t band;      // to either side, hundredths of a percent; above BAND_MAX: no band
             char actor[32];     // the operator, in words; not looked at
@@ -368,6 +368,10 @@ static_assert(offsetof(struct command, mass.actor) == 28 &&
               "journal format");
 static_assert(offsetof(struct command, order.min_quantity) == 36, "journal format");
 static_assert(offsetof(struct command, order.client_order_id) == 48, "journal format");
+
+// The calendar ends no halt that an operator began, nor the quotation after it, but by closing;
+// what it says is kept for 'R', and has no effect when it is said again.
+enum trading_source { TRADING_OPERATOR = 0, TRADING_CALENDAR = 1 };
 
 enum event_type {
     // To one session, as OUCH 5.0.

@@ -122,12 +122,35 @@ void pause_instrument(struct book *book, struct event_sink *sink, struct instrum
     set_phase(book, sink, index, PHASE_PAUSED);
 }
 
+// Whether a halt, or the quotation after it, stands against who wants another phase.
+static bool is_kept(const struct instrument *listing, uint8_t source)
+{
+    bool halted = listing->phase == PHASE_HALTED || listing->phase == PHASE_QUOTATION;
+    return halted && source == TRADING_CALENDAR && listing->source != TRADING_CALENDAR;
+}
+
+// The phase that is to begin, or -1.
+static int next_phase(struct instrument *listing, const struct command *command)
+{
+    uint8_t state = command->trading.state, source = command->trading.source;
+    int day = listing->day == 0 ? PHASE_TRADING : listing->day - 1;
+    int phase = state == 'R' ? day : find_phase(state);
+    bool again = source == TRADING_CALENDAR && listing->day == 1 + phase;
+    if (phase >= 0 && source == TRADING_CALENDAR)
+        listing->day = (uint8_t)(1 + phase);
+    if (phase < 0 || again || (phase != PHASE_CLOSED && is_kept(listing, source)))
+        return -1;
+    bool scheduled = source == TRADING_CALENDAR || (state == 'R' && listing->day != 0);
+    listing->source = scheduled ? TRADING_CALENDAR : TRADING_OPERATOR;
+    return phase;
+}
+
 static void control_instrument(struct book *book, const struct command *command,
                                struct event_sink *sink, uint16_t index)
 {
     struct instrument *listing = &book->instruments[index];
     bool ends = command->trading.from == 0 || command->trading.from == book_phase(book, index);
-    int phase = ends ? find_phase(command->trading.state) : -1;
+    int phase = ends ? next_phase(listing, command) : -1;
     uint32_t reference = command->trading.reference;
     if (reference != 0 && reference <= PRICE_MAX) {
         listing->reference = reference;
@@ -139,7 +162,7 @@ static void control_instrument(struct book *book, const struct command *command,
     }
     if (command->trading.short_sale >= '0' && command->trading.short_sale <= '2')
         set_short_sale(book, sink, index, command->trading.short_sale);
-    if (ends && command->trading.state == 'L')
+    if (ends && command->trading.state == 'L' && !is_kept(listing, command->trading.source))
         begin_late(listing);
     if (phase >= 0)
         set_phase(book, sink, index, (enum phase)phase);

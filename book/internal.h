@@ -121,6 +121,8 @@ struct instrument {
     char symbol[8];
     uint32_t round_lot;
     uint32_t late_price; // the reference when the late period began; 0: there was none
+    uint8_t day;         // 1 + the phase that the calendar said last; 0: it has said none
+    uint8_t source;      // enum trading_source: who said the phase
     // What an order is held against, in one line.
     alignas(64) uint64_t limits[LIMIT_INSTRUMENT_END - LIMIT_TICK];
     uint64_t tick_inverse, lot_inverse; // of two of these: divisions by multiplication

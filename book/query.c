@@ -305,6 +305,8 @@ uint64_t book_hash(const struct book *book)
         hash_if_any(&hash, 'Y', instrument->short_sale);
         hash_if_any(&hash, 'J', instrument->band);
         hash_if_any(&hash, 'L', instrument->late ? 1 + instrument->late_price : 0);
+        hash_if_any(&hash, 'D', instrument->day);
+        hash_if_any(&hash, 'W', instrument->source);
     }
     for (uint32_t i = 0; i < book->bar_count; i++)
         hash_text(&hash, (const char *)&book->bars[i], sizeof(book->bars[i]));

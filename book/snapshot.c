@@ -21,9 +21,9 @@ enum {
     RECORD_SIGHTING = 23, // of version 5
 };
 
-// And 4, which had sightings' hashes and no rate of what goes over all orders; 3, which had no
-// shares of limits and no late periods; 2, which had no limits, random reserves, pegs and crosses;
-// and 1, which had no halts and no bars.
+// And 4, which had no phases of a calendar, no rate of what goes over all orders, and hashes for
+// sightings; 3, which had no shares of limits and no late periods; 2, which had no limits, random
+// reserves, pegs and crosses; and 1, which had no halts and no bars.
 #define VERSION 5
 #define NUMBERS 12u // channels in a record
 #define BARS    6u  // bars in a record
@@ -67,6 +67,7 @@ struct record {
             uint32_t reference, band;
             uint32_t late_price; // this and what follows: of version 4
             uint8_t late;
+            uint8_t day, source; // of version 5
         } listing;
         struct {
             uint64_t value;
@@ -240,6 +241,8 @@ static bool save_instrument(const struct writer *writer, const struct instrument
     record.listing.short_sale = listing->short_sale;
     record.listing.late_price = listing->late_price;
     record.listing.late = listing->late;
+    record.listing.day = listing->day;
+    record.listing.source = listing->source;
     return put(writer, &record);
 }
 
@@ -422,7 +425,8 @@ static const char *load_instrument(struct book *book, const struct record *recor
         record->listing.base % 64 != 0 ||
         record->listing.base > PRICE_MARKET / record->listing.step)
         return "no such price step";
-    if (record->listing.phase > PHASE_CLOSED || record->listing.reference > PRICE_MAX)
+    if (record->listing.phase > PHASE_CLOSED || record->listing.day > 1 + PHASE_CLOSED ||
+        record->listing.source > TRADING_CALENDAR || record->listing.reference > PRICE_MAX)
         return "a phase that cannot be";
     uint8_t short_sale = record->listing.short_sale;
     if (short_sale != 0 && short_sale != '1' && short_sale != '2')
@@ -441,6 +445,8 @@ static const char *load_instrument(struct book *book, const struct record *recor
     book->instruments[index].band = record->listing.band;
     book->instruments[index].late_price = record->listing.late_price;
     book->instruments[index].late = record->listing.late;
+    book->instruments[index].day = record->listing.day;
+    book->instruments[index].source = record->listing.source;
     mind(&book->instruments[index]);
     levels_open(book, index, record->listing.step, record->listing.base);
     return NULL;

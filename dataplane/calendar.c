@@ -66,9 +66,11 @@ static uint32_t make_due(void *context, const struct lane *lane, struct command 
         const struct config_entry *entry = &config->calendar[*next];
         if (calendar->midnight_ns[index] + entry->second * NS_PER_SECOND > due->time_ns)
             return 0;
-        commands[0] = (struct command){.type = COMMAND_TRADING,
-                                       .instrument = NO_INSTRUMENT,
-                                       .trading = {.state = entry->state, .actor = ACTOR}};
+        commands[0] = (struct command){
+            .type = COMMAND_TRADING,
+            .instrument = NO_INSTRUMENT,
+
+            .trading = {.state = entry->state, .source = TRADING_CALENDAR, .actor = ACTOR}};
         if (entry->symbol[0])
             commands[0].instrument = symbols_find(&lane->symbols, entry->symbol);
         if (entry->symbol[0] && commands[0].instrument == NO_INSTRUMENT)

@@ -18,9 +18,9 @@ struct calendar {
 };
 
 // calendar_open: what a shard's journal has had before it was recovered is not carried out again,
-// but for the last two seconds before it ended: what it has had of these has no effect a second
-// time. What came due while no gateway ran is carried out by the first tick. What is paused counts
-// from now on. After gateway_open, before gateway_start: it reads the books.
+// but for the last two seconds before it ended: what it has had of these has no effect when it is
+// said again. What came due while no gateway ran is carried out by the first tick. What is paused
+// counts from now on. After gateway_open, before gateway_start: it reads the books.
 void calendar_open(struct calendar *calendar, struct gateway *gateway);
 
 // calendar_tick: carries out what is due at `time_ns` (since 1970) and waits until that is applied

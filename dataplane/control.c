@@ -256,7 +256,8 @@ static int check_trading(const struct gateway *gateway, const struct wish *wish,
         if (!wish->symbol || wanted == 0)
             continue;
         uint8_t phase = book_phase(book, instrument);
-        if (wanted == 'L' ? phase == 'H' || phase == 'C' : phase != wanted)
+        bool any = wanted == 'L' || wanted == 'R'; // but these two
+        if (any ? phase == 'H' || phase == 'C' : phase != wanted)
             return error_set(error, "%s is %s", wish->symbol, config_phase_name(phase));
     }
     return 0;
@@ -276,7 +277,7 @@ static int read_resume(struct wish *wish, const char *value, struct error *error
 {
     (void)value;
     (void)error;
-    wish->trading.trading.state = 'T';
+    wish->trading.trading.state = 'R';
     return 0;
 }
 

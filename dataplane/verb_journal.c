@@ -88,6 +88,8 @@ static json_t *entry_json(const struct command *command)
 static json_t *trading_json(const struct command *command)
 {
     json_t *object = json_object();
+    if (command->trading.source == TRADING_CALENDAR)
+        json_object_set_new(object, "source", json_string("calendar"));
     if (command->trading.state)
         json_object_set_new(object, "state",
                             json_stringn((const char *)&command->trading.state, 1));
@@ -224,6 +226,8 @@ static void print_limit(const struct command *command)
 static void print_trading(const struct command *command)
 {
     printf(" instrument %u", command->instrument);
+    if (command->trading.source == TRADING_CALENDAR)
+        printf(" scheduled");
     if (command->trading.state)
         printf(" state %c", command->trading.state);
     if (command->trading.from)

@@ -416,7 +416,9 @@ static inline void fill_control(struct generator *g, struct command *c)
             c->trading.state =
                 (uint8_t) "OQPCX"[random_below(random, random_percent(random, 5) ? 5 : 3)];
         if (random_percent(random, g->flow->cross_percent > 0 ? 15 : 0))
-            c->trading.state = 'L';
+            c->trading.state = random_percent(random, 50) ? 'L' : 'R';
+        if (random_percent(random, 30))
+            c->trading.source = TRADING_CALENDAR;
         if (random_percent(random, 20))
             c->trading.from = (uint8_t) "THOQPCX"[random_below(random, 7)];
         if (random_percent(random, 30))

@@ -138,6 +138,7 @@ static inline void print_command(const struct command *c)
     } else if (c->type == COMMAND_TRADING) {
         print_number("trading.state", c->trading.state);
         print_number("trading.from", c->trading.from);
+        print_number("trading.source", c->trading.source);
         print_number("trading.short_sale", c->trading.short_sale);
         print_number("trading.reference", c->trading.reference);
         print_number("trading.band", c->trading.band);

@@ -619,6 +619,28 @@ static inline void reference_apply_mass_cancel(struct reference *r, const struct
     reference_cancel_fitting(r, c);
 }
 
+// What a command says of the phase that has an effect: the phase, 'L', or 0 for nothing.
+static inline char reference_begun(struct reference_instrument *at, const struct command *c)
+{
+    bool scheduled = c->trading.source == TRADING_CALENDAR;
+    char state = (char)c->trading.state, day = at->day;
+    if (c->trading.from != 0 && c->trading.from != at->phase)
+        return 0;
+    if (state == 'R')
+        state = day ? day : 'T';
+    if (state == 0 || !strchr("THOQPCL", state))
+        return 0;
+    if (scheduled && state != 'L')
+        at->day = state;
+    if (scheduled && state != 'C' && !at->is_days && (at->phase == 'H' || at->phase == 'Q'))
+        return 0; // an operator's
+    if (scheduled && state == day)
+        return 0;
+    if (state != 'L')
+        at->is_days = scheduled || (c->trading.state == 'R' && day);
+    return state;
+}
+
 static inline void reference_apply_trading(struct reference *r, const struct command *c)
 {
     if (r->state == BOOK_CLOSED)
@@ -632,11 +654,11 @@ static inline void reference_apply_trading(struct reference *r, const struct com
             r->instruments[i].band = c->trading.band <= BAND_MAX ? c->trading.band : 0;
         if (c->trading.short_sale >= '0' && c->trading.short_sale <= '2')
             reference_restrict_short_sales(r, i, (char)c->trading.short_sale);
-        bool ends = c->trading.from == 0 || c->trading.from == r->instruments[i].phase;
-        if (ends && c->trading.state == 'L')
+        char state = reference_begun(&r->instruments[i], c);
+        if (state == 'L')
             reference_begin_late(r, i);
-        if (ends && c->trading.state != 0 && strchr("THOQPC", c->trading.state))
-            reference_set_phase(r, i, (char)c->trading.state);
+        else if (state != 0)
+            reference_set_phase(r, i, state);
         reference_settle_instrument(r, i);
     }
 }

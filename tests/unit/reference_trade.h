@@ -38,7 +38,9 @@ struct reference_order {
 
 struct reference_instrument {
     char symbol[8];
-    char phase; // the letter of COMMAND_TRADING
+    char phase;   // the letter of COMMAND_TRADING
+    char day;     // the calendar's; 0: none
+    bool is_days; // the calendar said the phase
     uint32_t reference;
     char short_sale; // '0' to '2'
     uint32_t band;

@@ -40,6 +40,13 @@ static struct command only_from(char phase, struct command command)
     return command;
 }
 
+static struct command scheduled(char state)
+{
+    struct command command = command_trading(0, state);
+    command.trading.source = TRADING_CALENDAR;
+    return command;
+}
+
 // An operator's: `whose` session, or ANY_SESSION, and a firm, or "".
 static struct command command_bar(uint16_t whose, const char *firm, bool allowed)
 {
@@ -117,6 +124,58 @@ Test(book_control, the_end_of_a_pause_ends_no_halt)
     cr_assert_eq(book_phase(book, 0), 'H');
     cr_assert_eq(book_phase(book, 1), 'T');
     cr_assert_eq(book_phase(book, NO_INSTRUMENT), 0);
+}
+
+static void expect_phase(struct command command, char phase)
+{
+    apply_quietly(command);
+    cr_assert_eq(book_phase(book, 0), phase);
+}
+
+Test(book_control, the_calendar_ends_no_halt_that_an_operator_began)
+{
+    expect_phase(scheduled('O'), 'O');
+    expect_phase(command_trading(0, 'H'), 'H');
+    expect_phase(scheduled('T'), 'H');
+    expect_phase(command_trading(0, 'Q'), 'Q');
+    expect_phase(scheduled('O'), 'Q');
+    expect_phase(scheduled('L'), 'Q');
+    expect_phase(scheduled('C'), 'C');
+}
+
+Test(book_control, who_resumes_goes_on_with_what_the_calendar_has)
+{
+    expect_phase(scheduled('O'), 'O');
+    expect_phase(command_trading(0, 'H'), 'H');
+    expect_phase(command_trading(0, 'R'), 'O');
+    expect_phase(command_trading(0, 'H'), 'H');
+    expect_phase(scheduled('T'), 'H');
+    expect_phase(command_trading(0, 'R'), 'T');
+    halt(1);
+    apply_quietly(on_second(command_trading(0, 'R')));
+    cr_assert_eq(book_phase(book, 1), 'T', "there is no calendar");
+}
+
+Test(book_control, the_calendar_ends_its_own_halt_and_none_in_it)
+{
+    expect_phase(scheduled('H'), 'H');
+    expect_phase(scheduled('T'), 'T');
+    expect_phase(scheduled('H'), 'H');
+    expect_phase(command_trading(0, 'H'), 'H');
+    expect_phase(command_trading(0, 'R'), 'H');
+    expect_phase(scheduled('Q'), 'Q');
+    expect_phase(command_trading(0, 'H'), 'H');
+    expect_phase(scheduled('T'), 'H');
+    expect_phase(command_trading(0, 'R'), 'T');
+}
+
+Test(book_control, what_the_calendar_says_again_has_no_effect)
+{
+    expect_phase(scheduled('T'), 'T');
+    expect_phase(command_trading(0, 'P'), 'P');
+    expect_phase(scheduled('T'), 'P');
+    expect_phase(scheduled('O'), 'O');
+    expect_phase(scheduled('T'), 'T');
 }
 
 Test(book_control, orders_in_a_halted_instrument_are_rejected_and_others_are_not)

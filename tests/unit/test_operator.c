@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // An operator's orders over three shards, each with its journal on a disk in memory, one of which
-// is stuck: it keeps them from no other, and what was told is not told again. Each test waits as
-// long as an operator would: ten seconds.
+// is stuck: it keeps them from no other, and what was told is not told again. Each test of that
+// waits as long as an operator would: ten seconds. And what the calendar leaves alone of them.
 #include <time.h>
 
 #include "dataplane/calendar.h"
@@ -29,24 +29,35 @@ static void *shards_main(void *argument)
     return argument;
 }
 
+static void start_shards(void)
+{
+    start_lanes(&gateway.shares.rebalance);
+    memcpy(gateway.lanes, lanes, sizeof(lanes));
+    atomic_store(&stop, false);
+    cr_assert_eq(pthread_create(&shards, NULL, shards_main, NULL), 0);
+}
+
+static void stop_shards(void)
+{
+    atomic_store(&stop, true);
+    pthread_join(shards, NULL);
+    stop_lanes(&gateway.shares.rebalance);
+}
+
 static void set_up(void)
 {
     clock_calibrate(&gateway.clock, 10);
     config.calendar_count = 1;
     config.calendar[0] = (struct config_entry){.second = 0, .state = 'T'};
-    new_disks();
-    start_lanes(&gateway.shares.rebalance);
-    memcpy(gateway.lanes, lanes, sizeof(lanes));
     gateway.shares.lock = &gateway.lock;
     gateway.shares.clock = &gateway.clock;
-    cr_assert_eq(pthread_create(&shards, NULL, shards_main, NULL), 0);
+    new_disks();
+    start_shards();
 }
 
 static void tear_down(void)
 {
-    atomic_store(&stop, true);
-    pthread_join(shards, NULL);
-    stop_lanes(&gateway.shares.rebalance);
+    stop_shards();
     free_disks();
 }
 
@@ -114,6 +125,7 @@ Test(operator, an_entry_of_the_calendar_is_not_repeated_for_the_sake_of_a_shard_
 {
     static struct calendar calendar;
     struct command order = halt();
+    order.trading.state = 'P';
     calendar = (struct calendar){.gateway = &gateway};
     uint64_t before = lane_give_orders(lanes[STUCK], &order, 1);
     cr_assert_neq(before, 0);
@@ -125,7 +137,7 @@ Test(operator, an_entry_of_the_calendar_is_not_repeated_for_the_sake_of_a_shard_
     wait_for(0, number);
     calendar_tick(&calendar, START_NS);
     cr_assert_eq(calendar.next[STUCK], 1);
-    cr_assert(phase(0) == 'H' && phase(STUCK) == 'T');
+    cr_assert(phase(0) == 'P' && phase(STUCK) == 'T');
 }
 
 // Of those that are not stuck.
@@ -166,4 +178,65 @@ Test(operator, shares_that_wait_for_a_stuck_shard_keep_an_order_from_no_other)
     cr_assert(!atomic_load(&set_ended) && phase(0) == 'H' && phase(2) == 'H');
     pthread_join(setter, NULL);
     cr_assert(atomic_load(&set_ended));
+}
+
+// --- What the calendar leaves alone
+
+static struct calendar calendar;
+
+// An entry of this very second, so that a restart says it again.
+static void due_now(uint8_t state)
+{
+    uint64_t midnight_ns;
+    struct book_summary summary;
+    book_summarise(lanes[0]->shard.book, &summary);
+    midnight_ns = summary.midnight_ns;
+    config.calendar[config.calendar_count++] = (struct config_entry){
+        .second = (uint32_t)((START_NS - midnight_ns) / 1000000000ull), .state = state};
+}
+
+static void begin_day(void)
+{
+    atomic_store(&all_go, true);
+    config.calendar[0].state = 'O';
+    calendar_open(&calendar, &gateway);
+    cr_assert_eq(calendar_tick(&calendar, START_NS), 0);
+    cr_assert_eq(phase(0), 'O');
+}
+
+// It used to end the halt, in the calendar's name.
+Test(operator, an_entry_of_the_calendar_does_not_end_a_halt)
+{
+    begin_day();
+    cr_assert_eq(gateway_order(&gateway, make_halt, NULL, NULL, &error), 0);
+    due_now('T');
+    cr_assert_eq(calendar_tick(&calendar, START_NS), 0);
+    cr_assert_eq(calendar.next[0], 2);
+    cr_assert_eq(phase(0), 'H');
+    due_now('C');
+    cr_assert_eq(calendar_tick(&calendar, START_NS), 0);
+    cr_assert_eq(phase(0), 'C');
+}
+
+static uint32_t make_pause(void *context, const struct lane *lane, struct command *commands)
+{
+    make_halt(context, lane, commands);
+    commands[0].trading.state = 'P';
+    return 1;
+}
+
+// A start within two seconds used to end by the entry what had come after it.
+Test(operator, an_entry_of_the_calendar_that_is_said_again_after_a_restart_has_no_effect)
+{
+    begin_day();
+    due_now('T');
+    cr_assert_eq(calendar_tick(&calendar, START_NS), 0);
+    cr_assert_eq(phase(0), 'T');
+    cr_assert_eq(gateway_order(&gateway, make_pause, NULL, NULL, &error), 0);
+    stop_shards();
+    start_shards();
+    calendar_open(&calendar, &gateway);
+    cr_assert_eq(calendar.next[0], 1, "it is said again");
+    cr_assert_eq(calendar_tick(&calendar, START_NS), 0);
+    cr_assert_eq(phase(0), 'P');
 }
