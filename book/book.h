@@ -588,7 +588,7 @@ struct book_summary {
     uint16_t session_count;
     uint32_t order_count; // resting now
     uint32_t timed_count; // of these, to expire
-    bool wants_clock;     // a COMMAND_CLOCK every second: orders expire, or a cross builds
+    bool wants_clock;     // a COMMAND_CLOCK every second: orders expire, or a cross may build
     uint64_t seq;
     uint64_t midnight_ns;
     uint64_t feed_next;    // next stream_seq of the feed

@@ -297,11 +297,14 @@ void cross_tell(struct book *book, struct event_sink *sink)
     }
 }
 
-bool cross_builds(const struct book *book)
+bool cross_may_build(const struct book *book)
 {
-    for (uint16_t index = 0; index < book->instrument_count; index++)
-        if (cross_building(&book->instruments[index]) != CROSS_NONE)
-            return true;
+    for (uint16_t index = 0; index < book->instrument_count; index++) {
+        const struct instrument *listing = &book->instruments[index];
+        bool may_pause = listing->phase == PHASE_TRADING && listing->band != 0;
+        if (may_pause || cross_building(listing) != CROSS_NONE)
+            return book->state != BOOK_CLOSED;
+    }
     return false;
 }
 

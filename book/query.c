@@ -81,7 +81,7 @@ void book_summarise(const struct book *book, struct book_summary *summary)
         .session_count = book->session_count,
         .order_count = book->order_slots.count,
         .timed_count = book->timed_count,
-        .wants_clock = book->timed_count > 0 || cross_builds(book),
+        .wants_clock = book->timed_count > 0 || cross_may_build(book),
         .seq = book->seq,
         .midnight_ns = book->midnight_ns,
         .feed_next = book->feed_next,

@@ -112,7 +112,8 @@ void cross_trade(struct book *book, struct event_sink *sink, struct instrument *
                  uint8_t type);
 // Tells the feed what the crosses that build would be now.
 void cross_tell(struct book *book, struct event_sink *sink);
-bool cross_builds(const struct book *book);
+// Whether one builds, or may before a command says so: by a pause.
+bool cross_may_build(const struct book *book);
 // The price that a cross would be nearest to, or 0.
 uint32_t cross_reference(const struct instrument *listing);
 // Whether an order for that cross only is late now: what it is for comes next.

@@ -474,7 +474,9 @@ static inline void compare_summary(struct comparison *c)
           timed_count);
     bool wants_clock = timed_count > 0;
     for (uint16_t i = 0; i < r->instrument_count; i++)
-        wants_clock |= reference_building(r, i) != CROSS_NONE;
+        wants_clock |= r->state != BOOK_CLOSED &&
+                       (reference_building(r, i) != CROSS_NONE ||
+                        (r->instruments[i].phase == 'T' && r->instruments[i].band != 0));
     AGREE(s.wants_clock == wants_clock, "summary: wants clock %d", s.wants_clock);
     AGREE(s.seq == r->seq && book_seq(c->book) == r->seq, "summary: seq %" PRIu64, s.seq);
     AGREE(s.midnight_ns == r->midnight_ns, "summary: midnight %" PRIu64, s.midnight_ns);

@@ -411,16 +411,50 @@ Test(lane, a_session_that_has_changed_its_firm_during_the_day_is_refused)
     memory_free(memory);
 }
 
+// --- After a start
+
+static void send(struct lane *lane, struct command command)
+{
+    command.time_ns = START_NS;
+    *(struct command *)ring_write_slot(lane->commands, 0) = command;
+    ring_commit(lane->commands, 1);
+    cr_assert(lane_pump(lane, 0));
+}
+
+static struct command order(uint32_t number, enum side side)
+{
+    return (struct command){.type = COMMAND_ENTER,
+                            .side = (uint8_t)side,
+                            .order = {.user_ref_num = number, .quantity = 100, .price = 510000}};
+}
+
+// The shard pauses by itself; the clock used to be wanted only where something waited already.
+Test(lane, a_pause_that_begins_after_a_start_tells_its_imbalance_every_second)
+{
+    struct memory_disk *memory = memory_new();
+    struct lane *lane = open_lane(memory);
+    send(lane,
+         (struct command){.type = COMMAND_TRADING, .trading = {.reference = 500000, .band = 100}});
+    end_lane(lane);
+    lane = open_lane(memory);
+    send(lane, order(1, SIDE_SELL));
+    send(lane, order(2, SIDE_BUY));
+    cr_assert_eq(book_phase(lane->shard.book, 0), 'P');
+    lane_tick(lane, 0, START_NS + 1000000000);
+    cr_assert(lane_pump(lane, 0));
+    const struct stream *stream = &lane->feed.stream;
+    cr_assert_eq(stream_event(stream, stream->next - 1)->type, EVENT_FEED_IMBALANCE);
+    end_lane(lane);
+    memory_free(memory);
+}
+
 // --- Days
 
 #define DAY_NS (24 * 3600 * 1000000000ull)
 
 static void end_day(struct lane *lane)
 {
-    *(struct command *)ring_write_slot(lane->commands, 0) =
-        (struct command){.type = COMMAND_CLOSE, .time_ns = START_NS};
-    ring_commit(lane->commands, 1);
-    cr_assert(lane_pump(lane, 0));
+    send(lane, (struct command){.type = COMMAND_CLOSE});
 }
 
 // A lane's day began at 10:30 UTC.
