@@ -621,23 +621,28 @@ uint64_t book_limit(const struct book *book, uint16_t index, uint8_t kind);
 // move. Otherwise as book_limit.
 uint64_t book_limit_total(const struct book *book, uint16_t index, uint8_t kind);
 
-// What happened to a member's share of a limit that is held.
+// What happened to a member's share of a limit that is held; or to the member, by LIMIT_EXECUTIONS.
 struct book_share {
-    uint64_t seq;    // of the command
-    uint8_t type;    // COMMAND_LIMIT, _YIELD or _RAISE; _ENTER: an order was refused for it
-    uint8_t kind;    // enum limit_kind
-    char firm[4];    // the member's
-    uint64_t share;  // now
-    uint64_t used;   // now; may be more than the share
+    uint64_t seq;   // of the command
+    uint8_t type;   // COMMAND_LIMIT, _YIELD or _RAISE; _ENTER: an order was refused for it; _ENTRY:
+                    // the member is barred now, and what follows the firm is 0
+    uint8_t kind;   // enum limit_kind
+    char firm[4];   // the member's
+    uint64_t share; // now
+    uint64_t used;  // now; may be more than the share
     uint64_t amount; // YIELD: given; of an order: missing
 };
 
 // book_tell_shares: have `told` called, while a command is applied, for each LIMIT of what is held,
-// YIELD and RAISE, and for each order that is refused for a share that can move. It must not touch
-// the book. Nothing else depends on it, and it is in no snapshot. NULL: nobody is told, as after
-// book_open.
+// YIELD and RAISE, for each order that is refused for a share that can move, and for each bar that
+// LIMIT_EXECUTIONS brings. It must not touch the book. Nothing else depends on it, and it is in no
+// snapshot. NULL: nobody is told, as after book_open.
 typedef void book_told_fn(void *context, const struct book_share *share);
 void book_tell_shares(struct book *book, book_told_fn *told, void *context);
+
+// book_bars_firm: whether an operator, or LIMIT_EXECUTIONS, has barred a firm on all its sessions.
+// Same thread as book_apply.
+bool book_bars_firm(const struct book *book, const char firm[4]);
 
 // What a member has open and has traded on this book, in values, since a limit of the kinds that
 // need it was first set; what was open then is counted.

@@ -244,14 +244,29 @@ static bool bar_add(struct book *book, struct bar bar)
     return true;
 }
 
-void bar_firm(struct book *book, const char firm[4])
+static struct bar bar_of(const char firm[4])
 {
     struct bar bar = {.session = ANY_SESSION, .by_operator = true};
     memcpy(bar.firm, firm, sizeof(bar.firm));
-    if (bar_at(book, bar_place(book, &bar), &bar))
+    return bar;
+}
+
+bool book_bars_firm(const struct book *book, const char firm[4])
+{
+    struct bar bar = bar_of(firm);
+    return bar_at(book, bar_place(book, &bar), &bar);
+}
+
+void bar_firm(struct book *book, const char firm[4])
+{
+    struct book_share told = {.seq = book->seq, .type = COMMAND_ENTRY, .kind = LIMIT_EXECUTIONS};
+    if (book_bars_firm(book, firm))
         return;
-    bar_add(book, bar);
+    bar_add(book, bar_of(firm));
     bars_spread(book);
+    memcpy(told.firm, firm, sizeof(told.firm));
+    if (book->told)
+        book->told(book->told_context, &told);
 }
 
 static void bar_remove(struct book *book, const struct bar *bar)

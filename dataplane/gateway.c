@@ -490,6 +490,8 @@ int gateway_start(struct gateway *gateway, struct error *error)
 
 int gateway_let_in(struct gateway *gateway, struct error *error)
 {
+    if (gateway->config->shard_count > 1 && share_keeper_settle(&gateway->shares, error))
+        return -1;
     atomic_store_explicit(&gateway->closed, false, memory_order_relaxed);
     for (uint32_t i = 0; i < gateway->config->port_count; i++)
         if (let_in(&gateway->ports[i], error))

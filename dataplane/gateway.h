@@ -99,8 +99,9 @@ struct gateway {
 struct gateway *gateway_open(struct config *config, struct error *error);
 
 // gateway_start: start the threads, each of which shuts itself in (numa/sandbox.h). They carry out
-// orders, and take no packets before gateway_let_in. Both: 0, or -1 with `error`. gateway_shut_in:
-// shut the calling thread in, the main one, once all other threads have been started.
+// orders, and take no packets before gateway_let_in, which waits for what shards have to tell one
+// another. Both: 0, or -1 with `error`. gateway_shut_in: shut the calling thread in, the main one,
+// once all other threads have been started.
 int gateway_start(struct gateway *gateway, struct error *error);
 int gateway_let_in(struct gateway *gateway, struct error *error);
 void gateway_shut_in(void);

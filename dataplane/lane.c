@@ -770,13 +770,14 @@ bool lane_orders_done(const struct lane *lane, uint64_t number)
                orders->seq;
 }
 
-// Half of the ring is for what was asked for, of which there is one at a time, so that who is
-// refused again and again cannot keep that out. The shard's thread.
+// Most of the ring is for bars, one of each member, and for what was asked for, of which there is
+// one at a time, so that who is refused again and again cannot keep those out. The shard's thread.
 static void note_share(void *context, const struct book_share *share)
 {
     static_assert(sizeof(*share) <= RING_SLOT_SIZE, "one to a slot");
     struct lane *lane = context;
-    uint32_t room = share->type == COMMAND_ENTER ? LANE_SHARE_SLOTS / 2 + 1 : 1;
+    bool wants = share->type == COMMAND_ENTER;
+    uint32_t room = wants ? LANE_SHARE_SLOTS - LANE_SHARE_WANTS + 1 : 1;
     if (ring_writable(lane->shares, room) < room)
         return;
     *(struct book_share *)ring_write_slot(lane->shares, 0) = *share;

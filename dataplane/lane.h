@@ -25,7 +25,8 @@
 #define LANE_INSTRUMENTS_ROOM   64u // more than the configuration lists
 #define LANE_SESSIONS_ROOM      64u // the same
 #define LANE_EVENTS_A_COMMAND   4u  // event ring slots for each command in flight
-#define LANE_SHARE_SLOTS        64u // of what is told of members' shares
+#define LANE_SHARE_SLOTS        (2 * BOOK_MEMBERS_MAX) // of what is told of members' shares and bars
+#define LANE_SHARE_WANTS        32u                    // of them, of orders that lacked a share
 #define LANE_PAST_KEPT_S        10u // without a request, until history's memory is given back
 
 // The counters of the port's side, copied by the port's thread for others to read.
@@ -178,9 +179,9 @@ uint64_t lane_commanded(const struct lane *lane);
 uint64_t lane_give_orders(struct lane *lane, const struct command *commands, uint32_t count);
 bool lane_orders_done(const struct lane *lane, uint64_t number);
 
-// lane_tell_shares: from now on `shares` has what the book tells of members' shares, and `bell`
-// (NULL: none) is rung. Orders that lacked a share fill half of it at most, and are left out
-// beyond. Once the lane is primed, before it has threads.
+// lane_tell_shares: from now on `shares` has what the book tells of members' shares and bars, and
+// `bell` (NULL: none) is rung. Orders that lacked a share are left out beyond LANE_SHARE_WANTS.
+// Once the lane is primed, before it has threads.
 void lane_tell_shares(struct lane *lane, struct bell *bell);
 
 // lane_orders_given: whether there are orders to take. Port's thread, at each poll.

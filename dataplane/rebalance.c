@@ -8,6 +8,7 @@
 #include "numa/fault.h"
 
 #define ACTOR      "rebalance"
+#define BARRED_BY  "execution throttle"
 #define EVERYTHING INT64_MAX // is no limit's value
 
 typedef unsigned __int128 sum_t; // of as many values as there are lanes
@@ -70,6 +71,21 @@ static void read_limit(const struct rebalance *rebalance, const struct rebalance
     limit->free = limit->total > shares ? limit->total - (uint64_t)shares : 0;
 }
 
+static uint64_t all_lanes(const struct rebalance *rebalance)
+{
+    return UINT64_MAX >> (64 - rebalance->lane_count);
+}
+
+// Too many rather than one too few: also where a crash came while an operator allowed him again.
+static void read_bars(const struct rebalance *rebalance, struct rebalance_member *member)
+{
+    uint64_t barred = 0;
+    for (uint32_t i = 0; i < rebalance->lane_count; i++)
+        if (book_bars_firm(rebalance->lanes[i]->shard.book, member->firm))
+            barred |= 1ull << i;
+    member->to_bar = barred != 0 ? all_lanes(rebalance) & ~barred : 0;
+}
+
 static void list_members(struct rebalance *rebalance, const struct config *config)
 {
     for (uint32_t i = 0; i < config->session_count; i++)
@@ -86,10 +102,12 @@ int rebalance_open(struct rebalance *rebalance, struct lane *const *lanes, uint3
     if (!rebalance->members)
         return error_set(error, "no memory for the members' limits");
     list_members(rebalance, config);
-    for (uint32_t i = 0; i < rebalance->member_count; i++)
+    for (uint32_t i = 0; i < rebalance->member_count; i++) {
+        read_bars(rebalance, &rebalance->members[i]);
         for (uint8_t kind = 0; kind < LIMIT_HELD_COUNT; kind++)
             read_limit(rebalance, &rebalance->members[i], LIMIT_OPEN_ORDERS + kind,
                        &rebalance->members[i].limits[kind]);
+    }
     for (uint32_t i = 0; i < lane_count; i++)
         lane_tell_shares(lanes[i], bell);
     return 0;
@@ -117,6 +135,13 @@ static void take_want(struct rebalance *rebalance, uint32_t lane, const struct b
     limit->missing = share->amount;
 }
 
+static void take_bar(struct rebalance *rebalance, uint32_t lane, const struct book_share *share)
+{
+    struct rebalance_member *member = find_member(rebalance, share->firm);
+    if (member)
+        member->to_bar |= all_lanes(rebalance) & ~(1ull << lane);
+}
+
 static void take_told(struct rebalance *rebalance)
 {
     for (uint32_t i = 0; i < rebalance->lane_count; i++) {
@@ -125,6 +150,8 @@ static void take_told(struct rebalance *rebalance)
             const struct book_share *share = ring_read_slot(ring, 0);
             if (share->type == COMMAND_ENTER) {
                 take_want(rebalance, i, share);
+            } else if (share->type == COMMAND_ENTRY) {
+                take_bar(rebalance, i, share);
             } else if (rebalance->given != 0 && i == rebalance->at) {
                 rebalance->answer = *share;
                 rebalance->answered = true;
@@ -165,6 +192,38 @@ static bool is_done(struct rebalance *rebalance)
         rebalance->given = lane_give_orders(lane, &rebalance->command, 1);
     return rebalance->answered &&
            (lane_orders_done(lane, rebalance->given) || FAULT(SHARE_RAISED_EARLY));
+}
+
+// Lanes are told beside what is in hand, each as soon as it takes orders: one that is stuck keeps
+// it from no other.
+static void tell_bar(struct rebalance *rebalance, struct rebalance_member *member)
+{
+    struct command bar = {.type = COMMAND_ENTRY,
+                          .session = ANY_SESSION,
+                          .entry = {.session = ANY_SESSION, .actor = BARRED_BY}};
+    memcpy(bar.entry.firm, member->firm, sizeof(bar.entry.firm));
+    for (uint32_t i = 0; i < rebalance->lane_count; i++) {
+        uint64_t wanted = member->to_bar >> i & 1;
+        uint64_t given = wanted ? lane_give_orders(rebalance->lanes[i], &bar, 1) : 0;
+        if (given == 0)
+            continue;
+        rebalance->barred[i] = given;
+        member->to_bar &= ~(1ull << i);
+    }
+}
+
+// Whether a lane has not done what it was told, or is still to be told.
+static bool tell_bars(struct rebalance *rebalance)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < rebalance->member_count; i++) {
+        if (rebalance->members[i].to_bar != 0)
+            tell_bar(rebalance, &rebalance->members[i]);
+        any |= rebalance->members[i].to_bar != 0;
+    }
+    for (uint32_t i = 0; i < rebalance->lane_count; i++)
+        any |= !lane_orders_done(rebalance->lanes[i], rebalance->barred[i]);
+    return any;
 }
 
 // --- A round: what others leave unused goes to the lane that lacked it
@@ -339,11 +398,12 @@ static void go_on(struct rebalance *rebalance, uint64_t now_ns)
 bool rebalance_step(struct rebalance *rebalance, uint64_t now_ns)
 {
     take_told(rebalance);
+    bool bars = tell_bars(rebalance);
     if (rebalance->state == REBALANCE_IDLE)
         begin_round(rebalance, now_ns);
     else if (is_done(rebalance))
         go_on(rebalance, now_ns);
-    return rebalance->state != REBALANCE_IDLE;
+    return bars || rebalance->state != REBALANCE_IDLE;
 }
 
 bool rebalance_waits(const struct rebalance *rebalance)

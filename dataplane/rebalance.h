@@ -6,6 +6,9 @@
 // never are more than the limit together, wherever a crash comes between; what no lane has then is
 // found at the next start and given to whoever asks first.
 //
+// And a member who is barred on one lane, since he trades too often (LIMIT_EXECUTIONS), is barred
+// on all. A lane that was not told before a crash is told at the next start, as the books know him.
+//
 // A machine of steps without a clock or a thread of its own. One thread at a time.
 #ifndef SLUICE_DATAPLANE_REBALANCE_H
 #define SLUICE_DATAPLANE_REBALANCE_H
@@ -31,6 +34,7 @@ struct rebalance_limit {
 
 struct rebalance_member {
     char firm[4];
+    uint64_t to_bar; // lanes that are still to be told that he is barred, a bit each
     struct rebalance_limit limits[LIMIT_HELD_COUNT];
 };
 
@@ -48,7 +52,8 @@ struct rebalance {
     uint32_t lane_count;
     struct rebalance_member *members;
     uint32_t member_count;
-    uint32_t next_member; // to be looked at first, so that each has its turn
+    uint32_t next_member;               // to be looked at first, so that each has its turn
+    uint64_t barred[CONFIG_SHARDS_MAX]; // of each lane: the number by which it was given a bar
 
     enum rebalance_state state;
     struct rebalance_member *member; // whose limit, of which kind, is in hand
@@ -75,9 +80,9 @@ int rebalance_open(struct rebalance *rebalance, struct lane *const *lanes, uint3
                    struct bell *bell, struct error *error);
 void rebalance_close(struct rebalance *rebalance);
 
-// rebalance_step: take what lanes have told and go on with what is in hand, or begin what is due at
-// `now_ns` (any clock that does not run backwards). Whether something is in hand: then step again
-// soon.
+// rebalance_step: take what lanes have told, tell of bars, and go on with what is in hand, or begin
+// what is due at `now_ns` (any clock that does not run backwards). Whether something is in hand:
+// then step again soon.
 bool rebalance_step(struct rebalance *rebalance, uint64_t now_ns);
 
 // rebalance_waits: whether something is to begin later.

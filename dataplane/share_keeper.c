@@ -85,6 +85,18 @@ void share_keeper_close(struct share_keeper *keeper)
     bell_close(&keeper->bell);
 }
 
+int share_keeper_settle(struct share_keeper *keeper, struct error *error)
+{
+    uint64_t until_ns = clock_ns(keeper->clock) + PATIENCE_NS;
+    bool waits;
+    while (step(keeper, &waits)) {
+        if (clock_ns(keeper->clock) > until_ns)
+            return error_set(error, "a shard does not take its share of members' limits, or a bar");
+        nanosleep(&(struct timespec){.tv_nsec = STEP_NS}, NULL);
+    }
+    return 0;
+}
+
 // A limit that somebody wants set.
 struct setting {
     const char *firm, *actor;

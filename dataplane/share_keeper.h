@@ -26,6 +26,10 @@ int share_keeper_start(struct share_keeper *keeper, struct error *error);
 void share_keeper_stop(struct share_keeper *keeper);
 void share_keeper_close(struct share_keeper *keeper);
 
+// share_keeper_settle: wait until nothing is in hand, 10 s at most: what a start found in the
+// books. 0, or -1 with `error`. Any thread but a lane's, while the keeper's runs.
+int share_keeper_settle(struct share_keeper *keeper, struct error *error);
+
 // share_keeper_set: as rebalance_set, and wait until it is durable and in force on all lanes, 10 s
 // at most. 0, or -1 with `error`. One thread at a time, not a lane's, while the keeper's runs.
 int share_keeper_set(struct share_keeper *keeper, const char firm[4], uint8_t kind, uint64_t value,

@@ -159,7 +159,7 @@ Test(rebalance, who_is_at_his_limit_does_not_fill_the_journals)
 Test(rebalance, orders_that_were_refused_before_a_share_was_raised_ask_for_nothing_more)
 {
     set_up("gross", 90ull * PRICE);
-    for (uint32_t i = 0; i < 3 * LANE_SHARE_SLOTS; i++)
+    for (uint32_t i = 0; i < 3 * LANE_SHARE_WANTS; i++)
         cr_assert(!buy(0, 31));
     settle(90ull * PRICE);
     cr_assert(!rebalance_waits(&rebalance));
@@ -278,4 +278,64 @@ Test(rebalance, a_round_that_is_on_its_way_ends_before_a_limit_is_set)
     settle(90ull * PRICE);
     cr_assert(!rebalance_set(&rebalance, "NONE", LIMIT_NET, 1, "somebody"));
     cr_assert(buy(0, 50));
+}
+
+// --- The execution throttle
+
+// On one lane ALICE trades once more than she may.
+static void trade_too_often(void)
+{
+    set_up("executions", LANES);
+    for (uint32_t i = 1; i <= 2; i++) {
+        send(0, (struct command){.type = COMMAND_ENTER,
+                                 .session = 1,
+                                 .side = SIDE_SELL,
+                                 .order = {.user_ref_num = i, .quantity = 1, .price = PRICE}});
+        buy(0, 1);
+    }
+}
+
+static void check_barred(uint32_t lane, bool barred)
+{
+    cr_assert_neq(buy(lane, 1), barred, "lane %u", lane);
+}
+
+static void allow(uint32_t lane)
+{
+    send(lane, (struct command){.type = COMMAND_ENTRY,
+                                .session = ANY_SESSION,
+                                .entry = {.session = ANY_SESSION, .firm = "ALFA", .allowed = 1}});
+}
+
+// He used to be barred on that shard alone.
+Test(rebalance, a_member_who_trades_too_often_is_barred_on_all_lanes)
+{
+    trade_too_often();
+    check_barred(0, true);
+    check_barred(1, false);
+    settle(UINT64_MAX);
+    for (uint32_t i = 0; i < LANES; i++)
+        check_barred(i, true);
+    for (uint32_t i = 1; i < LANES; i++)
+        cr_assert_str_eq(lanes[i]->orders.commands[0].entry.actor, "execution throttle");
+    for (uint32_t i = 0; i < LANES; i++)
+        allow(i);
+    settle(UINT64_MAX);
+    for (uint32_t i = 0; i < LANES; i++)
+        check_barred(i, false);
+}
+
+Test(rebalance, a_bar_that_a_crash_kept_from_other_lanes_is_told_at_the_next_start)
+{
+    trade_too_often();
+    stop_lanes(&rebalance);
+    start_lanes(&rebalance);
+    check_barred(1, false);
+    settle(UINT64_MAX);
+    for (uint32_t i = 0; i < LANES; i++)
+        check_barred(i, true);
+    stop_lanes(&rebalance);
+    start_lanes(&rebalance);
+    cr_assert(!rebalance_step(&rebalance, now_ns), "all know it");
+    check_barred(2, true);
 }
