@@ -43,11 +43,12 @@ static bool lane_has(const struct rebalance *rebalance, uint32_t lane)
 }
 
 // What the books know of a limit.
-static void read_limit(const struct rebalance *rebalance, const struct rebalance_member *member,
+static void read_limit(struct rebalance *rebalance, const struct rebalance_member *member,
                        uint8_t kind, struct rebalance_limit *limit)
 {
     sum_t shares = 0;
     uint64_t least = UINT64_MAX, most = 0;
+    bool shared = false;
     for (uint32_t i = 0; i < rebalance->lane_count; i++) {
         const struct book *book = rebalance->lanes[i]->shard.book;
         uint16_t session = session_of(rebalance->lanes[i], member->firm);
@@ -55,19 +56,27 @@ static void read_limit(const struct rebalance *rebalance, const struct rebalance
             continue;
         uint64_t total = book_limit_total(book, session, kind);
         uint64_t share = book_limit(book, session, kind);
-        shares += share == LIMIT_NOTHING ? 0 : share;
+        share = share == LIMIT_NOTHING ? 0 : share;
+        shares += share;
+        shared |= total != 0;
+        if (total == 0)
+            total = share; // of a lane that has begun its day alone
         least = total < least ? total : least;
         most = total > most ? total : most;
     }
-    if (least != most && most != 0)
+    if (!shared)
+        return;
+    limit->exceeded = shares > most;
+    rebalance->exceeded += limit->exceeded;
+    if (limit->exceeded)
+        warn("the shares of %s of %.4s are more than the limit together, since a shard has begun "
+             "its day after others: they are split anew",
+             limit_by_kind(kind)->name, member->firm);
+    else if (least != most)
         warn("the limit %s of %.4s was being set when the gateway ended, and not all shards know "
              "it: its shares stay as they are until it is set again",
              limit_by_kind(kind)->name, member->firm);
-    else if (shares > most && most != 0)
-        warn("the shares of %s of %.4s are more than the limit together, since a shard has begun "
-             "its day after others: set the limit again",
-             limit_by_kind(kind)->name, member->firm);
-    limit->total = least == most ? most : 0;
+    limit->total = least == most || limit->exceeded ? most : 0;
     limit->free = limit->total > shares ? limit->total - (uint64_t)shares : 0;
 }
 
@@ -268,6 +277,11 @@ static void begin_round(struct rebalance *rebalance, uint64_t now_ns)
         struct rebalance_member *member = &rebalance->members[place];
         for (uint8_t kind = 0; kind < LIMIT_HELD_COUNT; kind++) {
             struct rebalance_limit *limit = &member->limits[kind];
+            if (limit->exceeded) {
+                rebalance_set(rebalance, member->firm, LIMIT_OPEN_ORDERS + kind, limit->total,
+                              ACTOR);
+                return;
+            }
             if (!limit->wanted || now_ns < limit->next_ns)
                 continue;
             rebalance->next_member = place + 1;
@@ -365,7 +379,8 @@ bool rebalance_set(struct rebalance *rebalance, const char firm[4], uint8_t kind
     memset(rebalance->used, 0, sizeof(rebalance->used));
     memset(rebalance->share, 0, sizeof(rebalance->share));
     struct rebalance_limit *limit = limit_in_hand(rebalance);
-    limit->wanted = false;
+    rebalance->exceeded -= limit->exceeded;
+    limit->exceeded = limit->wanted = false;
     limit->free = 0;
     collect(rebalance, 0, 0);
     return true;
@@ -403,7 +418,7 @@ bool rebalance_step(struct rebalance *rebalance, uint64_t now_ns)
         begin_round(rebalance, now_ns);
     else if (is_done(rebalance))
         go_on(rebalance, now_ns);
-    return bars || rebalance->state != REBALANCE_IDLE;
+    return bars || rebalance->exceeded > 0 || rebalance->state != REBALANCE_IDLE;
 }
 
 bool rebalance_waits(const struct rebalance *rebalance)

@@ -24,6 +24,7 @@
 struct rebalance_limit {
     uint64_t total;      // of all lanes together; 0: shares do not move
     uint64_t free;       // of it, what no lane has
+    bool exceeded;       // the shares are more together: it is to be set again
     bool wanted;         // an order was refused for it,
     uint32_t asker;      // … on this lane,
     uint64_t missing;    // … which lacked so much
@@ -52,6 +53,7 @@ struct rebalance {
     uint32_t lane_count;
     struct rebalance_member *members;
     uint32_t member_count;
+    uint32_t exceeded;                  // limits that are
     uint32_t next_member;               // to be looked at first, so that each has its turn
     uint64_t barred[CONFIG_SHARDS_MAX]; // of each lane: the number by which it was given a bar
 
@@ -75,7 +77,9 @@ struct rebalance {
 // rebalance_open: for these lanes (the caller's), which are primed and have no threads yet; reads
 // their books, and has them tell of shares from now on. `bell`: of whoever steps, or NULL. A limit
 // that not all lanes know alike, since a crash came while it was set, is told of on stderr and its
-// shares stay as they are until it is set again. 0, or -1 with `error`. rebalance_close frees.
+// shares stay as they are until it is set again. One that the shares exceed, since a lane has begun
+// its day after others, is set again by the first steps. 0, or -1 with `error`. rebalance_close
+// frees.
 int rebalance_open(struct rebalance *rebalance, struct lane *const *lanes, uint32_t lane_count,
                    struct bell *bell, struct error *error);
 void rebalance_close(struct rebalance *rebalance);

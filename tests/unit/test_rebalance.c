@@ -280,6 +280,34 @@ Test(rebalance, a_round_that_is_on_its_way_ends_before_a_limit_is_set)
     cr_assert(buy(0, 50));
 }
 
+// --- A shard that begins its day after others
+
+// They used to be more than the limit together until somebody set it again.
+Test(rebalance, the_shares_of_a_day_that_goes_on_with_more_shards_are_the_limit_again)
+{
+    limits[0] = (struct config_limit){
+        .firm = "ALFA", .limit = limit_by_name("gross"), .value = 90ull * PRICE};
+    config.limits = limits;
+    config.limit_count = 1;
+    config.shard_count = 1;
+    new_disks();
+    lanes[0] = primed_lane_on(disks[0], 0, &config);
+    cr_assert(buy(0, 30));
+    end_lane(lanes[0]);
+    config.shard_count = LANES;
+    start_lanes(&rebalance);
+    cr_assert_eq(share(0) + share(1) + share(2), 150ull * PRICE);
+    while (rebalance_step(&rebalance, now_ns))
+        round_of_lanes();
+    cr_assert_eq(share(0), 50ull * PRICE, "30 are used");
+    cr_assert_eq(share(1), 20ull * PRICE);
+    cr_assert_eq(share(2), 20ull * PRICE);
+    cr_assert_eq(total(), 90ull * PRICE);
+    stop_lanes(&rebalance);
+    start_lanes(&rebalance);
+    cr_assert(!rebalance_step(&rebalance, now_ns));
+}
+
 // --- The execution throttle
 
 // On one lane ALICE trades once more than she may.
