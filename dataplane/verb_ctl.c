@@ -15,7 +15,7 @@ static int usage(void)
 {
     fprintf(stderr, "sluice: usage: sluice ctl --config FILE [--json] stats | close-day |\n"
                     "       halt [SYMBOL] | resume [SYMBOL] | reference PRICE [SYMBOL] |\n"
-                    "       phase preopen|trading|halted|quotation|paused|closed [SYMBOL] |\n"
+                    "       phase preopen|trading|halted|quotation|paused|closed|late [SYMBOL] |\n"
                     "       ssr on|off [SYMBOL] | band PERCENT|off [SYMBOL] |\n"
                     "       kill session USER | kill firm MPID | kill symbol SYMBOL | kill all |\n"
                     "       disable session USER | disable firm MPID | disable all |\n"

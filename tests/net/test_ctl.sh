@@ -86,6 +86,7 @@ refused "and nothing resumes" 'the day of shard 0 is over' ctl resume
 gateway_end
 check "its orders ended with it" test "$(message stopped shards 0 resting_orders)" = 0
 "$sluice" journal dump "$work/journal/shard-0" >"$work/dump"
+check "the usage has every phase" sh -c "'$sluice' ctl 2>&1 | grep -q 'preopen|trading|halted|quotation|paused|closed|late'"
 check "who did it is journaled" grep -q 'trading instrument 0 state H by uid 65534, pid' "$work/dump"
 check "and of a kill" grep -qE 'mass_cancel session 65535 .* by uid 65534, pid' "$work/dump"
 check "and of the day's end" grep -q ' close by uid 0, pid' "$work/dump"
