@@ -10,12 +10,12 @@
 // verdict: a drop here shows up in no counter of the interface.
 //
 // The work is the same for any number of shards, sessions and queues: one hash lookup, two array
-// lookups, one counter; a third lookup and a clock where there is a rate. Measured with
-// BPF_PROG_TEST_RUN, a million repeats, kernel 6.18, Xeon at 2.6 GHz, on busy cores: 36 ns to
-// redirect what a bound source sends, 3 more with its Ethernet address pinned and 5 to 8 with a
-// rate, 31 to drop a stranger's, 37 a login over the rate (make bench ONLY=steer); 22 to drop for a
-// checksum, 19 to pass another port's datagram, 9 to pass another Ethertype, which is next to what
-// the measuring itself takes.
+// lookups, one counter; a third lookup and a clock where there is a rate. What a redirected packet,
+// a stranger's, a login and a session's rate cost is in the README's figures (make bench
+// ONLY=steer). Measured there on another day, BPF_PROG_TEST_RUN, a million repeats, kernel 6.18,
+// Xeon at 2.6 GHz on busy cores, beside 36 ns to redirect what a bound source sends: 3 more with
+// its Ethernet address pinned, 22 to drop for a checksum, 19 to pass another port's datagram, 9 to
+// pass another Ethertype, which is next to what the measuring itself takes.
 //
 // It loads with CAP_BPF and CAP_NET_ADMIN. Without CAP_PERFMON the verifier has two more wishes.
 // Offsets into the packet must be constants: no pointer is moved by a length found in the packet,
@@ -320,7 +320,7 @@ static __always_inline enum steer_verdict judge_request(const struct found *foun
                : STEER_DROP_REQUEST_RATE;
 }
 
-// Stamping takes 36 to 43 ns a packet more (make bench ONLY=stamps).
+// What stamping takes more is in the README's figures (make bench ONLY=stamps).
 //
 // Kernel 6.3. The verifier admits it only in a program that is bound to one device, so that
 // stamping needs a program of its own.
