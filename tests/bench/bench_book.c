@@ -3,10 +3,11 @@
 // bench_book: what a command costs in the book, and in the textbook's design (peer_map.h) on the
 // same stream (book_tape.h), round by round in turn; both must make the same trades. Usage:
 // bench_book [PART...]: t1, t100, t10000 (by number of instruments), limits (with every limit that
-// the book looks at set, and out of reach), shard (with its rings), curve (by resting orders), kill
-// (of 100,000 resting orders), start (how long opening takes), soak (100 million commands). All but
-// kill and soak when none is named. Prints rows. With count-without or count-with (limits) it plays
-// a shorter stream once and prints how many commands it was, for callgrind.
+// the book looks at set, and out of reach; of one member and of many; and with its sums worked out
+// at every order), shard (with its rings), curve (by resting orders), kill (of 100,000 resting
+// orders), start (how long opening takes), soak (100 million commands). All but kill and soak when
+// none is named. Prints rows. With count-LIMITS-MEMBERS (without, with, before, full) it plays a
+// shorter stream once and prints how many commands it was, for callgrind.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@
 #define COUNTED      200000u // commands, where instructions are counted
 #define ROUNDS       5
 #define LIMIT_ROUNDS 15  // of two costs whose difference is small beside them
+#define MEMBERS      48u // where there are many
 #define PREFETCHED   16u // commands asked for at once where each is timed
 #define BATCH        64u // commands, as the shard takes them from its ring
 #define SINK_EVENTS  64u
@@ -338,15 +340,26 @@ static bool measure_tape(uint32_t instruments, uint32_t resting)
     return agree;
 }
 
-// Every limit that the book looks at, out of reach: of the members, which are one here, and of the
-// instruments.
+// Limits.
+
+static bool is_order(const struct command *command)
+{
+    return command->type == COMMAND_ENTER || command->type == COMMAND_REPLACE;
+}
+
+// Every limit that the book looks at, out of reach: of those members that send something, and of
+// the instruments.
 static void set_limits(struct target *target, const struct tape_shape *shape)
 {
     struct command command = {.type = COMMAND_LIMIT, .session = ANY_SESSION};
-    command.limit.value = INT64_MAX;
-    for (uint8_t kind = LIMIT_OPEN_ORDERS; kind < LIMIT_MEMBER_END; kind++) {
-        command.side = kind;
-        book_apply(target->book, &command, &target->sink);
+    for (uint32_t member = 0; member == 0 || member < shape->members; member++) {
+        command.limit.value = INT64_MAX;
+        if (shape->members > 0)
+            tape_firm(command.limit.firm, member);
+        for (uint8_t kind = LIMIT_OPEN_ORDERS; kind < LIMIT_MEMBER_END; kind++) {
+            command.side = kind;
+            book_apply(target->book, &command, &target->sink);
+        }
     }
     for (uint16_t i = 0; i < shape->instruments; i++) {
         for (uint8_t kind = LIMIT_TICK; kind < LIMIT_INSTRUMENT_END; kind++) {
@@ -358,6 +371,33 @@ static void set_limits(struct target *target, const struct tape_shape *shape)
     }
 }
 
+// The stream with a limit before every order, of a kind that the book does not look at: `own` of
+// the order's member, whose sums the book then works out anew, which it else does only when an
+// order could use up what was left at the last look; or of the member that sends nothing.
+static void stream_limit_each(struct stream *with, const struct stream *stream, bool own)
+{
+    uint32_t orders = 0, members = stream->shape.members;
+    for (uint32_t i = stream->lead; i < stream->count; i++)
+        orders += is_order(&stream->commands[i]);
+    *with = *stream;
+    with->count += orders;
+    with->commands = memory_map(with->count * sizeof(struct command));
+    with->kinds = memory_map(with->count);
+    struct command *next = with->commands;
+    for (uint32_t i = 0; i < stream->count; i++) {
+        const struct command *command = &stream->commands[i];
+        if (i >= stream->lead && is_order(command)) {
+            *next = (struct command){.type = COMMAND_LIMIT, .session = ANY_SESSION};
+            next->time_ns = command->time_ns;
+            next->side = LIMIT_QUANTITY;
+            tape_firm(next->limit.firm, own ? command->session % members : members);
+            next++;
+        }
+        *next++ = *command;
+    }
+}
+
+// The cost of each of the stream's own commands.
 static double round_limits(const struct stream *stream, bool limits, uint64_t *trades)
 {
     static struct target target;
@@ -372,27 +412,49 @@ static double round_limits(const struct stream *stream, bool limits, uint64_t *t
     book_summarise(target.book, &summary);
     *trades = summary.match_count;
     target_close(&target);
-    return (double)elapsed_ns / (stream->count - stream->lead);
+    return (double)elapsed_ns / (double)stream->shape.commands_max;
+}
+
+// Rounds in turn without limits, on one stream, and with them on another, which has the same
+// orders.
+static bool compare_limits(const char *what, const struct stream *without,
+                           const struct stream *with)
+{
+    double without_ns[LIMIT_ROUNDS], with_ns[LIMIT_ROUNDS];
+    char without_name[48], with_name[48];
+    uint64_t trades[2] = {0, 0};
+    snprintf(without_name, sizeof(without_name), "book without limits%s", what);
+    snprintf(with_name, sizeof(with_name), "book with all limits%s", what);
+    for (int i = 0; i < LIMIT_ROUNDS; i++) {
+        without_ns[i] = round_limits(without, false, &trades[0]);
+        with_ns[i] = round_limits(with, true, &trades[1]);
+    }
+    uint32_t instruments = without->shape.instruments;
+    print_cost(without_name, instruments, without_ns, LIMIT_ROUNDS, NULL);
+    print_cost(with_name, instruments, with_ns, LIMIT_ROUNDS, without_name);
+    if (trades[0] != trades[1])
+        fprintf(stderr, "bench_book: the limits were not out of reach\n");
+    return trades[0] == trades[1];
 }
 
 static bool measure_limits(uint32_t instruments, uint32_t resting)
 {
     struct tape_shape shape = {
         .instruments = instruments, .resting = resting, .commands_max = COMMANDS};
-    struct stream stream;
-    double without_ns[LIMIT_ROUNDS], with_ns[LIMIT_ROUNDS];
-    uint64_t trades[2] = {0, 0};
+    struct stream stream, other, own;
     stream_make(&stream, &shape);
-    for (int i = 0; i < LIMIT_ROUNDS; i++) {
-        without_ns[i] = round_limits(&stream, false, &trades[0]);
-        with_ns[i] = round_limits(&stream, true, &trades[1]);
-    }
-    print_cost("book without limits", instruments, without_ns, LIMIT_ROUNDS, NULL);
-    print_cost("book with all limits", instruments, with_ns, LIMIT_ROUNDS, "book without limits");
+    bool agree = compare_limits("", &stream, &stream);
     stream_free(&stream);
-    if (trades[0] != trades[1])
-        fprintf(stderr, "bench_book: the limits were not out of reach\n");
-    return trades[0] == trades[1];
+    shape.members = MEMBERS;
+    stream_make(&stream, &shape);
+    agree &= compare_limits(", 48 firms", &stream, &stream);
+    stream_limit_each(&other, &stream, false);
+    stream_limit_each(&own, &stream, true);
+    agree &= compare_limits(" in full, 48 firms", &other, &own);
+    stream_free(&other);
+    stream_free(&own);
+    stream_free(&stream);
+    return agree;
 }
 
 // The function that callgrind looks at.
@@ -402,19 +464,28 @@ static __attribute__((noinline)) void play_counted(struct target *target,
     play_book(target, stream->commands, stream->lead, stream->count);
 }
 
-static void count_limits(bool limits)
+// `how` is without-1, with-1, and of many members without-48, with-48, before-48 and full-48: the
+// last two with a limit before every order, out of which the sums are worked out in the last.
+static void count_limits(const char *how)
 {
-    struct tape_shape shape = {.instruments = 1, .resting = 10000, .commands_max = COUNTED};
+    bool many = strstr(how, "-48"), full = strncmp(how, "full", 4) == 0;
+    struct tape_shape shape = {
+        .instruments = 1, .resting = 10000, .commands_max = COUNTED, .members = many ? MEMBERS : 0};
     static struct target target;
-    struct stream stream;
+    struct stream stream, with;
     stream_make(&stream, &shape);
+    bool before = full || strncmp(how, "before", 6) == 0;
+    if (before)
+        stream_limit_each(&with, &stream, full);
     target_open(&target, &shape);
     play_book(&target, stream.commands, 0, stream.lead);
-    if (limits)
+    if (full || strncmp(how, "with-", 5) == 0)
         set_limits(&target, &shape);
-    play_counted(&target, &stream);
-    printf("%u\n", stream.count - stream.lead);
+    play_counted(&target, before ? &with : &stream);
+    printf("%u\n", COUNTED);
     target_close(&target);
+    if (before)
+        stream_free(&with);
     stream_free(&stream);
 }
 
@@ -688,10 +759,9 @@ static void *measure_all(void *argument)
         agree &= measure_kill();
     if (named(arguments, "soak"))
         measure_soak();
-    if (named(arguments, "count-without"))
-        count_limits(false);
-    if (named(arguments, "count-with"))
-        count_limits(true);
+    for (int i = 1; i < arguments->count; i++)
+        if (strncmp(arguments->names[i], "count-", 6) == 0)
+            count_limits(arguments->names[i] + 6);
     arguments->failed = !agree;
     return NULL;
 }

@@ -9,7 +9,8 @@
 #include "numa/invariant.h"
 #include "tests/bench/peer_map.h"
 
-#define SESSIONS     16u
+#define SESSIONS     16u // or as many as there are members
+#define SESSIONS_MAX 48u
 #define TICK         100u // $0.01
 #define NEWEST       256u
 #define DEAD         1024u
@@ -29,15 +30,16 @@ struct tape_instrument {
     uint32_t newest[NEWEST]; // order numbers
 };
 
-// An order's number is UserRefNum x SESSIONS + session.
+// An order's number is UserRefNum x sessions + session.
 struct tape {
     struct tape_shape shape;
+    uint32_t sessions; // that send orders
     uint64_t random;
     uint64_t command_count;
     uint64_t trade_count;
     struct peer *peer; // NULL when steady
     struct tape_instrument *instruments;
-    uint32_t user_ref_next[SESSIONS];
+    uint32_t user_ref_next[SESSIONS_MAX];
     uint32_t orders_max;
     struct tape_order *orders; // by number
     uint32_t live_count;
@@ -74,23 +76,42 @@ static void *allocate(size_t count, size_t size)
     return memory;
 }
 
+static uint32_t senders(const struct tape_shape *shape)
+{
+    return shape->members > SESSIONS ? shape->members : SESSIONS;
+}
+
+static uint32_t session_count(const struct tape_shape *shape)
+{
+    return senders(shape) + (shape->members > 0);
+}
+
+void tape_firm(char firm[4], uint32_t index)
+{
+    char name[5];
+    snprintf(name, sizeof(name), "M%03u", (unsigned)index % 1000u);
+    memcpy(firm, name, 4);
+}
+
 struct book_limits tape_limits(const struct tape_shape *shape)
 {
     return (struct book_limits){.orders_max = shape->resting + shape->resting / 4 + 1024,
                                 .instruments_max = (uint16_t)shape->instruments,
-                                .sessions_max = SESSIONS};
+                                .sessions_max = (uint16_t)session_count(shape)};
 }
 
 uint32_t tape_lead_count(const struct tape_shape *shape)
 {
-    return 1 + shape->instruments + SESSIONS + 1 + shape->resting;
+    return 1 + shape->instruments + session_count(shape) + 1 + shape->resting;
 }
 
 struct tape *tape_open(const struct tape_shape *shape, uint64_t seed)
 {
     struct tape *tape = allocate(1, sizeof(*tape));
     struct book_limits limits = tape_limits(shape);
+    INVARIANT(shape->members <= SESSIONS_MAX);
     tape->shape = *shape;
+    tape->sessions = senders(shape);
     tape->random = seed;
     tape->peer = shape->steady ? NULL : peer_open(&limits);
     // Every command could be an order; sessions get equal shares but for chance.
@@ -106,7 +127,7 @@ struct tape *tape_open(const struct tape_shape *shape, uint64_t seed)
         tape->instruments[rank].weight_upto = weight;
         tape->instruments[rank].mid = (2000 + random_below(tape, 48000)) * TICK;
     }
-    for (uint32_t session = 0; session < SESSIONS; session++)
+    for (uint32_t session = 0; session < tape->sessions; session++)
         tape->user_ref_next[session] = 1;
     return tape;
 }
@@ -150,14 +171,14 @@ static void order_died(struct tape *tape, uint32_t number)
     tape->dead[tape->dead_count++ % DEAD] = number;
 }
 
-static uint32_t number_of(uint64_t id)
+static uint32_t number_of(const struct tape *tape, uint64_t id)
 {
-    return (uint32_t)id * SESSIONS + (uint32_t)(id >> 32);
+    return (uint32_t)id * tape->sessions + (uint32_t)(id >> 32);
 }
 
 static uint32_t number_new(struct tape *tape, uint16_t session)
 {
-    uint32_t number = tape->user_ref_next[session]++ * SESSIONS + session;
+    uint32_t number = tape->user_ref_next[session]++ * tape->sessions + session;
     INVARIANT(number < tape->orders_max);
     return number;
 }
@@ -225,7 +246,7 @@ static uint32_t round_lots(struct tape *tape, uint32_t lots_max)
 static void write_enter(struct tape *tape, struct command *command, uint16_t instrument,
                         enum side side, uint32_t price, uint32_t quantity)
 {
-    uint16_t session = (uint16_t)random_below(tape, SESSIONS);
+    uint16_t session = (uint16_t)random_below(tape, tape->sessions);
     command->type = COMMAND_ENTER;
     command->session = session;
     command->instrument = instrument;
@@ -233,7 +254,7 @@ static void write_enter(struct tape *tape, struct command *command, uint16_t ins
     command->order.price = price;
     command->order.quantity = quantity;
     uint32_t number = number_new(tape, session);
-    command->order.user_ref_num = number / SESSIONS;
+    command->order.user_ref_num = number / tape->sessions;
     order_born(tape, number,
                &(struct tape_order){.open = quantity, .instrument = instrument, .side = side});
 }
@@ -269,8 +290,8 @@ static enum tape_kind write_cancel(struct tape *tape, struct command *command)
     bool too_late = !tape->shape.steady && tape->dead_count > DEAD && random_below(tape, 50) == 0;
     uint32_t number = too_late ? tape->dead[random_below(tape, DEAD)] : pick_live(tape);
     command->type = COMMAND_CANCEL;
-    command->session = (uint16_t)(number % SESSIONS);
-    command->order.user_ref_num = number / SESSIONS;
+    command->session = (uint16_t)(number % tape->sessions);
+    command->order.user_ref_num = number / tape->sessions;
     if (!too_late)
         order_died(tape, number);
     return TAPE_CANCEL;
@@ -282,14 +303,14 @@ static enum tape_kind write_replace(struct tape *tape, struct command *command)
     struct tape_order order = tape->orders[old_number];
     order.open = round_lots(tape, 10);
     command->type = COMMAND_REPLACE;
-    command->session = (uint16_t)(old_number % SESSIONS);
+    command->session = (uint16_t)(old_number % tape->sessions);
     command->instrument = order.instrument;
     command->side = order.side;
-    command->order.orig_user_ref_num = old_number / SESSIONS;
+    command->order.orig_user_ref_num = old_number / tape->sessions;
     command->order.quantity = order.executed + order.open;
     command->order.price = passive_price(tape, order.instrument, (enum side)order.side);
     uint32_t number = number_new(tape, command->session);
-    command->order.user_ref_num = number / SESSIONS;
+    command->order.user_ref_num = number / tape->sessions;
     order_died(tape, old_number);
     order_born(tape, number, &order);
     return TAPE_REPLACE;
@@ -309,12 +330,15 @@ static enum tape_kind write_lead(struct tape *tape, struct command *command)
                  (unsigned)index % 1000000u);
         command->listing.symbol[7] = ' ';
         command->listing.round_lot = 100;
-    } else if ((index -= tape->shape.instruments) < SESSIONS) {
+    } else if ((index -= tape->shape.instruments) < session_count(&tape->shape)) {
+        uint32_t members = tape->shape.members;
         command->type = COMMAND_SESSION;
         command->session = (uint16_t)index;
         memcpy(command->member.user_name, "BENCH", 5);
         command->member.user_name[5] = (char)('A' + index);
-    } else if (index == SESSIONS) {
+        if (members > 0)
+            tape_firm(command->member.firm, index < tape->sessions ? index % members : members);
+    } else if (index == session_count(&tape->shape)) {
         command->type = COMMAND_START;
     } else {
         write_add(tape, command);
@@ -346,7 +370,7 @@ static void settle(struct tape *tape, const struct command *command)
     uint32_t count = peer_apply(tape->peer, command, &trades);
     tape->trade_count += count;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t numbers[2] = {number_of(trades[i].maker), number_of(trades[i].taker)};
+        uint32_t numbers[2] = {number_of(tape, trades[i].maker), number_of(tape, trades[i].taker)};
         for (int side = 0; side < 2; side++) {
             struct tape_order *order = &tape->orders[numbers[side]];
             order->executed += trades[i].quantity;

@@ -21,6 +21,8 @@ struct tape_shape {
     uint32_t resting;
     uint64_t commands_max; // after the lead
     bool steady;           // only an add and a cancel of any order in turn, and nothing crosses
+    uint32_t members; // firms that the sessions are of, in turn, 48 at most; behind them comes a
+                      // session that sends nothing, of a firm of its own. 0: all are of one
 };
 
 struct tape;
@@ -28,6 +30,9 @@ struct tape;
 // tape_open / tape_close: memory is the process's; the program ends when there is none.
 struct tape *tape_open(const struct tape_shape *shape, uint64_t seed);
 void tape_close(struct tape *tape);
+
+// tape_firm: of the member `index`; that of shape->members sends nothing.
+void tape_firm(char firm[4], uint32_t index);
 
 // tape_limits: of a book that the stream fits into.
 struct book_limits tape_limits(const struct tape_shape *shape);
