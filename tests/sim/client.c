@@ -15,7 +15,6 @@
 #define SILENCE_NS   3000000000ull // of the house: log in again
 #define ASK_NS       10000000ull
 #define ORDERS_MAX   200000u
-#define GIVE_UP      40u // sends of a replacement that nobody answers
 
 void client_init(struct client *client, uint32_t index, uint64_t seed, struct network *network,
                  const struct endpoint *house)
@@ -39,6 +38,7 @@ void client_init(struct client *client, uint32_t index, uint64_t seed, struct ne
 void client_free(struct client *client)
 {
     free(client->orders);
+    free(client->sent);
     free(client->heard.hashes);
 }
 
@@ -121,6 +121,29 @@ static uint32_t next_number(struct client *client)
     return number;
 }
 
+// One more block of the datagram that is made, which is kept.
+static void put_message(struct client *client, const void *message, size_t size)
+{
+    if (!array_reserve(&client->sent, &client->sent_capacity, client->sent_count + 1,
+                       sizeof(*client->sent)))
+        abort();
+    size_t number = client->sent_count++;
+    struct client_message *sent = &client->sent[number];
+    INVARIANT(size <= sizeof(sent->bytes));
+    sent->size = (uint8_t)size;
+    sent->first = client->pending_size == 0 ? number : sent[-1].first;
+    memcpy(sent->bytes, message, size);
+    client->pending_size = put_block(client->pending, client->pending_size, message, size);
+}
+
+// … one that has a number.
+static void put_numbered(struct client *client, uint32_t number, const void *message, size_t size)
+{
+    client->orders[number].sent = client->sent_count;
+    client->pending_last = number;
+    put_message(client, message, size);
+}
+
 static size_t put_option(uint8_t *appendage, size_t size, enum ouch_tag tag, uint32_t value,
                          uint8_t width)
 {
@@ -140,7 +163,7 @@ static uint32_t some_price(struct client *client)
 static void put_enter(struct client *client)
 {
     struct random *random = &client->random;
-    uint8_t message[128];
+    uint8_t message[CLIENT_MESSAGE_MAX];
     struct ouch_enter enter = {
         .type = OUCH_ENTER, .capacity = 'P', .sweep = 'N', .cross_type = 'N'};
     uint32_t number = next_number(client), quantity = 1 + random_below(random, 500);
@@ -174,9 +197,7 @@ static void put_enter(struct client *client)
     message[0] = UFO_UNSEQUENCED;
     memcpy(message + 1, &enter, sizeof(enter));
     client->orders[number].entered = quantity;
-    client->pending_size =
-        put_block(client->pending, client->pending_size, message, 1 + sizeof(enter) + size);
-    client->pending_last = number;
+    put_numbered(client, number, message, 1 + sizeof(enter) + size);
 }
 
 // An order that the client believes to be open, or 0.
@@ -210,10 +231,8 @@ static void put_replace(struct client *client, uint32_t original)
                                             .sweep = 'N'};
     memset(message.replace.client_order_id, ' ', sizeof(message.replace.client_order_id));
     client->orders[number].entered = quantity;
-    client->pending_size =
-        put_block(client->pending, client->pending_size, &message, sizeof(message));
-    client->pending_last = number;
-    client->pending_orig = original;
+    client->orders[number].replaces = original;
+    put_numbered(client, number, &message, sizeof(message));
 }
 
 static void put_cancel(struct client *client, uint32_t number)
@@ -225,8 +244,7 @@ static void put_cancel(struct client *client, uint32_t number)
     uint32_t total = random_percent(&client->random, 70) ? 0 : random_below(&client->random, 300);
     message.cancel = (struct ouch_cancel){
         .type = OUCH_CANCEL, .user_ref_num = be32_of(number), .quantity = be32_of(total)};
-    client->pending_size =
-        put_block(client->pending, client->pending_size, &message, sizeof(message));
+    put_message(client, &message, sizeof(message));
 }
 
 static void put_mass_cancel(struct client *client)
@@ -236,12 +254,11 @@ static void put_mass_cancel(struct client *client)
         struct ouch_mass_cancel mass;
     } message = {.type = UFO_UNSEQUENCED};
     message.mass = (struct ouch_mass_cancel){.type = OUCH_MASS_CANCEL};
-    message.mass.user_ref_num = be32_of(next_number(client));
+    uint32_t number = next_number(client);
+    message.mass.user_ref_num = be32_of(number);
     memset(message.mass.firm, ' ', sizeof(message.mass.firm));
     memset(message.mass.symbol, ' ', sizeof(message.mass.symbol));
-    client->pending_size =
-        put_block(client->pending, client->pending_size, &message, sizeof(message));
-    client->pending_last = client->user_ref_num;
+    put_numbered(client, number, &message, sizeof(message));
 }
 
 static void make_orders(struct client *client)
@@ -249,8 +266,7 @@ static void make_orders(struct client *client)
     struct random *random = &client->random;
     client->pending_size = 0;
     client->pending_last = 0;
-    client->pending_orig = 0;
-    client->pending_sends = 0;
+    client->pending_is_sent = false;
     uint32_t original = random_percent(random, 15) ? some_order(client) : 0;
     if (original) {
         put_replace(client, original);
@@ -270,14 +286,20 @@ static void make_orders(struct client *client)
     }
 }
 
+// Nothing comes of a replacement of what is gone.
+static bool in_vain(const struct client *client, uint32_t number)
+{
+    uint32_t original = client->orders[number].replaces;
+    return original != 0 && client->orders[original].open == 0;
+}
+
 static bool answered(const struct client *client)
 {
-    if (client->pending_last == 0) // cancels alone: nothing need come of them
-        return client->pending_sends > 0;
-    if (client->answered >= client->pending_last)
+    if (client->ended) // what has not been taken before is not taken any more
         return true;
-    return client->pending_orig != 0 &&
-           (client->orders[client->pending_orig].open == 0 || client->pending_sends > GIVE_UP);
+    if (client->pending_last == 0) // cancels alone: nothing need come of them
+        return client->pending_is_sent;
+    return client->answered >= client->pending_last || in_vain(client, client->pending_last);
 }
 
 static void trade(struct client *client, bool more)
@@ -293,7 +315,7 @@ static void trade(struct client *client, bool more)
     }
     send_datagram(client, client->pending, client->pending_size);
     client->pending_sent_ns = sim_now_ns;
-    client->pending_sends++;
+    client->pending_is_sent = true;
 }
 
 void client_act(struct client *client, bool more)
@@ -323,14 +345,30 @@ bool client_idle(const struct client *client)
 
 // --- What it is told
 
+// What has a number is answered, in the order of the numbers: all below `number` have been.
+static void check_answered(const struct client *client, uint32_t number)
+{
+    for (uint32_t missed = client->answered + 1; missed < number; missed++)
+        if (!in_vain(client, missed))
+            sim_fail("client %u: order %u is never answered", client->index, missed);
+}
+
 static void answer(struct client *client, uint32_t number)
 {
     if (number <= client->answered)
         sim_fail("client %u: order %u is answered after order %u", client->index, number,
                  client->answered);
+    check_answered(client, number);
     client->answered = number;
-    client->orders[number].answered = true;
-    client->placed++;
+}
+
+void client_check(const struct client *client)
+{
+    size_t last = client->sent_count > 0 ? client->sent[client->sent_count - 1].first : 0;
+    uint32_t end = client->user_ref_num + 1;
+    while (client->ended && end > 1 && client->orders[end - 1].sent >= last)
+        end--;
+    check_answered(client, end);
 }
 
 static void remove_shares(struct client *client, uint32_t number, uint32_t shares, const char *how)

@@ -9,9 +9,18 @@
 
 // What the client knows of an order, by UserRefNum.
 struct client_order {
-    uint32_t open;    // shares, as far as it was told
-    bool answered;    // accepted, rejected, or the replacement of another
-    uint32_t entered; // shares
+    uint32_t open;     // shares, as far as it was told
+    uint32_t entered;  // shares
+    uint32_t replaces; // the number of the order that this one is to replace, or 0
+    size_t sent;       // where it is among the messages
+};
+
+// A message to the house: a block of a datagram.
+#define CLIENT_MESSAGE_MAX 96u
+struct client_message {
+    uint8_t bytes[CLIENT_MESSAGE_MAX];
+    uint8_t size;
+    size_t first; // message of its datagram
 };
 
 struct client {
@@ -34,13 +43,14 @@ struct client {
     uint32_t user_ref_num; // the last one used
     uint32_t answered;     // the last one that was answered
 
+    struct client_message *sent; // all that it made, in that order
+    size_t sent_count, sent_capacity;
+
     uint8_t pending[UFO_PAYLOAD_MAX]; // blocks, to be sent until answered
     size_t pending_size;
-    uint32_t pending_last; // UserRefNum that must be answered, or is given up
-    uint32_t pending_orig; // of a replacement: silence when that one is gone
-    uint32_t pending_sends;
+    uint32_t pending_last; // UserRefNum that must be answered, unless it replaces what is gone
+    bool pending_is_sent;
     uint64_t pending_sent_ns;
-    uint64_t placed; // orders whose answer came
 };
 
 void client_init(struct client *client, uint32_t index, uint64_t seed, struct network *network,
@@ -56,7 +66,11 @@ void client_act(struct client *client, bool trade);
 // client_vanish: not a word for so long; then from another port.
 void client_vanish(struct client *client, uint64_t duration_ns);
 
-// client_idle: everything sent was answered.
+// client_idle: everything sent was answered, or the day has ended.
 bool client_idle(const struct client *client);
+
+// client_check: when all is quiet: all that it sent with a number was answered, and once, but for
+// replacements of what was gone and, when the day has ended, for its last datagram.
+void client_check(const struct client *client);
 
 #endif

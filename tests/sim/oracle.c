@@ -39,6 +39,7 @@ static void free_expected(struct expected *expected)
 void oracle_free(struct oracle *oracle)
 {
     free(oracle->log);
+    free(oracle->cuts);
     if (oracle->book)
         reference_close(&oracle->reference);
     free(oracle->book_memory);
@@ -66,6 +67,10 @@ void oracle_cut(struct oracle *oracle, uint64_t count, uint64_t durable)
         sim_fail("%" PRIu64 " commands were sent to the disk, and %" PRIu64 " came back",
                  oracle->log_count, count);
     oracle->log_count = count;
+    if (!array_reserve(&oracle->cuts, &oracle->cut_capacity, oracle->cut_count + 1u,
+                       sizeof(*oracle->cuts)))
+        abort();
+    oracle->cuts[oracle->cut_count++] = count;
 }
 
 // --- Applying
@@ -297,7 +302,7 @@ void oracle_check_heard(struct expected *expected, const struct heard *heard,
     expected->checked = heard->next;
 }
 
-void oracle_check_client(const struct oracle *oracle, const struct client *client)
+static void check_open(const struct oracle *oracle, const struct client *client)
 {
     const struct reference *reference = &oracle->reference;
     uint64_t open = 0, resting = 0;
@@ -316,4 +321,94 @@ void oracle_check_client(const struct oracle *oracle, const struct client *clien
     if (open != resting)
         sim_fail("client %u believes %" PRIu64 " shares to be open, the book %" PRIu64,
                  client->index, open, resting);
+}
+
+// --- What was sent
+
+static bool was_cut(const struct oracle *oracle, uint64_t at)
+{
+    for (uint32_t i = 0; i < oracle->cut_count; i++)
+        if (oracle->cuts[i] == at)
+            return true;
+    return false;
+}
+
+// But for its time, and for the refusal of what adds risk when the disk is full.
+static bool is_command(const struct command *logged, struct command sent)
+{
+    sent.time_ns = logged->time_ns;
+    if (sent.verdict == REJECT_NONE && logged->verdict == REJECT_PROCESSING_ERROR)
+        sent.verdict = REJECT_PROCESSING_ERROR;
+    return memcmp(logged, &sent, sizeof(sent)) == 0;
+}
+
+static struct command *decode_sent(const struct oracle *oracle, const struct client *client,
+                                   const struct symbols *symbols)
+{
+    const char *firm = oracle->reference.sessions[client->index].firm;
+    struct command *sent = calloc(client->sent_count + 1, sizeof(*sent));
+    if (!sent)
+        abort();
+    for (size_t i = 0; i < client->sent_count; i++) {
+        const struct client_message *message = &client->sent[i];
+        if (ouch_decode(message->bytes + 1, message->size - 1u, symbols, firm, &sent[i]))
+            sim_fail("client %u sends what is no OUCH", client->index);
+        sent[i].session = (uint16_t)client->index;
+        if (sent[i].type == COMMAND_MASS_CANCEL)
+            sent[i].mass.session = sent[i].session;
+    }
+    return sent;
+}
+
+// Around what has a number stands the datagram that it came in.
+static void check_datagram(const struct oracle *oracle, const struct client *client,
+                           const struct command *sent, uint64_t at)
+{
+    uint32_t number = oracle->log[at].order.user_ref_num;
+    if (number == 0 || number > client->user_ref_num)
+        sim_fail("client %u has entered %u orders, and the log has its order %u", client->index,
+                 client->user_ref_num, number);
+    size_t own = client->orders[number].sent, first = client->sent[own].first;
+    at -= own - first;
+    for (size_t i = first; i < client->sent_count && client->sent[i].first == first; i++, at++) {
+        if (i > own && was_cut(oracle, at))
+            return;
+        if (at >= oracle->log_count || !is_command(&oracle->log[at], sent[i]))
+            sim_fail(
+                "message %zu of client %u is not in the log beside its datagram, as it was sent",
+                i + 1, client->index);
+    }
+}
+
+static void check_cancel(const struct oracle *oracle, const struct client *client,
+                         const struct command *sent, uint64_t at)
+{
+    for (size_t i = 0; i < client->sent_count; i++)
+        if (is_command(&oracle->log[at], sent[i]))
+            return;
+    sim_fail("command %" PRIu64 " is a cancel that client %u has not sent", at + 1, client->index);
+}
+
+static void check_sent(const struct oracle *oracle, const struct client *client,
+                       const struct symbols *symbols)
+{
+    struct command *sent = decode_sent(oracle, client, symbols);
+    for (uint64_t at = 0; at < oracle->log_count; at++) {
+        const struct command *command = &oracle->log[at];
+        if (command->session != client->index || command->type < COMMAND_ENTER ||
+            command->type > COMMAND_MASS_CANCEL)
+            continue;
+        if (command->type == COMMAND_CANCEL)
+            check_cancel(oracle, client, sent, at);
+        else
+            check_datagram(oracle, client, sent, at);
+    }
+    free(sent);
+}
+
+void oracle_check_client(const struct oracle *oracle, const struct client *client,
+                         const struct symbols *symbols)
+{
+    check_open(oracle, client);
+    check_sent(oracle, client, symbols);
 }

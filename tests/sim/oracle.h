@@ -30,6 +30,9 @@ struct oracle {
     struct command *log; // of seq 1, 2, …: as it went to the journal
     uint64_t log_count;
     size_t log_capacity;
+    uint64_t *cuts; // log_count at each recovery
+    uint32_t cut_count;
+    size_t cut_capacity;
     uint64_t applied; // to the reference and the book beside it
     struct reference reference;
     struct book *book;
@@ -61,7 +64,10 @@ void oracle_check_lane(struct oracle *oracle, const struct lane *lane);
 void oracle_check_heard(struct expected *expected, const struct heard *heard,
                         stream_encode_fn *encode, const struct symbols *symbols, const char *whose);
 
-// oracle_check_client: at the end, when all is quiet: the client's own books are the reference's.
-void oracle_check_client(const struct oracle *oracle, const struct client *client);
+// oracle_check_client: at the end, when all is quiet: the client's own books are the reference's,
+// and what the log has of it is what it sent, datagrams whole but for the end of one that a crash
+// cut off.
+void oracle_check_client(const struct oracle *oracle, const struct client *client,
+                         const struct symbols *symbols);
 
 #endif

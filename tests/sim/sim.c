@@ -100,6 +100,14 @@ static bool may(enum sim_fault fault)
     return !sim.calm && (sim.plan.faults >> fault & 1);
 }
 
+// The worst of all, both ways.
+static void raise_storm(struct network_faults *faults)
+{
+    faults->loss_percent = may(SIM_LOSS) ? 30 : 0;
+    faults->duplication_percent = may(SIM_DUPLICATION) ? 30 : 0;
+    faults->delay_max_ns = may(SIM_DELAY) ? 30000000 : 0;
+}
+
 static uint64_t wall_ns(void)
 {
     return sim_now_ns - sim.wall_offset_ns;
@@ -622,12 +630,12 @@ static void step(void)
         go_down("the power goes");
 }
 
-static void round_of_all(void)
+static void round_of_all(bool trade)
 {
     sim_now_ns += 1000000;
     deliver();
     for (uint32_t i = 0; i < sim.plan.clients; i++)
-        client_act(&sim.clients[i], false);
+        client_act(&sim.clients[i], trade);
     shard_round();
     journal_round();
     history_round();
@@ -639,7 +647,8 @@ static void round_of_all(void)
 static bool all_quiet(void)
 {
     if (!lane_drained(&sim.house.lane) || !entry_idle(&sim.house.lane.entry) ||
-        sim.supervisor.state != SUPERVISOR_IDLE)
+        sim.supervisor.state != SUPERVISOR_IDLE ||
+        sim.listener.heard.next != sim.house.lane.feed.stream.next)
         return false;
     for (uint32_t i = 0; i < sim.plan.clients; i++) {
         const struct client *client = &sim.clients[i];
@@ -656,34 +665,76 @@ static bool orders_wait(void)
     return !lane_orders_done(lane, lane->orders.number);
 }
 
-static void settle(void)
+static bool settled(void)
+{
+    return all_quiet() && !orders_wait();
+}
+
+static bool all_present(void)
+{
+    for (uint32_t i = 0; i < sim.plan.clients; i++)
+        if (!sim.clients[i].logged_in || !sim.house.lane.entry.sessions[i].bound)
+            return false;
+    return !orders_wait();
+}
+
+static void play_until(bool (*reached)(void), bool trade)
 {
     uint32_t rounds = 0;
-    while (!all_quiet() || orders_wait()) {
+    while (!reached()) {
         if (++rounds > QUIET_ROUNDS)
             sim_fail("a minute has passed, and somebody still waits");
-        round_of_all();
+        round_of_all(trade);
     }
+}
+
+static void close_day(void)
+{
+    const struct command close = {.type = COMMAND_CLOSE};
+    lane_give_orders(&sim.house.lane, &close, 1);
+}
+
+// While all who are there trade on, and the network is at its worst: they hear of it, and of all
+// that came before. Who was away would be told nothing any more.
+static void close_in_storm(struct random *random)
+{
+    play_until(all_present, false);
+    for (uint32_t rounds = random_below(random, 100); rounds > 0; rounds--)
+        round_of_all(true);
+    play_until(all_present, true);
+    close_day();
+    play_until(settled, true);
+    for (uint32_t i = 0; i < sim.plan.clients; i++)
+        if (!sim.clients[i].ended)
+            sim_fail("client %u has not heard that the day has ended", i);
+    sim_trace("the day has ended in a storm");
 }
 
 // Nothing goes wrong any more: everybody gets what he asks for, and the books agree.
 static void calm_down(void)
 {
+    struct random random = {sim.plan.seed ^ 0xC105Eull};
+    bool storm = random_percent(&random, 20);
+    if (storm)
+        raise_storm(&sim.network.faults);
     sim.calm = true;
-    sim.network.faults = (struct network_faults){0};
     plan_disk();
-    settle();
-    if (random_percent(&sim.random, 30)) {
-        const struct command close = {.type = COMMAND_CLOSE};
-        lane_give_orders(&sim.house.lane, &close, 1);
-        settle();
+    if (storm)
+        close_in_storm(&random);
+    sim.network.faults = (struct network_faults){0};
+    play_until(settled, false);
+    for (uint32_t i = 0; i < sim.plan.clients; i++)
+        client_check(&sim.clients[i]);
+    if (!storm && random_percent(&sim.random, 30)) {
+        close_day();
+        play_until(settled, false);
     }
     struct lane *lane = &sim.house.lane;
     oracle_advance(&sim.oracle, sim.oracle.log_count, &lane->symbols);
     oracle_check_lane(&sim.oracle, lane);
     check_heard();
     for (uint32_t i = 0; i < sim.plan.clients; i++)
-        oracle_check_client(&sim.oracle, &sim.clients[i]);
+        oracle_check_client(&sim.oracle, &sim.clients[i], &lane->symbols);
 }
 
 // A stop in good order, and a last start.
@@ -743,15 +794,15 @@ static void set_up(void)
     if (sim.has_supervisor) // who waits for the disk
         sim.journal_share = 180;
     network_init(&sim.network, random_bits(&sim.random));
-    bool storm = random_percent(&sim.random, 20); // the worst of all, both ways
+    bool storm = random_percent(&sim.random, 20);
     sim.network.faults = (struct network_faults){
-        .loss_percent = may(SIM_LOSS) ? storm ? 30 : random_below(&sim.random, 31) : 0,
-        .duplication_percent =
-            may(SIM_DUPLICATION) ? storm ? 30 : random_below(&sim.random, 31) : 0,
+        .loss_percent = may(SIM_LOSS) && !storm ? random_below(&sim.random, 31) : 0,
+        .duplication_percent = may(SIM_DUPLICATION) && !storm ? random_below(&sim.random, 31) : 0,
         .corruption_percent = may(SIM_CORRUPTION) ? random_below(&sim.random, 11) : 0,
-        .delay_max_ns =
-            may(SIM_DELAY) ? storm ? 30000000 : 1 + random_below(&sim.random, 30000000) : 0,
+        .delay_max_ns = may(SIM_DELAY) && !storm ? 1 + random_below(&sim.random, 30000000) : 0,
     };
+    if (storm)
+        raise_storm(&sim.network.faults);
     for (uint32_t i = 0; i < sim.plan.clients; i++) {
         struct client *client = &sim.clients[i];
         client_init(client, i, random_bits(&sim.random), &sim.network, &sim.order_entry);
