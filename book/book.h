@@ -370,8 +370,9 @@ static_assert(offsetof(struct command, order.min_quantity) == 36, "journal forma
 static_assert(offsetof(struct command, order.client_order_id) == 48, "journal format");
 
 // The calendar ends no halt that an operator began, nor the quotation after it, but by closing;
-// what it says is kept for 'R', and has no effect when it is said again.
-enum trading_source { TRADING_OPERATOR = 0, TRADING_CALENDAR = 1 };
+// what it says is kept for 'R', and has no effect when it is said again. What RISK has halted
+// nobody else changes, but by closing, and an 'R' of RISK ends nothing else.
+enum trading_source { TRADING_OPERATOR = 0, TRADING_CALENDAR = 1, TRADING_RISK = 2 };
 
 enum event_type {
     // To one session, as OUCH 5.0.

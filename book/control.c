@@ -123,9 +123,13 @@ void pause_instrument(struct book *book, struct event_sink *sink, struct instrum
 }
 
 // Whether a halt, or the quotation after it, stands against who wants another phase.
-static bool is_kept(const struct instrument *listing, uint8_t source)
+static bool is_kept(const struct instrument *listing, const struct command *command)
 {
+    uint8_t source = command->trading.source;
+    bool killed = listing->phase == PHASE_HALTED && listing->source == TRADING_RISK;
     bool halted = listing->phase == PHASE_HALTED || listing->phase == PHASE_QUOTATION;
+    if (killed || (source == TRADING_RISK && command->trading.state == 'R'))
+        return !killed || source != TRADING_RISK;
     return halted && source == TRADING_CALENDAR && listing->source != TRADING_CALENDAR;
 }
 
@@ -138,10 +142,11 @@ static int next_phase(struct instrument *listing, const struct command *command)
     bool again = source == TRADING_CALENDAR && listing->day == 1 + phase;
     if (phase >= 0 && source == TRADING_CALENDAR)
         listing->day = (uint8_t)(1 + phase);
-    if (phase < 0 || again || (phase != PHASE_CLOSED && is_kept(listing, source)))
+    if (phase < 0 || again || (phase != PHASE_CLOSED && is_kept(listing, command)))
         return -1;
     bool scheduled = source == TRADING_CALENDAR || (state == 'R' && listing->day != 0);
-    listing->source = scheduled ? TRADING_CALENDAR : TRADING_OPERATOR;
+    bool kills = source == TRADING_RISK && state == 'H';
+    listing->source = scheduled ? TRADING_CALENDAR : kills ? TRADING_RISK : TRADING_OPERATOR;
     return phase;
 }
 
@@ -162,7 +167,7 @@ static void control_instrument(struct book *book, const struct command *command,
     }
     if (command->trading.short_sale >= '0' && command->trading.short_sale <= '2')
         set_short_sale(book, sink, index, command->trading.short_sale);
-    if (ends && command->trading.state == 'L' && !is_kept(listing, command->trading.source))
+    if (ends && command->trading.state == 'L' && !is_kept(listing, command))
         begin_late(listing);
     if (phase >= 0)
         set_phase(book, sink, index, (enum phase)phase);

@@ -426,7 +426,7 @@ static const char *load_instrument(struct book *book, const struct record *recor
         record->listing.base > PRICE_MARKET / record->listing.step)
         return "no such price step";
     if (record->listing.phase > PHASE_CLOSED || record->listing.day > 1 + PHASE_CLOSED ||
-        record->listing.source > TRADING_CALENDAR || record->listing.reference > PRICE_MAX)
+        record->listing.source > TRADING_RISK || record->listing.reference > PRICE_MAX)
         return "a phase that cannot be";
     uint8_t short_sale = record->listing.short_sale;
     if (short_sale != 0 && short_sale != '1' && short_sale != '2')

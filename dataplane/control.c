@@ -188,6 +188,8 @@ static uint32_t make_kill(void *context, const struct lane *lane, struct command
                                   : order_entry(wish, lane, &commands[0], false);
     if (count == 0)
         return 0;
+    if (wish->symbol)
+        commands[0].trading.source = TRADING_RISK;
     order_cancel(wish, &commands[0], &commands[1]);
     return 2;
 }
@@ -197,9 +199,15 @@ static uint32_t make_disable(void *context, const struct lane *lane, struct comm
     return order_entry(context, lane, &commands[0], false);
 }
 
+// A symbol that was killed goes on as when it is resumed.
 static uint32_t make_allow(void *context, const struct lane *lane, struct command *commands)
 {
-    return order_entry(context, lane, &commands[0], true);
+    const struct wish *wish = context;
+    if (!wish->symbol)
+        return order_entry(wish, lane, &commands[0], true);
+    uint32_t count = order_trading(wish, lane, &commands[0]);
+    commands[0].trading.source = TRADING_RISK;
+    return count;
 }
 
 static uint32_t make_limit(void *context, const struct lane *lane, struct command *commands)
@@ -356,7 +364,7 @@ static const struct action {
     {"close_day", ROLE_OPERATOR, NULL, 0, 0, false, false, false, NULL},
     {"kill", ROLE_RISK, make_kill, 1, 1, true, true, false, read_halt},
     {"disable", ROLE_RISK, make_disable, 1, 1, true, false, false, NULL},
-    {"allow", ROLE_RISK, make_allow, 1, 1, true, false, false, NULL},
+    {"allow", ROLE_RISK, make_allow, 1, 1, true, true, false, read_resume},
     {"limit", ROLE_RISK, make_limit, 1, 1, true, true, true, read_limit},
 };
 

@@ -8,14 +8,14 @@
 //     {"do": "halt"} and "resume", "symbol": "ACME"     operator; without a symbol: all
 //     {"do": "close_day"}                               operator
 //     {"do": "kill"}, "disable" and "allow", with one   risk
-//         of "session": "ALICE", "firm": "ALFA", "symbol": "ACME" (kill alone), "all": true
+//         of "session": "ALICE", "firm": "ALFA", "symbol": "ACME" (not disable), "all": true
 //     {"do": "limit", "limit": "gross",                 risk
 //         "value": "1500.25"} with "firm" or "symbol"   names and units: limits.h, docs/rules.md
 //
 // "disable" bars whom it names from entering orders, a kill cancels theirs besides; of a symbol it
-// halts it and cancels what rests in it. "allow" lifts the bar. What is answered is applied and
-// durable: after a kill no order of its scope is live. Everything but stats is journaled with the
-// uid and pid of who did it.
+// halts it, which no operator ends, and cancels what rests in it. "allow" lifts the bar, or ends
+// that halt. What is answered is applied and durable: after a kill no order of its scope is live.
+// Everything but stats is journaled with the uid and pid of who did it.
 //
 // Who may do what is decided by the peer's user, as the kernel tells it: root everything; others
 // what the groups of the configuration that they are in may. Operators and risk may do what viewers

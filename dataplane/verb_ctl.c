@@ -13,14 +13,15 @@
 
 static int usage(void)
 {
-    fprintf(stderr, "sluice: usage: sluice ctl --config FILE [--json] stats | close-day |\n"
-                    "       halt [SYMBOL] | resume [SYMBOL] | reference PRICE [SYMBOL] |\n"
-                    "       phase preopen|trading|halted|quotation|paused|closed|late [SYMBOL] |\n"
-                    "       ssr on|off [SYMBOL] | band PERCENT|off [SYMBOL] |\n"
-                    "       kill session USER | kill firm MPID | kill symbol SYMBOL | kill all |\n"
-                    "       disable session USER | disable firm MPID | disable all |\n"
-                    "       allow session USER | allow firm MPID | allow all |\n"
-                    "       limit firm MPID NAME VALUE | limit symbol SYMBOL NAME VALUE\n");
+    fprintf(stderr,
+            "sluice: usage: sluice ctl --config FILE [--json] stats | close-day |\n"
+            "       halt [SYMBOL] | resume [SYMBOL] | reference PRICE [SYMBOL] |\n"
+            "       phase preopen|trading|halted|quotation|paused|closed|late [SYMBOL] |\n"
+            "       ssr on|off [SYMBOL] | band PERCENT|off [SYMBOL] |\n"
+            "       kill session USER | kill firm MPID | kill symbol SYMBOL | kill all |\n"
+            "       disable session USER | disable firm MPID | disable all |\n"
+            "       allow session USER | allow firm MPID | allow symbol SYMBOL | allow all |\n"
+            "       limit firm MPID NAME VALUE | limit symbol SYMBOL NAME VALUE\n");
     return 2;
 }
 

@@ -90,6 +90,8 @@ static json_t *trading_json(const struct command *command)
     json_t *object = json_object();
     if (command->trading.source == TRADING_CALENDAR)
         json_object_set_new(object, "source", json_string("calendar"));
+    if (command->trading.source == TRADING_RISK)
+        json_object_set_new(object, "source", json_string("risk"));
     if (command->trading.state)
         json_object_set_new(object, "state",
                             json_stringn((const char *)&command->trading.state, 1));
@@ -228,6 +230,8 @@ static void print_trading(const struct command *command)
     printf(" instrument %u", command->instrument);
     if (command->trading.source == TRADING_CALENDAR)
         printf(" scheduled");
+    if (command->trading.source == TRADING_RISK)
+        printf(" risk");
     if (command->trading.state)
         printf(" state %c", command->trading.state);
     if (command->trading.from)

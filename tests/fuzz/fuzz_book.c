@@ -216,7 +216,7 @@ static struct command make_command(const uint8_t *bytes, uint64_t time_ns, uint3
             c.side = bytes[2] % 5;
     } else if (c.type == COMMAND_TRADING) {
         c.trading.state = (uint8_t) "TTLOQPHCR"[bytes[3] % 9];
-        c.trading.source = bytes[2] & 1 ? TRADING_CALENDAR : TRADING_OPERATOR;
+        c.trading.source = bytes[2] & 3;
         c.trading.from = bytes[6] & 4 ? (uint8_t) "TOQPHC"[bytes[9] % 6] : 0;
         c.trading.band = bytes[6] & 128 ? 1 + bytes[5] % 32 : bytes[6] & 64 ? UINT32_MAX : 0;
         c.trading.short_sale = bytes[6] & 1 ? (uint8_t) "0123"[bytes[6] / 2 % 4] : 0;

@@ -92,7 +92,10 @@ def test_a_killed_symbol_is_empty_and_halted(operator, one, two):
     operator.tell("kill", "symbol", one.symbol)
     is_gone(one, two)
     equal((buys(one), buys(two)), (HALTED, HALTED), "after")
-    operator.tell("resume", one.symbol)
+    operator.tell("resume")  # all but what was killed
+    equal(buys(two), HALTED, "after all was resumed")
+    operator.tell("allow", "symbol", one.symbol)
+    equal(buys(two), "A", "when it is allowed again")
 
 
 def test_killing_all_leaves_nothing(operator, one, two):

@@ -418,7 +418,7 @@ static inline void fill_control(struct generator *g, struct command *c)
         if (random_percent(random, g->flow->cross_percent > 0 ? 15 : 0))
             c->trading.state = random_percent(random, 50) ? 'L' : 'R';
         if (random_percent(random, 30))
-            c->trading.source = TRADING_CALENDAR;
+            c->trading.source = (uint8_t)random_below(random, 4);
         if (random_percent(random, 20))
             c->trading.from = (uint8_t) "THOQPCX"[random_below(random, 7)];
         if (random_percent(random, 30))

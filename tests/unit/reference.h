@@ -634,8 +634,13 @@ static inline char reference_begun(struct reference_instrument *at, const struct
         at->day = state;
     if (scheduled && state != 'C' && !at->is_days && (at->phase == 'H' || at->phase == 'Q'))
         return 0; // an operator's
+    bool by_risk = c->trading.source == TRADING_RISK, lifts = by_risk && c->trading.state == 'R';
+    if (state != 'C' && (at->killed ? !by_risk : lifts))
+        return 0;
     if (scheduled && state == day)
         return 0;
+    if (state != 'L')
+        at->killed = c->trading.state == 'H' && by_risk;
     if (state != 'L')
         at->is_days = scheduled || (c->trading.state == 'R' && day);
     return state;

@@ -168,6 +168,7 @@ static inline bool reference_same_state(const struct reference *a, const struct 
         if (a->instruments[i].phase != b->instruments[i].phase ||
             a->instruments[i].day != b->instruments[i].day ||
             a->instruments[i].is_days != b->instruments[i].is_days ||
+            a->instruments[i].killed != b->instruments[i].killed ||
             a->instruments[i].short_sale != b->instruments[i].short_sale ||
             a->instruments[i].reference != b->instruments[i].reference ||
             a->instruments[i].band != b->instruments[i].band)

@@ -41,6 +41,7 @@ struct reference_instrument {
     char phase;   // the letter of COMMAND_TRADING
     char day;     // the calendar's; 0: none
     bool is_days; // the calendar said the phase
+    bool killed;  // risk said that it is halted
     uint32_t reference;
     char short_sale; // '0' to '2'
     uint32_t band;

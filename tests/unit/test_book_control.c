@@ -169,6 +169,30 @@ Test(book_control, the_calendar_ends_its_own_halt_and_none_in_it)
     expect_phase(command_trading(0, 'R'), 'T');
 }
 
+static struct command by_risk(char state)
+{
+    struct command command = command_trading(0, state);
+    command.trading.source = TRADING_RISK;
+    return command;
+}
+
+Test(book_control, what_risk_has_halted_only_risk_and_the_close_end)
+{
+    expect_phase(scheduled('O'), 'O');
+    expect_phase(by_risk('H'), 'H');
+    expect_phase(command_trading(NO_INSTRUMENT, 'R'), 'H');
+    expect_phase(command_trading(0, 'T'), 'H');
+    expect_phase(command_trading(0, 'H'), 'H');
+    expect_phase(scheduled('T'), 'H');
+    expect_phase(command_trading(0, 'R'), 'H');
+    expect_phase(by_risk('R'), 'T');
+    expect_phase(command_trading(0, 'H'), 'H');
+    expect_phase(by_risk('R'), 'H');
+    expect_phase(by_risk('H'), 'H');
+    expect_phase(command_trading(0, 'R'), 'H');
+    expect_phase(command_trading(0, 'C'), 'C');
+}
+
 Test(book_control, what_the_calendar_says_again_has_no_effect)
 {
     expect_phase(scheduled('T'), 'T');
