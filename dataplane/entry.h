@@ -23,6 +23,9 @@
 #include "dataplane/ufo.h"
 #include "numa/ring.h"
 
+// What a datagram may hold at most: Account Queries, whose blocks have four bytes.
+#define ENTRY_COMMANDS_MAX (UFO_PAYLOAD_MAX / 4u)
+
 // Whose keys those of a channel are.
 struct entry_peer {
     struct signed_channel channel;

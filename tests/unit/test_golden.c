@@ -17,7 +17,7 @@
 #define RECORDS    3303u
 #define STATE_HASH 0xb18a1a3249b6e5b9ull
 // With the options of orders, which have been events since snapshots of version 3.
-#define EVENT_HASH 0x15175d31211f6f35ull
+#define EVENT_HASH 0x32f95a121c538ee8ull
 
 static char folder[] = "/tmp/sluice-golden-XXXXXX";
 static struct error error;
