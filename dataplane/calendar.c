@@ -69,7 +69,6 @@ static uint32_t make_due(void *context, const struct lane *lane, struct command 
         commands[0] = (struct command){
             .type = COMMAND_TRADING,
             .instrument = NO_INSTRUMENT,
-
             .trading = {.state = entry->state, .source = TRADING_CALENDAR, .actor = ACTOR}};
         if (entry->symbol[0])
             commands[0].instrument = symbols_find(&lane->symbols, entry->symbol);

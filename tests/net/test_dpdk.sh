@@ -43,7 +43,7 @@ while at < len(data):
     packets.append(data[at : at + size])
     at += size
 logins = [packet for packet in packets if packet[16 + 44 : 16 + 45] == b"L"]
-open(sys.argv[2], "wb").write(data[:24] + b"".join(logins * (60_000 // len(logins))) + b"".join(packets))
+open(sys.argv[2], "wb").write(data[:24] + b"".join(logins * (1_000_000 // len(logins))) + b"".join(packets))
 PYTHON
 "$sluice" replay --json --config "$work/lab.conf" "$work/orders.pcap" >"$work/capture.json"
 "$sluice" replay --events --config "$work/lab.conf" "$work/orders.pcap" >"$work/capture.events"

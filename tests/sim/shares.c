@@ -9,7 +9,7 @@
 #include "tests/unit/null_port.h"
 
 #define LANES_MAX     3u
-#define PRICE         500000u // of all orders: so no execution is at another price than was counted
+#define PRICE         500000u // orders have from half of it to one and a half
 #define NUMBERS       30u     // of the last orders, which are canceled and replaced
 #define QUIET_ROUNDS  2000u
 #define SEGMENT_BYTES (1ull << 20)
@@ -209,6 +209,20 @@ static struct command purchase(uint32_t lane, uint32_t quantity)
         .order = {.user_ref_num = ++market.numbers[lane], .quantity = quantity, .price = PRICE}};
 }
 
+// What executes at another price than that of the order: a market order, and purchases that follow
+// a price; sales that do may come to more than they counted for (docs/rules.md).
+static void vary(struct command *command)
+{
+    uint32_t what = random_below(&market.random, 100);
+    command->order.price = PRICE / 2 + PRICE / 100 * random_below(&market.random, 100);
+    if (what < 30)
+        command->order.attributes.display = DISPLAY_HIDDEN;
+    if (what < 15 && command->type == COMMAND_ENTER && command->side == SIDE_BUY)
+        command->order.attributes.peg = PEG_PRIMARY;
+    if (what >= 85)
+        command->order.price = PRICE_MARKET;
+}
+
 static void some_order(void)
 {
     struct random *random = &market.random;
@@ -225,6 +239,7 @@ static void some_order(void)
             command.order.quantity /= 4;
         }
     }
+    vary(&command);
     send_order(lane, command);
 }
 
@@ -337,7 +352,7 @@ static void calm_down(void)
     bool count = market.limit.limit->kind == LIMIT_OPEN_ORDERS;
     for (uint64_t i = 0; i <= (count ? 2 * market.total : 0); i++) { // half of them find no room
         struct command command = purchase(0, count ? 1 : QUANTITY_MAX);
-        command.order.price = PRICE / 2; // nobody sells for that
+        command.order.price = PRICE / 4; // nobody sells for that
         send_order(0, command);
         settle();
     }
