@@ -63,7 +63,7 @@ sim="$B-faults/tests/sim/sim"
 last=1
 # In the order of the list, the first word being "none".
 for fault in $(sed -n '/define FAULT_NAMES/,/}/p' numa/fault.h | grep -o '"[a-z-]*"' | tr -d '"' | tail -n +2); do
-    log=$(timeout 300 "$sim" --count $FOUND_WITHIN --plant "$fault" 2>&1)
+    log=$(timeout 1200 "$sim" --count $FOUND_WITHIN --plant "$fault" 2>&1)
     if [ $? = 1 ] && found=$(grep -m 1 '^seed [0-9]* finds it: .' <<<"$log"); then
         echo "ok the fault $fault is found"
         echo "note $fault: $found"
