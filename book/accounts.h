@@ -78,7 +78,9 @@ static inline void account_add(struct book *book, const struct order *order, uin
 // The order has come in.
 static inline void account_open(struct book *book, const struct order *order)
 {
-    book->sessions[order->session].member->open_orders++;
+    struct member *member = book->sessions[order->session].member;
+    member->open_orders++;
+    member->positions[order->instrument].open_orders++;
     account_add(book, order, order->open);
 }
 

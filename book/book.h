@@ -243,6 +243,7 @@ enum limit_kind {
     LIMIT_CANCEL_RATE, // cancels and modifications a second; Cancel Reject
     LIMIT_EXECUTIONS,  // a second; one more, and an operator's bar keeps the member out
     LIMIT_ORDERS_PER_TRADE, // orders after the first 1,000, by executions; REJECT_OTHER
+    LIMIT_SYMBOL_ORDERS,    // resting at once in one instrument; REJECT_OTHER
     LIMIT_MEMBER_END,
     // Of an instrument: the book looks at them.
     LIMIT_TICK = 32,  // prices are multiples of it; REJECT_INVALID_PRICE
@@ -327,8 +328,8 @@ struct command {
             char firm[4];          // MPID, zeros for any
             uint16_t session;      // whose, or ANY_SESSION
             uint8_t allowed;       // 0: no more; 1: again, where the same was said before
-            uint8_t reserved;
-            char actor[32]; // the operator, in words; not looked at
+            uint8_t in_symbol; // 1: only in command.instrument; an operator's, of a session's firm
+            char actor[32];    // the operator, in words; not looked at
         } entry; // command.session: who asks, is told and has used the number; ANY_SESSION for an
                  // operator, who is not told. What an operator disables a client cannot enable.
         struct { // TRADING
@@ -382,7 +383,7 @@ enum event_type {
     EVENT_CANCELED = 4, // quantity: shares removed; code: reason, OUCH 5.0 section 7
     EVENT_EXECUTED = 5, // code: liquidity flag, OUCH 5.0 section 9: A J u k added, R m removed,
                         // O C H in a cross, of which all have one match number
-    EVENT_REJECTED = 6, // code: enum reject_reason
+    EVENT_REJECTED = 6, // code: enum reject_reason; limit: what is broken, where it is one
     EVENT_CANCEL_REJECTED = 7,
     EVENT_MODIFIED = 8,       // quantity: shares now open
     EVENT_QUERY_RESPONSE = 9, // user_ref_num: the next usable one
@@ -442,6 +443,7 @@ struct event {
         uint32_t orig_user_ref_num; // REPLACED
         uint32_t prevented;         // PREVENTED
         uint32_t low_price;         // FEED_COLLAR
+        uint32_t limit;             // REJECTED, CANCEL_REJECTED: enum limit_kind, or 0
         uint32_t far_price;         // FEED_IMBALANCE: of only those orders that wait for a cross
     };
     union {

@@ -154,21 +154,26 @@ static bool cross_open(const struct instrument *listing, uint8_t cross)
     }
 }
 
-static bool barred(const struct book *book, const struct command *command, const struct order *old)
+static refusal_t bar_check(const struct book *book, const struct command *command,
+                           const struct order *old)
 {
+    uint16_t instrument = old ? old->instrument : command->instrument;
     const char *firm = old ? firm_of(book, old) : command->order.firm;
     if ((firm[0] | firm[1] | firm[2] | firm[3]) == 0)
         firm = book->sessions[command->session].firm;
-    return entry_barred(book, command->session, firm);
+    return entry_refusal(book, command->session, instrument, firm);
 }
 
-enum reject_reason state_check(const struct book *book, const struct command *command,
-                               const struct order *old)
+refusal_t state_check(const struct book *book, const struct command *command,
+                      const struct order *old)
 {
+    refusal_t refusal = REJECT_NONE;
     const struct instrument *listing =
         &book->instruments[old ? old->instrument : command->instrument];
-    if (book->sessions[command->session].restricted && barred(book, command, old))
-        return REJECT_FIRM_NOT_AUTHORIZED;
+    if (book->sessions[command->session].restricted)
+        refusal = bar_check(book, command, old);
+    if (refusal != REJECT_NONE)
+        return refusal;
     if (listing->phase == PHASE_HALTED)
         return REJECT_HALTED;
     if (listing->phase == PHASE_CLOSED)

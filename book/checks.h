@@ -20,8 +20,8 @@ static inline bool quantity_valid(uint32_t quantity)
 // What only an order that is not plain can have against it: its terms, and a peg's price.
 enum reject_reason special_check(const struct book *book, const struct command *command);
 // Of what `restriction` looks at, what is no limit: bars, phases, sales short. `old`: as there.
-enum reject_reason state_check(const struct book *book, const struct command *command,
-                               const struct order *old);
+refusal_t state_check(const struct book *book, const struct command *command,
+                      const struct order *old);
 // What stands against an order that needs an extra.
 enum reject_reason extra_check(const struct book *book, const struct command *command);
 // Whether an order of a side may become one of another: kinds of sale (OUCH 5.0 section 6).
@@ -100,22 +100,22 @@ static inline bool restricted(const struct book *book, uint16_t session, uint16_
 
 // What stands against an order where `restricted`: bars, phases, sales short, limits. `old`: the
 // order to be replaced, or NULL.
-static inline enum reject_reason restriction(struct book *book, const struct command *command,
-                                             const struct order *old)
+static inline refusal_t restriction(struct book *book, const struct command *command,
+                                    const struct order *old)
 {
     const struct instrument *listing =
         &book->instruments[old ? old->instrument : command->instrument];
     if (unlikely(book->sessions[command->session].restricted | listing->short_sale |
                  (listing->phase != PHASE_TRADING))) {
-        enum reject_reason reason = state_check(book, command, old);
-        if (reason != REJECT_NONE)
-            return reason;
+        refusal_t refusal = state_check(book, command, old);
+        if (refusal != REJECT_NONE)
+            return refusal;
     }
     return risk_check(book, command, old);
 }
 
-static inline enum reject_reason enter_check(struct book *book, const struct command *command,
-                                             bool has_extra)
+static inline refusal_t enter_check(struct book *book, const struct command *command,
+                                    bool has_extra)
 {
     if (command->verdict != REJECT_NONE)
         return command->verdict;
@@ -132,9 +132,9 @@ static inline enum reject_reason enter_check(struct book *book, const struct com
             return reason;
     }
     if (unlikely(restricted(book, command->session, command->instrument))) {
-        enum reject_reason reason = restriction(book, command, NULL);
-        if (reason != REJECT_NONE)
-            return reason;
+        refusal_t refusal = restriction(book, command, NULL);
+        if (refusal != REJECT_NONE)
+            return refusal;
     }
     if (book->order_slots.count == book->limits.orders_max)
         return REJECT_PROCESSING_ERROR;

@@ -192,21 +192,42 @@ static bool bar_concerns(const struct bar *bar, uint16_t session)
     return bar->session == ANY_SESSION || bar->session == session;
 }
 
-bool entry_barred(const struct book *book, uint16_t session, const char firm[4])
+static bool barred_in(const struct book *book, uint16_t session, uint16_t instrument,
+                      const char firm[4])
 {
+    const struct member *member = book->sessions[session].member;
+    if (memcmp(member->firm, firm, 4) == 0)
+        return member->positions[instrument].barred;
+    for (uint32_t i = 0; i < book->member_count; i++)
+        if (memcmp(book->members[i].firm, firm, 4) == 0)
+            return book->members[i].positions[instrument].barred;
+    return false;
+}
+
+refusal_t entry_refusal(const struct book *book, uint16_t session, uint16_t instrument,
+                        const char firm[4])
+{
+    refusal_t refusal =
+        barred_in(book, session, instrument, firm) ? REJECT_FIRM_NOT_AUTHORIZED : REJECT_NONE;
     for (uint32_t i = 0; i < book->bar_count; i++) {
         const struct bar *bar = &book->bars[i];
-        if (bar_concerns(bar, session) &&
-            (memcmp(bar->firm, any_firm, 4) == 0 || memcmp(bar->firm, firm, 4) == 0))
-            return true;
+        if (!bar_concerns(bar, session) ||
+            (memcmp(bar->firm, any_firm, 4) != 0 && memcmp(bar->firm, firm, 4) != 0))
+            continue;
+        if (bar->by == BAR_EXECUTIONS)
+            return refusal_of(REJECT_FIRM_NOT_AUTHORIZED, LIMIT_EXECUTIONS);
+        refusal = REJECT_FIRM_NOT_AUTHORIZED;
     }
-    return false;
+    return refusal;
 }
 
 void bars_spread(struct book *book)
 {
+    bool all = false; // an order may name any firm
+    for (uint32_t i = 0; i < book->member_count; i++)
+        all |= book->members[i].barred_count > 0;
     for (uint16_t index = 0; index < book->session_count; index++) {
-        book->sessions[index].restricted = false;
+        book->sessions[index].restricted = all;
         for (uint32_t i = 0; i < book->bar_count; i++)
             book->sessions[index].restricted |= bar_concerns(&book->bars[i], index);
     }
@@ -231,14 +252,15 @@ static bool bar_at(const struct book *book, uint32_t place, const struct bar *ba
 // no room to bar is barred with everybody: better too many than one too few.
 static bool bar_add(struct book *book, struct bar bar)
 {
-    uint32_t room = bar.by_operator ? BOOK_BARS_MAX - 1 : BOOK_BARS_MAX / 4 * 3;
+    bool client = bar.by == BAR_CLIENT;
+    uint32_t room = client ? BOOK_BARS_MAX / 4 * 3 : BOOK_BARS_MAX - 1;
     uint32_t place = bar_place(book, &bar);
     if (bar_at(book, place, &bar))
         return true;
-    if (book->bar_count >= room && !bar.by_operator)
+    if (book->bar_count >= room && client)
         return false;
     if (book->bar_count >= room) {
-        bar = (struct bar){.session = ANY_SESSION, .by_operator = true};
+        bar = (struct bar){.session = ANY_SESSION, .by = BAR_OPERATOR};
         place = bar_place(book, &bar);
         if (bar_at(book, place, &bar))
             return true;
@@ -249,17 +271,18 @@ static bool bar_add(struct book *book, struct bar bar)
     return true;
 }
 
-static struct bar bar_of(const char firm[4])
+static struct bar bar_of(const char firm[4], enum bar_by by)
 {
-    struct bar bar = {.session = ANY_SESSION, .by_operator = true};
+    struct bar bar = {.session = ANY_SESSION, .by = (uint8_t)by};
     memcpy(bar.firm, firm, sizeof(bar.firm));
     return bar;
 }
 
 bool book_bars_firm(const struct book *book, const char firm[4])
 {
-    struct bar bar = bar_of(firm);
-    return bar_at(book, bar_place(book, &bar), &bar);
+    struct bar operators = bar_of(firm, BAR_OPERATOR), limits = bar_of(firm, BAR_EXECUTIONS);
+    return bar_at(book, bar_place(book, &operators), &operators) ||
+           bar_at(book, bar_place(book, &limits), &limits);
 }
 
 void bar_firm(struct book *book, const char firm[4])
@@ -267,7 +290,7 @@ void bar_firm(struct book *book, const char firm[4])
     struct book_share told = {.seq = book->seq, .type = COMMAND_ENTRY, .kind = LIMIT_EXECUTIONS};
     if (book_bars_firm(book, firm))
         return;
-    bar_add(book, bar_of(firm));
+    bar_add(book, bar_of(firm, BAR_EXECUTIONS));
     bars_spread(book);
     memcpy(told.firm, firm, sizeof(told.firm));
     if (book->told)
@@ -299,10 +322,28 @@ static void answer_entry(struct book *book, const struct command *command, struc
     memcpy(event->firm, command->entry.firm, sizeof(event->firm));
 }
 
+void bar_position(struct book *book, struct member *member, uint16_t instrument, bool barred)
+{
+    struct position *position = &member->positions[instrument];
+    member->barred_count += (uint16_t)barred - position->barred;
+    position->barred = barred;
+    bars_spread(book);
+}
+
+static void bar_in_symbol(struct book *book, const struct command *command)
+{
+    if (command->instrument >= book->instrument_count)
+        return;
+    for (uint32_t i = 0; i < book->member_count; i++)
+        if (memcmp(book->members[i].firm, command->entry.firm, 4) == 0)
+            bar_position(book, &book->members[i], command->instrument, !command->entry.allowed);
+}
+
 void apply_entry(struct book *book, const struct command *command, struct event_sink *sink)
 {
     bool by_operator = command->session == ANY_SESSION;
-    struct bar bar = {.session = command->entry.session, .by_operator = by_operator};
+    struct bar bar = {.session = command->entry.session,
+                      .by = by_operator ? BAR_OPERATOR : BAR_CLIENT};
     memcpy(bar.firm, command->entry.firm, sizeof(bar.firm));
     if (!by_operator) {
         if (!consume_user_ref(book, command))
@@ -319,10 +360,16 @@ void apply_entry(struct book *book, const struct command *command, struct event_
         answer_entry(book, command, sink);
     } else if (command->verdict != REJECT_NONE || book->state == BOOK_NEW) {
         return;
+    } else if (command->entry.in_symbol == 1) {
+        bar_in_symbol(book, command);
+        return;
     } else if (!command->entry.allowed) {
         bar_add(book, bar);
     }
     if (command->entry.allowed)
+        bar_remove(book, &bar);
+    bar.by = BAR_EXECUTIONS;
+    if (command->entry.allowed && by_operator)
         bar_remove(book, &bar);
     bars_spread(book);
 }

@@ -157,7 +157,7 @@ struct session {
     alignas(64) uint64_t stream_next; // stream_seq of its next event
     char firm[4];
     char user_name[6];
-    bool restricted;      // a bar concerns it
+    bool restricted;      // a bar may concern it
     bool watched;         // its member has an account
     bucket_t pass_bucket; // of what goes over all orders, or all sessions
     struct member *member;
@@ -167,12 +167,15 @@ static_assert(sizeof(struct session) == 64, "one is found by a shift, all are cl
 
 // Who may enter no orders: a session's, a firm's, both or everybody's.
 struct bar {
-    uint16_t session;    // or ANY_SESSION
-    uint8_t by_operator; // 1: a client cannot take it away
+    uint16_t session; // or ANY_SESSION
+    uint8_t by;       // enum bar_by
     uint8_t unused;
     char firm[4]; // zeros: any
 };
 static_assert(sizeof(struct bar) == 8, "compared and hashed whole");
+
+// A client can take away his own ones, an operator those of LIMIT_EXECUTIONS as well.
+enum bar_by { BAR_CLIENT = 0, BAR_OPERATOR = 1, BAR_EXECUTIONS = 2 };
 
 // Value of shares, with 4 decimals: of one order below 2^51, of a day below 2^115.
 typedef unsigned __int128 value_t;
@@ -199,19 +202,37 @@ struct member {
     struct position *positions; // by instrument
     uint32_t open_orders;
     char firm[4];
-    bool watched; // has, or had, a limit that needs an account
+    bool watched;          // has, or had, a limit that needs an account
+    uint16_t barred_count; // instruments that orders of the firm are barred from
     uint64_t limits[LIMIT_MEMBER_END];
     uint64_t intervals[LIMIT_MEMBER_END]; // of a rate: ns from one token to the next
     struct sighting sightings[SIGHTINGS];
     uint64_t totals[LIMIT_HELD_COUNT]; // of all shards together; 0: shares do not move
 };
 
-// A watched member's shares of an instrument.
+// A member in an instrument: what is kept where it is watched, and whether orders of its firm are
+// barred.
 struct position {
-    int64_t traded;
-    uint64_t open[2];
+    int64_t traded;   // shares, as is
+    uint64_t open[2]; // … what is open
+    uint32_t open_orders;
     bool known; // an order of the member's came for it
+    bool barred;
 };
+
+// Why something is refused: enum reject_reason, and above it the enum limit_kind of the limit that
+// it breaks, where that is why. 0: it is not.
+typedef uint32_t refusal_t;
+
+static inline refusal_t refusal_of(enum reject_reason reason, enum limit_kind limit)
+{
+    return (refusal_t)reason | (refusal_t)limit << 8;
+}
+
+static inline uint8_t refusal_limit(refusal_t refusal)
+{
+    return (uint8_t)(refusal >> 8);
+}
 
 struct book {
     struct book_limits limits;

@@ -208,8 +208,10 @@ static void hash_session(uint64_t *hash, const struct session *session)
 
 static void hash_member(uint64_t *hash, const struct member *member)
 {
-    for (uint8_t kind = LIMIT_QUANTITY; kind < LIMIT_MEMBER_END; kind++)
+    for (uint8_t kind = LIMIT_QUANTITY; kind <= LIMIT_ORDERS_PER_TRADE; kind++)
         hash_word(hash, member->limits[kind]);
+    if (member->limits[LIMIT_SYMBOL_ORDERS] != 0) // as in snapshots that did not know of it
+        hash_word(hash, member->limits[LIMIT_SYMBOL_ORDERS]);
     for (uint8_t i = 0; i < LIMIT_HELD_COUNT; i++)
         if (member->totals[i] != 0) {
             hash_word(hash, i);
@@ -243,14 +245,16 @@ static uint64_t hash_positions(const struct book *book, uint32_t member)
         hash_word(&hash, (uint64_t)position->traded);
         hash_word(&hash, position->open[SIDE_BUY]);
         hash_word(&hash, position->open[SIDE_SELL]);
-        sum += position->known ? hash : 0;
+        if (position->barred)
+            hash_word(&hash, 1 + (uint64_t)position->known);
+        sum += position->known || position->barred ? hash : 0;
     }
     return sum;
 }
 
 static bool has_limits(const struct member *member)
 {
-    uint64_t any = member->watched;
+    uint64_t any = member->watched || member->barred_count > 0;
     for (uint8_t kind = LIMIT_QUANTITY; kind < LIMIT_MEMBER_END; kind++)
         any |= member->limits[kind];
     return any != 0;

@@ -31,6 +31,7 @@ void account_close(struct book *book, const struct order *order)
     struct member *member = member_of(book, order);
     uint32_t left = order->open + order_reserve(book, order);
     member->open_orders--;
+    member->positions[order->instrument].open_orders--;
     if (left > 0)
         account_remove(book, order, left);
 }
@@ -65,6 +66,7 @@ void watch(struct book *book, uint16_t index)
         if (order->open == 0 || book->sessions[order->session].member != member)
             continue;
         member->positions[order->instrument].known = true;
+        member->positions[order->instrument].open_orders++;
         account_add(book, order, order->open + order_reserve(book, order));
         member->open_orders++;
     }
@@ -95,6 +97,33 @@ bool member_join(struct book *book, struct session *session)
 }
 
 // --- Limits
+
+static const uint8_t reasons[LIMIT_INSTRUMENT_END] = {
+    [LIMIT_QUANTITY] = REJECT_RISK_QUANTITY,      [LIMIT_NOTIONAL] = REJECT_RISK_NOTIONAL,
+    [LIMIT_NO_MARKET] = REJECT_RISK_MARKET_ORDER, [LIMIT_NO_SWEEP] = REJECT_RISK_SWEEP,
+    [LIMIT_NO_SHORT] = REJECT_RISK_SHORT,         [LIMIT_NO_EXEMPT] = REJECT_RISK_SHORT_EXEMPT,
+    [LIMIT_OPEN_ORDERS] = REJECT_OTHER,           [LIMIT_GROSS] = REJECT_RISK_EXPOSURE,
+    [LIMIT_NET] = REJECT_RISK_EXPOSURE,           [LIMIT_CREDIT] = REJECT_MAX_NOTIONAL,
+    [LIMIT_POSITION] = REJECT_SHARES_EXCEED,      [LIMIT_DUPLICATES] = REJECT_RISK_DUPLICATE,
+    [LIMIT_ORDER_RATE] = REJECT_RISK_RATE,        [LIMIT_ORDERS_PER_TRADE] = REJECT_OTHER,
+    [LIMIT_SYMBOL_ORDERS] = REJECT_OTHER,         [LIMIT_TICK] = REJECT_INVALID_PRICE,
+    [LIMIT_LOT] = REJECT_INVALID_QUANTITY,        [LIMIT_COLLAR] = REJECT_RISK_FAT_FINGER,
+    [LIMIT_FAT_FINGER] = REJECT_FAT_FINGER,
+};
+
+// For what breaks a limit.
+static inline refusal_t broken(enum limit_kind kind)
+{
+    return refusal_of(reasons[kind], kind);
+}
+
+uint8_t limit_of_verdict(uint8_t verdict)
+{
+    for (uint8_t kind = LIMIT_QUANTITY; kind < LIMIT_OPEN_ORDERS; kind++)
+        if (reasons[kind] == verdict)
+            return kind;
+    return 0;
+}
 
 static bool of_member(uint8_t kind)
 {
@@ -425,21 +454,21 @@ static inline bool multiple(uint32_t number, uint64_t inverse)
     return number * inverse <= inverse - 1;
 }
 
-static inline __attribute__((always_inline)) enum reject_reason instrument_check(
+static inline __attribute__((always_inline)) refusal_t instrument_check(
     const struct instrument *listing, const struct wanted *wanted)
 {
     uint32_t price = wanted->command->order.price;
     if (!multiple(wanted->command->order.quantity, listing->lot_inverse))
-        return REJECT_INVALID_QUANTITY;
+        return broken(LIMIT_LOT);
     if (price == PRICE_MARKET)
         return REJECT_NONE;
     if (!multiple(price, listing->tick_inverse))
-        return REJECT_INVALID_PRICE;
+        return broken(LIMIT_TICK);
     if (likely(price >= listing->lowest && price <= listing->highest))
         return REJECT_NONE;
     struct range collar = range_of(listing->reference, listing->limits[LIMIT_COLLAR - LIMIT_TICK]);
-    return price < collar.lowest || price > collar.highest ? REJECT_RISK_FAT_FINGER
-                                                           : REJECT_FAT_FINGER;
+    return price < collar.lowest || price > collar.highest ? broken(LIMIT_COLLAR)
+                                                           : broken(LIMIT_FAT_FINGER);
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -483,15 +512,16 @@ static inline bool too_many_open(const struct book *book, struct member *member)
 }
 
 // An order adds so much value.
-static __attribute__((noinline)) enum reject_reason value_check(const struct book *book,
-                                                                struct member *member,
-                                                                enum side side, uint64_t added)
+static __attribute__((noinline)) refusal_t value_check(const struct book *book,
+                                                       struct member *member, enum side side,
+                                                       uint64_t added)
 {
-    if (beyond(book, member, LIMIT_GROSS, side, added) ||
-        beyond(book, member, LIMIT_NET, side, added))
-        return REJECT_RISK_EXPOSURE;
+    if (beyond(book, member, LIMIT_GROSS, side, added))
+        return broken(LIMIT_GROSS);
+    if (beyond(book, member, LIMIT_NET, side, added))
+        return broken(LIMIT_NET);
     if (side == SIDE_BUY && beyond(book, member, LIMIT_CREDIT, side, added))
-        return REJECT_MAX_NOTIONAL;
+        return broken(LIMIT_CREDIT);
     uint64_t net =
         least(left_of(member, LIMIT_NET, SIDE_BUY), left_of(member, LIMIT_NET, SIDE_SELL));
     uint64_t credit = left_of(member, LIMIT_CREDIT, SIDE_BUY);
@@ -501,7 +531,7 @@ static __attribute__((noinline)) enum reject_reason value_check(const struct boo
 
 // Limits of what may come of the order together with what there is. What adds nothing to it, a
 // replacement for less, is not refused.
-static inline __attribute__((always_inline)) enum reject_reason exposure_check(
+static inline __attribute__((always_inline)) refusal_t exposure_check(
     const struct book *book, struct member *member, const struct position *position,
     const struct wanted *wanted)
 {
@@ -514,15 +544,15 @@ static inline __attribute__((always_inline)) enum reject_reason exposure_check(
     // Sums are looked at only when what was left at the last look could be used up; cancels in
     // between leave more than is known.
     if (unlikely(added > member->room)) {
-        enum reject_reason reason = value_check(book, member, side, added);
-        if (reason != REJECT_NONE)
-            return reason;
+        refusal_t refusal = value_check(book, member, side, added);
+        if (refusal != REJECT_NONE)
+            return refusal;
     }
     if (limit == 0 || wanted->shares <= old_shares)
         return REJECT_NONE;
     int64_t traded = side == SIDE_BUY ? position->traded : -position->traded;
     int64_t shares = traded + (int64_t)(position->open[side] - old_shares + wanted->shares);
-    return shares > 0 && (uint64_t)shares > limit ? REJECT_SHARES_EXCEED : REJECT_NONE;
+    return shares > 0 && (uint64_t)shares > limit ? broken(LIMIT_POSITION) : REJECT_NONE;
 }
 
 // Remembers the last orders, a slot for each of so many hashes: one that another has pushed out is
@@ -557,31 +587,35 @@ static __attribute__((noinline)) bool too_many_orders(struct member *member)
     return member->orders > member->orders_room;
 }
 
-static inline __attribute__((always_inline)) enum reject_reason member_check(
-    struct book *book, struct member *member, const struct wanted *wanted)
+static inline __attribute__((always_inline)) refusal_t member_check(struct book *book,
+                                                                    struct member *member,
+                                                                    const struct wanted *wanted)
 {
     const uint64_t *limits = member->limits;
     uint64_t now_ns = book->last_time_ns;
     if (limits[LIMIT_ORDER_RATE] != 0 &&
         !token_taken(member, LIMIT_ORDER_RATE, &member->order_bucket, now_ns))
-        return REJECT_RISK_RATE;
+        return broken(LIMIT_ORDER_RATE);
     if (unlikely(++member->orders > member->orders_room) && too_many_orders(member))
-        return REJECT_OTHER;
+        return broken(LIMIT_ORDERS_PER_TRADE);
     if (duplicate(member, wanted, now_ns))
-        return REJECT_RISK_DUPLICATE;
+        return broken(LIMIT_DUPLICATES);
     if (!wanted->old && too_many_open(book, member))
-        return REJECT_OTHER;
+        return broken(LIMIT_OPEN_ORDERS);
     struct position *position = &member->positions[wanted->instrument];
     position->known = true;
+    if (unlikely(limits[LIMIT_SYMBOL_ORDERS] != 0) && !wanted->old &&
+        position->open_orders >= limits[LIMIT_SYMBOL_ORDERS])
+        return broken(LIMIT_SYMBOL_ORDERS);
     return exposure_check(book, member, position, wanted);
 }
 
 // Market orders are valued at what is there, which only the book knows. What one that waits for a
 // cross would be worth nobody does.
-static __attribute__((noinline)) enum reject_reason market_check(const struct book *book,
-                                                                 const struct instrument *listing,
-                                                                 const struct member *member,
-                                                                 const struct wanted *wanted)
+static __attribute__((noinline)) refusal_t market_check(const struct book *book,
+                                                        const struct instrument *listing,
+                                                        const struct member *member,
+                                                        const struct wanted *wanted)
 {
     const uint64_t *limits = member->limits;
     bool valued = (limits[LIMIT_NOTIONAL] | limits[LIMIT_GROSS] | limits[LIMIT_NET] |
@@ -591,12 +625,12 @@ static __attribute__((noinline)) enum reject_reason market_check(const struct bo
     if (valued && (waits || listing->best[opposite_of(wanted->side)] == RANK_NONE))
         return REJECT_RISK_MARKET_IMPACT;
     bool above = limits[LIMIT_NOTIONAL] != 0 && wanted->value > limits[LIMIT_NOTIONAL];
-    return above ? REJECT_RISK_NOTIONAL : REJECT_NONE;
+    return above ? broken(LIMIT_NOTIONAL) : REJECT_NONE;
 }
 
-static inline __attribute__((always_inline)) enum reject_reason check(struct book *book,
-                                                                      const struct command *command,
-                                                                      const struct order *old)
+static inline __attribute__((always_inline)) refusal_t check(struct book *book,
+                                                             const struct command *command,
+                                                             const struct order *old)
 {
     struct wanted wanted = {.command = command,
                             .old = old,
@@ -605,27 +639,26 @@ static inline __attribute__((always_inline)) enum reject_reason check(struct boo
                             .shares = command->order.quantity - (old ? old->executed : 0)};
     const struct instrument *listing = &book->instruments[wanted.instrument];
     struct member *member = book->sessions[command->session].member;
-    enum reject_reason reason = listing->guarded ? instrument_check(listing, &wanted) : REJECT_NONE;
-    if (reason != REJECT_NONE || !member->watched)
-        return reason;
+    refusal_t refusal = listing->guarded ? instrument_check(listing, &wanted) : REJECT_NONE;
+    if (refusal != REJECT_NONE || !member->watched)
+        return refusal;
     wanted.value = value_wanted(book, listing, &wanted);
     if (unlikely(command->order.price == PRICE_MARKET))
-        reason = market_check(book, listing, member, &wanted);
-    return reason == REJECT_NONE ? member_check(book, member, &wanted) : reason;
+        refusal = market_check(book, listing, member, &wanted);
+    return refusal == REJECT_NONE ? member_check(book, member, &wanted) : refusal;
 }
 
-enum reject_reason risk_check(struct book *book, const struct command *command,
-                              const struct order *old)
+refusal_t risk_check(struct book *book, const struct command *command, const struct order *old)
 {
     return old ? check(book, command, old) : check(book, command, NULL); // each by itself is less
 }
 
-enum reject_reason short_check(const struct book *book, uint16_t session, uint8_t side)
+refusal_t short_check(const struct book *book, uint16_t session, uint8_t side)
 {
     if (likely(side <= SIDE_SELL))
         return REJECT_NONE;
     const uint64_t *limits = book->sessions[session].member->limits;
     if (side == SIDE_SELL_SHORT)
-        return limits[LIMIT_NO_SHORT] != 0 ? REJECT_RISK_SHORT : REJECT_NONE;
-    return limits[LIMIT_NO_EXEMPT] != 0 ? REJECT_RISK_SHORT_EXEMPT : REJECT_NONE;
+        return limits[LIMIT_NO_SHORT] != 0 ? broken(LIMIT_NO_SHORT) : REJECT_NONE;
+    return limits[LIMIT_NO_EXEMPT] != 0 ? broken(LIMIT_NO_EXEMPT) : REJECT_NONE;
 }

@@ -21,10 +21,11 @@ enum {
     RECORD_SIGHTING = 23, // of version 5
 };
 
-// And 4, which had no phases of a calendar, no rate of what goes over all orders, and hashes for
-// sightings; 3, which had no shares of limits and no late periods; 2, which had no limits, random
-// reserves, pegs and crosses; and 1, which had no halts and no bars.
-#define VERSION 5
+// And 5, which had no bars of a member in an instrument; 4, which had no phases of a calendar, no
+// rate of what goes over all orders, and hashes for sightings; 3, which had no shares of limits and
+// no late periods; 2, which had no limits, random reserves, pegs and crosses; and 1, which had no
+// halts and no bars.
+#define VERSION 6
 #define NUMBERS 12u // channels in a record
 #define BARS    6u  // bars in a record
 
@@ -89,6 +90,7 @@ struct record {
         struct {
             int64_t traded;
             uint16_t instrument;
+            uint8_t unknown, barred; // of version 6
         } position;
         struct {
             uint64_t ref;
@@ -294,7 +296,9 @@ static bool save_positions(const struct book *book, const struct writer *writer,
         struct record record = {.type = RECORD_POSITION, .session = index};
         record.position.traded = position->traded;
         record.position.instrument = i;
-        if (position->known && !put(writer, &record))
+        record.position.unknown = !position->known;
+        record.position.barred = position->barred;
+        if ((position->known || position->barred) && !put(writer, &record))
             return false;
     }
     return true;
@@ -308,8 +312,9 @@ static bool save_members(const struct book *book, const struct writer *writer)
             if (!save_limit(writer, i, NO_INSTRUMENT, kind, member->limits[kind],
                             limit_held(kind) ? member->totals[kind - LIMIT_OPEN_ORDERS] : 0))
                 return false;
-        if (member->watched && !(save_account(book, writer, i) && save_sightings(book, writer, i) &&
-                                 save_positions(book, writer, i)))
+        if (member->watched && !(save_account(book, writer, i) && save_sightings(book, writer, i)))
+            return false;
+        if (!save_positions(book, writer, i))
             return false;
     }
     for (uint16_t i = 0; i < book->instrument_count; i++)
@@ -514,9 +519,12 @@ static const char *load_position(struct book *book, const struct record *record)
     struct member *member = loading_member(book, record);
     if (!member || record->position.instrument >= book->instrument_count)
         return "a position of no member";
+    if (record->position.unknown > 1 || record->position.barred > 1)
+        return "a position that cannot be";
     struct position *position = &member->positions[record->position.instrument];
-    position->known = true;
+    position->known = !record->position.unknown;
     position->traded = record->position.traded;
+    bar_position(book, member, record->position.instrument, record->position.barred);
     return NULL;
 }
 
@@ -527,7 +535,7 @@ static const char *load_bars(struct book *book, const struct record *record)
         return "bars too many";
     for (uint32_t i = 0; i < record->bars.count; i++) {
         const struct bar *bar = &record->bars.bars[i];
-        if (bar->by_operator > 1 || bar->unused != 0)
+        if (bar->by > BAR_EXECUTIONS || bar->unused != 0)
             return "a bar that cannot be";
         book->bars[book->bar_count++] = *bar;
     }

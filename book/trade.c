@@ -43,12 +43,14 @@ bool consume_user_ref(struct book *book, const struct command *command)
 }
 
 void reject(struct book *book, const struct command *command, struct event_sink *sink,
-            enum reject_reason reason)
+            refusal_t refusal)
 {
     struct event *event = emit_rare(book, sink, EVENT_REJECTED, command->session);
+    uint8_t reason = (uint8_t)refusal;
     event->user_ref_num = command->order.user_ref_num;
     event->user_ref_index = command->user_ref_index;
-    event->code = (uint8_t)reason;
+    event->code = reason;
+    event->limit = refusal == command->verdict ? limit_of_verdict(reason) : refusal_limit(refusal);
     if (command->type == COMMAND_ENTER || command->type == COMMAND_REPLACE)
         memcpy(event->order.client_order_id, command->order.client_order_id,
                sizeof(event->order.client_order_id));
@@ -108,9 +110,9 @@ static inline void apply_enter(struct book *book, const struct command *command,
     if (unlikely(!consume_user_ref(book, command)))
         return;
     bool has_extra = extra_needed(book, command, command->order.firm);
-    enum reject_reason reason = enter_check(book, command, has_extra);
-    if (unlikely(reason != REJECT_NONE)) {
-        reject(book, command, sink, reason);
+    refusal_t refusal = enter_check(book, command, has_extra);
+    if (unlikely(refusal != REJECT_NONE)) {
+        reject(book, command, sink, refusal);
         return;
     }
     enum side side = book_side(command->side), opposite = opposite_of(side);
@@ -254,10 +256,10 @@ static void apply_replace(struct book *book, const struct command *command, stru
         said = said_out(book, command, order);
         command = &said;
     }
-    enum reject_reason reason = special ? late_reason(book, order) : REJECT_NONE;
-    if (unlikely(reason != REJECT_NONE)) {
+    refusal_t refusal = special ? late_reason(book, order) : REJECT_NONE;
+    if (unlikely(refusal != REJECT_NONE)) {
         *last = command->order.user_ref_num;
-        reject(book, command, sink, reason);
+        reject(book, command, sink, refusal);
         return;
     }
     if (unlikely(!replace_valid(book, command, order))) {
@@ -267,15 +269,15 @@ static void apply_replace(struct book *book, const struct command *command, stru
         return;
     }
     *last = command->order.user_ref_num;
-    reason = command->verdict;
-    if (reason == REJECT_NONE)
-        reason = short_check(book, order->session, side_after(command, order));
-    if (unlikely(restricted(book, order->session, order->instrument)) && reason == REJECT_NONE)
-        reason = restriction(book, command, order);
-    if (reason == REJECT_NONE && unlikely(!replace_room(book, command, order)))
-        reason = REJECT_PROCESSING_ERROR;
-    if (unlikely(reason != REJECT_NONE)) {
-        reject(book, command, sink, reason);
+    refusal = command->verdict;
+    if (refusal == REJECT_NONE)
+        refusal = short_check(book, order->session, side_after(command, order));
+    if (unlikely(restricted(book, order->session, order->instrument)) && refusal == REJECT_NONE)
+        refusal = restriction(book, command, order);
+    if (refusal == REJECT_NONE && unlikely(!replace_room(book, command, order)))
+        refusal = REJECT_PROCESSING_ERROR;
+    if (unlikely(refusal != REJECT_NONE)) {
+        reject(book, command, sink, refusal);
         return;
     }
     uint32_t price = price_of(book, command, order->instrument, order->side);
@@ -348,6 +350,7 @@ static __attribute__((noinline)) void emit_cancel_rejected(struct book *book,
     struct event *event = emit_rare(book, sink, EVENT_CANCEL_REJECTED, command->session);
     event->user_ref_num = command->order.user_ref_num;
     event->user_ref_index = command->user_ref_index;
+    event->limit = LIMIT_CANCEL_RATE;
 }
 
 // A cancel too many a second: true when the client has been told so.

@@ -19,7 +19,7 @@ void apply_query(struct book *book, const struct command *command, struct event_
 // Takes a new UserRefNum: false when it is not above the channel's last, a retransmission.
 bool consume_user_ref(struct book *book, const struct command *command);
 void reject(struct book *book, const struct command *command, struct event_sink *sink,
-            enum reject_reason reason);
+            refusal_t refusal);
 // Takes a resting order out and tells the feed; and its owner.
 void remove_resting(struct book *book, struct event_sink *sink, struct instrument *listing,
                     uint32_t index);
@@ -142,15 +142,19 @@ void pause_instrument(struct book *book, struct event_sink *sink, struct instrum
 // An instrument's `minded` has to be what its fields say.
 void mind(struct instrument *listing);
 void apply_entry(struct book *book, const struct command *command, struct event_sink *sink);
+// Whether orders of a member's firm may be entered in an instrument: apart from the bars, all of
+// which an order is held against.
+void bar_position(struct book *book, struct member *member, uint16_t instrument, bool barred);
 
 // Limits (risk.c).
 void apply_limit(struct book *book, const struct command *command);
 // Of members and instruments that have limits: what stands against an order, or a replacement of
 // `old`.
-enum reject_reason risk_check(struct book *book, const struct command *command,
-                              const struct order *old);
+refusal_t risk_check(struct book *book, const struct command *command, const struct order *old);
+// The limit that a port's verdict is of, which it holds orders against by itself, or 0.
+uint8_t limit_of_verdict(uint8_t verdict);
 // What stands against an order of this session that becomes one of a side, whatever it was.
-enum reject_reason short_check(const struct book *book, uint16_t session, uint8_t side);
+refusal_t short_check(const struct book *book, uint16_t session, uint8_t side);
 // A session that is to be admitted finds its member; false when that is one too many.
 bool member_join(struct book *book, struct session *session);
 uint32_t members_max(const struct book_limits *limits);
@@ -172,9 +176,10 @@ static inline void trade_at(struct instrument *listing, uint32_t price)
 // From now on the member's account is kept: what is open is counted.
 void watch(struct book *book, uint16_t index);
 
-// bar_firm: an operator's bar, from within. entry_barred: orders of this session and firm are
-// refused. bars_spread: tell the sessions, once bars have changed.
-bool entry_barred(const struct book *book, uint16_t session, const char firm[4]);
+// bar_firm: a bar of LIMIT_EXECUTIONS. entry_refusal: what bars have against orders of this session
+// and firm in an instrument. bars_spread: tell the sessions, once bars have changed.
+refusal_t entry_refusal(const struct book *book, uint16_t session, uint16_t instrument,
+                        const char firm[4]);
 void bars_spread(struct book *book);
 void bar_firm(struct book *book, const char firm[4]);
 

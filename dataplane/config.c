@@ -478,24 +478,29 @@ static int read_limit(const struct reader *reader, const config_setting_t *group
     return 0;
 }
 
+static int add_limit(const struct reader *reader, const config_setting_t *group,
+                     const struct config_limit *limit, struct config *config)
+{
+    if (config->limit_count == CONFIG_LIMITS_MAX)
+        return complain(reader, group, "more than %u limits", CONFIG_LIMITS_MAX);
+    config->limits[config->limit_count++] = *limit;
+    return 0;
+}
+
 // The limits that a group has, `whose` being a member or an instrument.
 static int read_limits_of(const struct reader *reader, const config_setting_t *group,
                           const struct config_limit *whose, struct config *config)
 {
     const struct limit_name *limit;
     for (uint32_t i = 0; (limit = limit_at(i)); i++) {
-        uint64_t value = 0;
+        struct config_limit added = *whose;
+        added.limit = limit;
         if (limit_of_member(limit) != (whose->firm[0] != 0) ||
             !config_setting_get_member(group, limit->name))
             continue;
-        if (read_limit(reader, group, limit, config->shard_count, &value))
+        if (read_limit(reader, group, limit, config->shard_count, &added.value) ||
+            add_limit(reader, group, &added, config))
             return -1;
-        if (config->limit_count == CONFIG_LIMITS_MAX)
-            return complain(reader, group, "more than %u limits", CONFIG_LIMITS_MAX);
-        struct config_limit *added = &config->limits[config->limit_count++];
-        *added = *whose;
-        added->limit = limit;
-        added->value = value;
     }
     return 0;
 }
@@ -668,12 +673,35 @@ bool config_has_firm(const struct config *config, const char firm[4])
     return false;
 }
 
+// Symbols that a member may not trade.
+static int read_barred(const struct reader *reader, const config_setting_t *group,
+                       const struct config_limit *whose, struct config *config)
+{
+    const config_setting_t *list = config_setting_get_member(group, "barred");
+    if (list && !config_setting_is_array(list))
+        return complain(reader, list, "\"barred\" must be a list of symbols: [ \"ACME\" ]");
+    for (int i = 0; list && i < config_setting_length(list); i++) {
+        const char *symbol = config_setting_get_string_elem(list, i);
+        size_t length = symbol ? strlen(symbol) : 0;
+        struct config_limit barred = *whose;
+        memset(barred.symbol, ' ', sizeof(barred.symbol));
+        if (length <= sizeof(barred.symbol))
+            memcpy(barred.symbol, symbol ? symbol : "", length);
+        if (length > sizeof(barred.symbol) || !is_listed(config, barred.symbol))
+            return complain(reader, list, "\"barred\": there is no symbol \"%s\"",
+                            symbol ? symbol : "");
+        if (add_limit(reader, list, &barred, config))
+            return -1;
+    }
+    return 0;
+}
+
 static int read_member(const struct reader *reader, const config_setting_t *group,
                        struct config *config)
 {
-    const char *known[64] = {"firm"};
+    const char *known[64] = {"firm", "barred"};
     const struct limit_name *limit;
-    for (uint32_t i = 0, count = 1; (limit = limit_at(i)); i++)
+    for (uint32_t i = 0, count = 2; (limit = limit_at(i)); i++)
         if (limit_of_member(limit))
             known[count++] = limit->name;
     struct config_limit whose = {0};
@@ -685,7 +713,10 @@ static int read_member(const struct reader *reader, const config_setting_t *grou
     for (uint32_t i = 0; i < config->limit_count; i++)
         if (memcmp(config->limits[i].firm, whose.firm, sizeof(whose.firm)) == 0)
             return complain(reader, group, "firm \"%.4s\" is there twice", whose.firm);
-    return read_limits_of(reader, group, &whose, config);
+    return read_barred(reader, group, &whose, config) ||
+                   read_limits_of(reader, group, &whose, config)
+               ? -1
+               : 0;
 }
 
 static int read_members(const struct reader *reader, const config_setting_t *root,

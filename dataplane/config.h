@@ -76,9 +76,9 @@ struct config_session {
 
 // Of a member, or of an instrument.
 struct config_limit {
-    const struct limit_name *limit;
-    char firm[4], symbol[8]; // padded with spaces; zeros for the one that it is not
-    uint64_t value;          // of all shards together
+    const struct limit_name *limit; // NULL: the firm may enter no orders for the symbol
+    char firm[4], symbol[8];        // padded with spaces; zeros for the one that it is not of
+    uint64_t value;                 // of all shards together
 };
 
 // A phase that begins at a time of the trading day.

@@ -157,7 +157,10 @@ static uint32_t order_entry(const struct wish *wish, const struct lane *lane,
         copy_padded(command->entry.firm, sizeof(command->entry.firm), wish->firm);
     if (wish->session)
         command->entry.session = find_session(lane, wish->session);
-    return wish->session && command->entry.session == ANY_SESSION ? 0 : 1;
+    command->instrument = wish->symbol ? find_instrument(lane, wish->symbol) : NO_INSTRUMENT;
+    command->entry.in_symbol = wish->symbol != NULL;
+    bool elsewhere = wish->symbol && command->instrument == NO_INSTRUMENT;
+    return elsewhere || (wish->session && command->entry.session == ANY_SESSION) ? 0 : 1;
 }
 
 // Cancels what the command before it stops.
@@ -167,7 +170,7 @@ static void order_cancel(const struct wish *wish, const struct command *stop,
     bool entry = stop->type == COMMAND_ENTRY;
     command->type = COMMAND_MASS_CANCEL;
     command->session = ANY_SESSION;
-    command->instrument = entry ? NO_INSTRUMENT : stop->instrument;
+    command->instrument = stop->instrument;
     command->mass.session = entry ? stop->entry.session : ANY_SESSION;
     command->mass.side = ANY_SIDE;
     command->mass.reason = 'S';
@@ -184,11 +187,12 @@ static uint32_t make_trading(void *context, const struct lane *lane, struct comm
 static uint32_t make_kill(void *context, const struct lane *lane, struct command *commands)
 {
     const struct wish *wish = context;
-    uint32_t count = wish->symbol ? order_trading(wish, lane, &commands[0])
-                                  : order_entry(wish, lane, &commands[0], false);
+    bool halts = wish->symbol && !wish->firm;
+    uint32_t count = halts ? order_trading(wish, lane, &commands[0])
+                           : order_entry(wish, lane, &commands[0], false);
     if (count == 0)
         return 0;
-    if (wish->symbol)
+    if (halts)
         commands[0].trading.source = TRADING_RISK;
     order_cancel(wish, &commands[0], &commands[1]);
     return 2;
@@ -203,7 +207,7 @@ static uint32_t make_disable(void *context, const struct lane *lane, struct comm
 static uint32_t make_allow(void *context, const struct lane *lane, struct command *commands)
 {
     const struct wish *wish = context;
-    if (!wish->symbol)
+    if (!wish->symbol || wish->firm)
         return order_entry(wish, lane, &commands[0], true);
     uint32_t count = order_trading(wish, lane, &commands[0]);
     commands[0].trading.source = TRADING_RISK;
@@ -351,21 +355,22 @@ static const struct action {
     gateway_order_fn *make; // NULL: another way
     uint32_t scopes_min, scopes_max;
     bool by_session_or_firm, by_symbol;
-    bool valued; // has to have a "value"
+    bool by_both; // a firm in a symbol
+    bool valued;  // has to have a "value"
     int (*read)(struct wish *wish, const char *value, struct error *error);
 } actions[] = {
-    {"stats", ROLE_VIEWER, NULL, 0, 0, false, false, false, NULL},
-    {"halt", ROLE_OPERATOR, make_trading, 0, 1, false, true, false, read_halt},
-    {"resume", ROLE_OPERATOR, make_trading, 0, 1, false, true, false, read_resume},
-    {"phase", ROLE_OPERATOR, make_trading, 0, 1, false, true, true, read_phase},
-    {"reference", ROLE_OPERATOR, make_trading, 0, 1, false, true, true, read_reference},
-    {"ssr", ROLE_OPERATOR, make_trading, 0, 1, false, true, true, read_short_sale},
-    {"band", ROLE_OPERATOR, make_trading, 0, 1, false, true, true, read_band},
-    {"close_day", ROLE_OPERATOR, NULL, 0, 0, false, false, false, NULL},
-    {"kill", ROLE_RISK, make_kill, 1, 1, true, true, false, read_halt},
-    {"disable", ROLE_RISK, make_disable, 1, 1, true, false, false, NULL},
-    {"allow", ROLE_RISK, make_allow, 1, 1, true, true, false, read_resume},
-    {"limit", ROLE_RISK, make_limit, 1, 1, true, true, true, read_limit},
+    {"stats", ROLE_VIEWER, NULL, 0, 0, false, false, false, false, NULL},
+    {"halt", ROLE_OPERATOR, make_trading, 0, 1, false, true, false, false, read_halt},
+    {"resume", ROLE_OPERATOR, make_trading, 0, 1, false, true, false, false, read_resume},
+    {"phase", ROLE_OPERATOR, make_trading, 0, 1, false, true, false, true, read_phase},
+    {"reference", ROLE_OPERATOR, make_trading, 0, 1, false, true, false, true, read_reference},
+    {"ssr", ROLE_OPERATOR, make_trading, 0, 1, false, true, false, true, read_short_sale},
+    {"band", ROLE_OPERATOR, make_trading, 0, 1, false, true, false, true, read_band},
+    {"close_day", ROLE_OPERATOR, NULL, 0, 0, false, false, false, false, NULL},
+    {"kill", ROLE_RISK, make_kill, 1, 1, true, true, true, false, read_halt},
+    {"disable", ROLE_RISK, make_disable, 1, 1, true, false, true, false, NULL},
+    {"allow", ROLE_RISK, make_allow, 1, 1, true, true, true, false, read_resume},
+    {"limit", ROLE_RISK, make_limit, 1, 1, true, true, false, true, read_limit},
 };
 
 static const struct action *find_action(const char *name)
@@ -407,7 +412,9 @@ static int read_scope(const struct action *action, struct wish *wish, struct err
     json_object_foreach((json_t *)(uintptr_t)wish->request, key, value)
     {
         bool known =
-            strcmp(key, "do") == 0 || (strcmp(key, "symbol") == 0 && action->by_symbol) ||
+            strcmp(key, "do") == 0 ||
+            (strcmp(key, "symbol") == 0 &&
+             (action->by_symbol || (action->by_both && wish->firm))) ||
             (strcmp(key, "value") == 0 && action->valued) ||
             (strcmp(key, "limit") == 0 && action->make == make_limit) ||
             (action->by_session_or_firm &&
@@ -415,10 +422,12 @@ static int read_scope(const struct action *action, struct wish *wish, struct err
         if (!known)
             return error_set(error, "\"%s\" does not go with \"%s\"", key, action->name);
     }
-    uint32_t scopes = !!wish->symbol + !!wish->session + !!wish->firm + wish->all;
+    bool both = action->by_both && wish->symbol && wish->firm;
+    uint32_t scopes = !!wish->symbol + !!wish->session + !!wish->firm + wish->all - both;
     if (scopes < action->scopes_min || scopes > action->scopes_max)
-        return error_set(error, "say what to %s: one of session, firm%s, all", action->name,
-                         action->by_symbol ? ", symbol" : "");
+        return error_set(error, "say what to %s: one of session, firm%s, all%s", action->name,
+                         action->by_symbol ? ", symbol" : "",
+                         action->by_both ? "; or a firm in a symbol" : "");
     return action->read ? action->read(wish, said, error) : 0;
 }
 

@@ -784,6 +784,8 @@ bool entry_release(struct entry *entry, const struct event *event)
     stream_append(&session->stream, event);
     entry->counters.rejected[event->code] += event->type == EVENT_REJECTED;
     entry->counters.cancels_rejected += event->type == EVENT_CANCEL_REJECTED;
+    if (event->type == EVENT_REJECTED || event->type == EVENT_CANCEL_REJECTED)
+        entry->counters.limits[event->limit]++; // 0: of none
     if (event->type == EVENT_SYSTEM && event->code == 'E')
         session->ended = true;
     return true;

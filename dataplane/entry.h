@@ -111,6 +111,7 @@ struct entry_counters {
     uint64_t disconnect_cancels;      // of sessions that were not heard of, or logged off
     uint64_t rejected[UINT8_MAX + 1]; // orders, by enum reject_reason
     uint64_t cancels_rejected;
+    uint64_t limits[LIMIT_INSTRUMENT_END]; // of both: what broke a limit, by enum limit_kind
 };
 
 struct entry {

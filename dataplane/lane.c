@@ -382,6 +382,17 @@ static int set_limits(struct lane *lane, uint64_t time_ns, struct error *error)
     for (uint32_t i = 0; i < config->limit_count; i++) {
         const struct config_limit *limit = &config->limits[i];
         uint16_t instrument = symbols_find(&lane->symbols, limit->symbol);
+        if (!limit->limit) {
+            struct command bar = {
+                .type = COMMAND_ENTRY,
+                .session = ANY_SESSION,
+                .instrument = instrument,
+                .entry = {.session = ANY_SESSION, .in_symbol = 1, .actor = "configuration"}};
+            memcpy(bar.entry.firm, limit->firm, sizeof(limit->firm));
+            if (instrument != NO_INSTRUMENT && submit(lane, &bar, time_ns, error))
+                return -1;
+            continue;
+        }
         struct command command = {
             .type = COMMAND_LIMIT,
             .session = ANY_SESSION,

@@ -20,6 +20,7 @@ static const struct limit_name names[] = {
     {"cancel_rate", LIMIT_CANCEL_RATE, true, false, false},
     {"executions", LIMIT_EXECUTIONS, true, false, false},
     {"orders_per_trade", LIMIT_ORDERS_PER_TRADE, false, false, false},
+    {"symbol_orders", LIMIT_SYMBOL_ORDERS, false, false, false}, // as above
     {"tick", LIMIT_TICK, false, false, true},
     {"lot", LIMIT_LOT, false, false, false},
     {"collar", LIMIT_COLLAR, false, false, false},

@@ -32,13 +32,25 @@ static json_t *rejected(const uint64_t counts[UINT8_MAX + 1])
     return object;
 }
 
+// By what limits are called, those that were broken.
+static json_t *limits(const uint64_t counts[LIMIT_INSTRUMENT_END])
+{
+    json_t *object = json_object();
+    const struct limit_name *limit;
+    for (uint32_t i = 0; (limit = limit_at(i)); i++)
+        if (counts[limit->kind] > 0)
+            json_object_set_new(object, limit->name, number(counts[limit->kind]));
+    return object;
+}
+
 static json_t *report_entry(const struct entry_counters *counters)
 {
     static const char *const verdicts[] = ENTRY_VERDICT_NAMES;
     static const char *const ufo_faults[] = UFO_FAULT_NAMES;
     static const char *const ouch_faults[] = OUCH_FAULT_NAMES;
     return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+        "s:o}",
         "datagrams", named(verdicts, counters->datagrams, ENTRY_VERDICT_COUNT), "ufo_faults",
         named(ufo_faults + 1, counters->ufo_faults + 1, UFO_FAULT_COUNT - 1), "ouch_faults",
         named(ouch_faults + 1, counters->ouch_faults + 1, OUCH_FAULT_COUNT - 1), "commands",
@@ -50,8 +62,8 @@ static json_t *report_entry(const struct entry_counters *counters)
         number(counters->retransmitted_from_journal), "retransmit_later",
         number(counters->retransmit_later), "retransmit_unserved",
         number(counters->retransmit_unserved), "rejected", rejected(counters->rejected),
-        "cancels_rejected", number(counters->cancels_rejected), "disconnect_cancels",
-        number(counters->disconnect_cancels));
+        "cancels_rejected", number(counters->cancels_rejected), "limits", limits(counters->limits),
+        "disconnect_cancels", number(counters->disconnect_cancels));
 }
 
 static json_t *report_feed(const struct feed *feed)

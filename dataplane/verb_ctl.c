@@ -21,6 +21,7 @@ static int usage(void)
             "       kill session USER | kill firm MPID | kill symbol SYMBOL | kill all |\n"
             "       disable session USER | disable firm MPID | disable all |\n"
             "       allow session USER | allow firm MPID | allow symbol SYMBOL | allow all |\n"
+            "       kill firm MPID symbol SYMBOL | disable … | allow … |\n"
             "       limit firm MPID NAME VALUE | limit symbol SYMBOL NAME VALUE\n");
     return 2;
 }
@@ -48,6 +49,8 @@ static json_t *make_request(char **words, int count)
         return json_pack("{s:s, s:b}", "do", verb, "all", 1);
     if (scoped && count == 3)
         return json_pack("{s:s, s:s}", "do", verb, words[1], words[2]);
+    if (scoped && count == 5 && strcmp(words[1], "firm") == 0 && strcmp(words[3], "symbol") == 0)
+        return json_pack("{s:s, s:s, s:s}", "do", verb, "firm", words[2], "symbol", words[4]);
     if (count == 5 && strcmp(verb, "limit") == 0)
         return json_pack("{s:s, s:s, s:s, s:s}", "do", "limit", words[1], words[2], "limit",
                          words[3], "value", words[4]);

@@ -80,6 +80,8 @@ static json_t *entry_json(const struct command *command)
                                "allowed", command->entry.allowed != 0);
     if (command->entry.session != ANY_SESSION)
         json_object_set_new(object, "of_session", json_integer(command->entry.session));
+    if (command->entry.in_symbol)
+        json_object_set_new(object, "instrument", json_integer(command->instrument));
     if (command->entry.firm[0])
         json_object_set_new(object, "firm", json_stringn(command->entry.firm, 4));
     return object;
@@ -211,6 +213,8 @@ static void print_entry(const struct command *command)
     printf(" session %u urn %u of session %u firm %.4s allowed %u verdict %u", command->session,
            command->entry.user_ref_num, command->entry.session, command->entry.firm,
            command->entry.allowed, command->verdict);
+    if (command->entry.in_symbol)
+        printf(" instrument %u", command->instrument);
 }
 
 static void print_limit(const struct command *command)

@@ -87,6 +87,17 @@ def test_a_killed_firm_has_no_orders_and_enters_none(operator, one, two):
     equal(buys(two), "A", "when it is allowed again")
 
 
+def test_a_firm_killed_in_a_symbol_is_gone_from_it(operator, one, two):
+    equal((buys(one), buys(two)), ("A", "A"), "before")
+    operator.tell("kill", "firm", "BETA", "symbol", two.symbol)
+    is_gone(two)
+    equal((buys(one), buys(two)), ("A", BARRED), "after")
+    operator.tell("allow", "firm", "BETA")
+    equal(buys(two), BARRED, "after another bar's end")
+    operator.tell("allow", "firm", "BETA", "symbol", two.symbol)
+    equal(buys(two), "A", "when it is allowed again")
+
+
 def test_a_killed_symbol_is_empty_and_halted(operator, one, two):
     equal((buys(one), buys(two)), ("A", "A"), "before")
     operator.tell("kill", "symbol", one.symbol)

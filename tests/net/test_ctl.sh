@@ -44,6 +44,8 @@ PYTHON
 refused "a symbol that there is not" 'no symbol "NONE" here' ctl halt NONE
 refused "a session that there is not" 'no session "NOBODY" here' ctl kill session NOBODY
 refused "a kill of a firm that there is not" 'no session is of the firm "alfa"' ctl kill firm alfa
+refused "a session in a symbol" 'usage' ctl kill session LOAD0 symbol ACME
+refused "a firm in a symbol that there is not" 'no symbol "NONE" here' ctl disable firm ALFA symbol NONE
 refused "a limit that there is not" 'no limit of a firm' ctl limit firm ALFA speed 3
 refused "a limit of a firm that there is not" 'no session is of the firm' ctl limit firm NONE gross 3
 refused "a limit for a symbol that is a firm's" 'no limit of a symbol' ctl limit symbol ACME gross 3

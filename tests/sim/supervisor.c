@@ -33,8 +33,9 @@ static struct command random_stop(struct random *random, const struct lane *lane
 {
     struct command stop = {.type = COMMAND_ENTRY,
                            .session = ANY_SESSION,
+                           .instrument = NO_INSTRUMENT,
                            .entry = {.session = ANY_SESSION, .actor = "simulated"}};
-    switch (random_below(random, 4)) {
+    switch (random_below(random, 5)) {
     case 0:
         stop.entry.session = order->session;
         break;
@@ -48,6 +49,13 @@ static struct command random_stop(struct random *random, const struct lane *lane
                                 .session = ANY_SESSION,
                                 .instrument = order->instrument,
                                 .trading = {.state = 'H', .actor = "simulated"}};
+        break;
+    case 3:
+        if (order->type == COMMAND_REPLACE)
+            break;
+        stop.instrument = order->instrument;
+        stop.entry.in_symbol = 1;
+        memcpy(stop.entry.firm, lane->entry.sessions[order->session].who.firm, 4);
     }
     return stop;
 }
@@ -58,7 +66,7 @@ static struct command cancel_of(const struct command *stop)
     struct command cancel = {
         .type = COMMAND_MASS_CANCEL,
         .session = ANY_SESSION,
-        .instrument = entry ? NO_INSTRUMENT : stop->instrument,
+        .instrument = stop->instrument,
         .mass = {.session = entry ? stop->entry.session : ANY_SESSION,
                  .side = ANY_SIDE,
                  .reason = 'S',
@@ -81,8 +89,10 @@ static struct command lift_of(struct command stop)
 static bool in_scope(const struct command *stop, const char firm[4], uint16_t session,
                      uint16_t instrument)
 {
+    if (stop->instrument != NO_INSTRUMENT && stop->instrument != instrument)
+        return false;
     if (stop->type == COMMAND_TRADING)
-        return stop->instrument == instrument;
+        return true;
     bool any_firm = memcmp(stop->entry.firm, "\0\0\0\0", 4) == 0;
     return (stop->entry.session == ANY_SESSION || stop->entry.session == session) &&
            (any_firm || memcmp(stop->entry.firm, firm, 4) == 0);

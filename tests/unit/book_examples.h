@@ -93,7 +93,8 @@ static inline void expect_event(int line, struct event expected)
     EXPECT_FEED(.type = EVENT_FEED_DELETE, .side = (on), .quantity = (shares), .price = (at),      \
                 .trade.order_ref = (ref))
 
-static inline void expect_rejected(struct command command, uint8_t code)
+// Refused for a limit of this kind, or for none (0).
+static inline void expect_broken(struct command command, uint8_t code, uint8_t kind)
 {
     memcpy(command.order.client_order_id, "wrong         ", 14);
     apply(command);
@@ -101,9 +102,15 @@ static inline void expect_rejected(struct command command, uint8_t code)
                              .session = command.session,
                              .user_ref_num = command.order.user_ref_num,
                              .user_ref_index = command.user_ref_index,
-                             .code = code};
+                             .code = code,
+                             .limit = kind};
     memcpy(rejected.order.client_order_id, "wrong         ", 14);
     expect_event(__LINE__, rejected);
+}
+
+static inline void expect_rejected(struct command command, uint8_t code)
+{
+    expect_broken(command, code, 0);
 }
 
 static inline void expect_nothing(void)

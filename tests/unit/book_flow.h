@@ -248,6 +248,10 @@ static inline void fill_enter(struct generator *g, struct command *c)
     if (random_percent(&g->random, 50))
         memcpy(c->order.firm, random_percent(&g->random, 50) ? "ECHO" : "FOXT", 4);
     fill_terms(g, c, buy);
+    if (g->flow->limit > 0 && random_percent(&g->random, 10)) {
+        c->order.quantity = 100; // like others
+        c->order.price = g->price_middle;
+    }
     fill_cross(g, c);
 }
 
@@ -429,6 +433,7 @@ static inline void fill_control(struct generator *g, struct command *c)
     }
     c->entry.user_ref_num = new_user_ref(g, c);
     c->entry.allowed = random_percent(random, 75);
+    c->entry.in_symbol = random_percent(random, 20);
     c->entry.session = c->session;
     memcpy(c->entry.firm, control_firms[random_below(random, 8)], 4);
     if (random_percent(random, 40)) {
@@ -463,8 +468,12 @@ static inline void fill_limit(struct generator *g, struct command *c)
         break;
     case LIMIT_ORDER_RATE:
     case LIMIT_CANCEL_RATE:
-    case LIMIT_EXECUTIONS:
-        c->limit.value = 1 + random_below(random, 100000);
+    case LIMIT_EXECUTIONS: // of which a trace has few seconds
+        c->limit.value = 1 + random_below(random, random_percent(random, 80) ? 300 : 100000);
+        break;
+    case LIMIT_DUPLICATES:
+    case LIMIT_ORDERS_PER_TRADE:
+        c->limit.value = 1 + random_below(random, 2);
         break;
     default:
         c->limit.value = 1 + random_below(random, 20);

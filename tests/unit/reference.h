@@ -232,13 +232,21 @@ static inline uint8_t reference_restriction(struct reference *r, const struct co
 {
     uint16_t instrument = old ? old->instrument : c->instrument;
     static const char any[4];
+    bool barred = false;
+    for (uint32_t i = 0; i < REFERENCE_MEMBERS_MAX && r->members[i]; i++)
+        barred |= memcmp(r->members[i]->firm, firm, 4) == 0 && r->members[i]->barred[instrument];
     for (uint32_t i = 0; i < REFERENCE_BARS_MAX; i++) {
         const struct reference_bar *bar = &r->bars[i];
         bool session_fits = bar->session == ANY_SESSION || bar->session == c->session;
         bool firm_fits = memcmp(bar->firm, any, 4) == 0 || memcmp(bar->firm, firm, 4) == 0;
-        if (bar->in_force && session_fits && firm_fits)
-            return REJECT_FIRM_NOT_AUTHORIZED;
+        if (!bar->in_force || !session_fits || !firm_fits)
+            continue;
+        barred = true;
+        if (bar->by_limit)
+            r->broken = LIMIT_EXECUTIONS;
     }
+    if (barred)
+        return REJECT_FIRM_NOT_AUTHORIZED;
     char phase = r->instruments[instrument].phase;
     if (phase == 'H' || phase == 'C')
         return phase == 'H' ? REJECT_HALTED : REJECT_DESTINATION_CLOSED;
@@ -671,17 +679,20 @@ static inline void reference_apply_trading(struct reference *r, const struct com
 static inline void reference_bar(struct reference *r, const struct command *c, bool by_operator)
 {
     struct reference_bar *unused = NULL;
+    bool there = false;
     for (uint32_t i = 0; i < REFERENCE_BARS_MAX; i++) {
         struct reference_bar *bar = &r->bars[i];
+        bool fits = bar->session == c->entry.session && memcmp(bar->firm, c->entry.firm, 4) == 0;
         if (!bar->in_force) {
             unused = bar;
-        } else if (bar->session == c->entry.session && bar->by_operator == by_operator &&
-                   memcmp(bar->firm, c->entry.firm, 4) == 0) {
+        } else if (fits && bar->by_limit) {
+            bar->in_force = !(c->entry.allowed && by_operator);
+        } else if (fits && bar->by_operator == by_operator) {
             bar->in_force = !c->entry.allowed;
-            return;
+            there = true;
         }
     }
-    if (c->entry.allowed)
+    if (c->entry.allowed || there)
         return;
     if (!unused)
         abort(); // more than any test has
@@ -690,10 +701,19 @@ static inline void reference_bar(struct reference *r, const struct command *c, b
     memcpy(unused->firm, c->entry.firm, 4);
 }
 
+static inline void reference_bar_in_symbol(struct reference *r, const struct command *c)
+{
+    for (uint16_t i = 0; i < r->session_count && c->instrument < r->instrument_count; i++)
+        if (memcmp(r->sessions[i].firm, c->entry.firm, 4) == 0)
+            reference_member(r, c->entry.firm)->barred[c->instrument] = !c->entry.allowed;
+}
+
 static inline void reference_apply_entry(struct reference *r, const struct command *c)
 {
     if (c->session == ANY_SESSION) {
-        if (c->verdict == REJECT_NONE)
+        if (c->verdict == REJECT_NONE && c->entry.in_symbol == 1)
+            reference_bar_in_symbol(r, c);
+        else if (c->verdict == REJECT_NONE)
             reference_bar(r, c, true);
         return;
     }
@@ -748,6 +768,7 @@ static inline void reference_apply_client(struct reference *r, const struct comm
 static inline void reference_apply(struct reference *r, const struct command *c)
 {
     r->event_count = 0;
+    r->broken = 0;
     r->seq++;
     r->last_time_ns = c->time_ns;
     if (r->state == BOOK_NEW) {

@@ -128,6 +128,7 @@ static inline bool reference_bars_within(const struct reference *a, const struct
         for (uint32_t j = 0; j < REFERENCE_BARS_MAX && !found; j++)
             found = b->bars[j].in_force && b->bars[j].session == bar->session &&
                     b->bars[j].by_operator == bar->by_operator &&
+                    b->bars[j].by_limit == bar->by_limit &&
                     memcmp(b->bars[j].firm, bar->firm, 4) == 0;
         if (!found)
             return false;

@@ -109,6 +109,16 @@ static inline uint32_t reference_open_orders(const struct reference *r,
     return count;
 }
 
+static inline uint32_t reference_open_in(const struct reference *r,
+                                         const struct reference_member *member, uint16_t instrument)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < r->order_count; i++)
+        count += r->orders[i].instrument == instrument &&
+                 reference_same_member(r, &r->orders[i], member);
+    return count;
+}
+
 static inline bool reference_over(reference_value value, uint64_t limit)
 {
     return limit == LIMIT_NOTHING ? value > 0 : limit != 0 && value > limit;
@@ -164,19 +174,27 @@ static inline bool reference_far(uint32_t price, uint64_t from, uint64_t hundred
     return from != 0 && hundredths != 0 && distance * 10000 > (reference_value)from * hundredths;
 }
 
-static inline uint8_t reference_instrument_verdict(const struct reference_instrument *instrument,
+// Refused for a limit that is broken.
+static inline uint8_t reference_broken(struct reference *r, enum limit_kind kind, uint8_t reason)
+{
+    r->broken = (uint8_t)kind;
+    return reason;
+}
+
+static inline uint8_t reference_instrument_verdict(struct reference *r,
+                                                   const struct reference_instrument *instrument,
                                                    const struct command *c)
 {
     const uint64_t *limits = instrument->limits;
     bool market = c->order.price == PRICE_MARKET;
     if (limits[LIMIT_LOT] != 0 && c->order.quantity % limits[LIMIT_LOT] != 0)
-        return REJECT_INVALID_QUANTITY;
+        return reference_broken(r, LIMIT_LOT, REJECT_INVALID_QUANTITY);
     if (!market && limits[LIMIT_TICK] != 0 && c->order.price % limits[LIMIT_TICK] != 0)
-        return REJECT_INVALID_PRICE;
+        return reference_broken(r, LIMIT_TICK, REJECT_INVALID_PRICE);
     if (!market && reference_far(c->order.price, instrument->reference, limits[LIMIT_COLLAR]))
-        return REJECT_RISK_FAT_FINGER;
+        return reference_broken(r, LIMIT_COLLAR, REJECT_RISK_FAT_FINGER);
     if (!market && reference_far(c->order.price, instrument->last_price, limits[LIMIT_FAT_FINGER]))
-        return REJECT_FAT_FINGER;
+        return reference_broken(r, LIMIT_FAT_FINGER, REJECT_FAT_FINGER);
     return REJECT_NONE;
 }
 
@@ -272,7 +290,7 @@ static inline reference_value reference_worth(const struct reference *r, const s
     return (reference_value)(price == PRICE_MARKET || bid > price ? bid : price) * shares;
 }
 
-static inline uint8_t reference_exposure_verdict(const struct reference *r,
+static inline uint8_t reference_exposure_verdict(struct reference *r,
                                                  const struct reference_member *member,
                                                  const struct command *c,
                                                  const struct reference_order *old, uint8_t side,
@@ -288,17 +306,18 @@ static inline uint8_t reference_exposure_verdict(const struct reference *r,
     reference_value all =
         ours + member->traded[other] + reference_open_value(r, member, other, NULL);
     if (value > before && reference_over(all, limits[LIMIT_GROSS]))
-        return REJECT_RISK_EXPOSURE;
+        return reference_broken(r, LIMIT_GROSS, REJECT_RISK_EXPOSURE);
     if (value > before && reference_over(ahead, limits[LIMIT_NET]))
-        return REJECT_RISK_EXPOSURE;
+        return reference_broken(r, LIMIT_NET, REJECT_RISK_EXPOSURE);
     if (value > before && side == SIDE_BUY && reference_over(ahead, limits[LIMIT_CREDIT]))
-        return REJECT_MAX_NOTIONAL;
+        return reference_broken(r, LIMIT_CREDIT, REJECT_MAX_NOTIONAL);
     if (limits[LIMIT_POSITION] == 0 || shares <= (old ? old->quantity : 0))
         return REJECT_NONE;
     int64_t position = side == SIDE_BUY ? member->shares[instrument] : -member->shares[instrument];
     position += reference_open_shares(r, member, side, instrument, old) + shares;
-    return position > 0 && (uint64_t)position > limits[LIMIT_POSITION] ? REJECT_SHARES_EXCEED
-                                                                       : REJECT_NONE;
+    return position > 0 && (uint64_t)position > limits[LIMIT_POSITION]
+               ? reference_broken(r, LIMIT_POSITION, REJECT_SHARES_EXCEED)
+               : REJECT_NONE;
 }
 
 // What stands against a resting order that is to be of a side.
@@ -306,9 +325,9 @@ static inline uint8_t reference_short_verdict(struct reference *r, const struct 
 {
     const uint64_t *limits = reference_member(r, r->sessions[c->session].firm)->limits;
     if (c->side == SIDE_SELL_SHORT && limits[LIMIT_NO_SHORT] != 0)
-        return REJECT_RISK_SHORT;
+        return reference_broken(r, LIMIT_NO_SHORT, REJECT_RISK_SHORT);
     return c->side == SIDE_SELL_SHORT_EXEMPT && limits[LIMIT_NO_EXEMPT] != 0
-               ? REJECT_RISK_SHORT_EXEMPT
+               ? reference_broken(r, LIMIT_NO_EXEMPT, REJECT_RISK_SHORT_EXEMPT)
                : REJECT_NONE;
 }
 
@@ -320,7 +339,7 @@ static inline uint8_t reference_risk_verdict(struct reference *r, const struct c
     const uint64_t *limits = member->limits;
     uint16_t instrument = old ? old->instrument : c->instrument;
     uint8_t side = reference_feed_side(old ? old->side : c->side);
-    uint8_t verdict = reference_instrument_verdict(&r->instruments[instrument], c);
+    uint8_t verdict = reference_instrument_verdict(r, &r->instruments[instrument], c);
     if (verdict != REJECT_NONE || !member->kept)
         return verdict;
     reference_value value = reference_worth(r, c, old, side, instrument);
@@ -333,20 +352,23 @@ static inline uint8_t reference_risk_verdict(struct reference *r, const struct c
                                  limits[LIMIT_NET] || limits[LIMIT_CREDIT]))
             return REJECT_RISK_MARKET_IMPACT;
         if (reference_over(value, limits[LIMIT_NOTIONAL]))
-            return REJECT_RISK_NOTIONAL;
+            return reference_broken(r, LIMIT_NOTIONAL, REJECT_RISK_NOTIONAL);
     }
     if (limits[LIMIT_ORDER_RATE] != 0 &&
         !reference_take_token(&member->order_bucket, r->last_time_ns, limits[LIMIT_ORDER_RATE]))
-        return REJECT_RISK_RATE;
+        return reference_broken(r, LIMIT_ORDER_RATE, REJECT_RISK_RATE);
     member->orders++;
     if (limits[LIMIT_ORDERS_PER_TRADE] != 0 && member->orders > 1000 &&
         member->orders - 1000 >
             (reference_value)member->executions * limits[LIMIT_ORDERS_PER_TRADE])
-        return REJECT_OTHER;
+        return reference_broken(r, LIMIT_ORDERS_PER_TRADE, REJECT_OTHER);
     if (reference_seen(r, member, c))
-        return REJECT_RISK_DUPLICATE;
+        return reference_broken(r, LIMIT_DUPLICATES, REJECT_RISK_DUPLICATE);
     if (!old && reference_over(reference_open_orders(r, member) + 1, limits[LIMIT_OPEN_ORDERS]))
-        return REJECT_OTHER;
+        return reference_broken(r, LIMIT_OPEN_ORDERS, REJECT_OTHER);
+    if (!old && limits[LIMIT_SYMBOL_ORDERS] != 0 &&
+        reference_open_in(r, member, instrument) >= limits[LIMIT_SYMBOL_ORDERS])
+        return reference_broken(r, LIMIT_SYMBOL_ORDERS, REJECT_OTHER);
     return reference_exposure_verdict(r, member, c, old, side, instrument, value);
 }
 
@@ -360,6 +382,7 @@ static inline bool reference_cancel_refused(struct reference *r, const struct co
     struct event *event = reference_emit(r, c->session, EVENT_CANCEL_REJECTED);
     event->user_ref_num = c->order.user_ref_num;
     event->user_ref_index = c->user_ref_index;
+    event->limit = LIMIT_CANCEL_RATE;
     return true;
 }
 

@@ -63,6 +63,7 @@ struct reference_member {
     uint64_t orders, executions;
     unsigned __int128 traded[2]; // value, by side
     int64_t *shares;             // by instrument, bought less sold
+    bool *barred;                // by instrument: it may enter nothing
     struct reference_sight {
         uint32_t price, quantity;
         uint16_t instrument;
@@ -80,6 +81,7 @@ struct reference_bar {
     uint16_t session;
     char firm[4];
     bool by_operator;
+    bool by_limit; // LIMIT_EXECUTIONS
     bool in_force;
 };
 #define REFERENCE_BARS_MAX 512u
@@ -113,6 +115,8 @@ struct reference {
     struct reference_bar bars[REFERENCE_BARS_MAX];
     struct reference_member *members[REFERENCE_MEMBERS_MAX]; // as they are needed
 
+    uint8_t broken; // the limit that the command breaks, if that is why it is refused
+
     struct event *events; // of the last command
     uint32_t event_count;
     size_t event_capacity;
@@ -135,6 +139,7 @@ static inline void reference_close(struct reference *r)
     free(r->orders);
     for (uint32_t i = 0; i < REFERENCE_MEMBERS_MAX && r->members[i]; i++) {
         free(r->members[i]->shares);
+        free(r->members[i]->barred);
         free(r->members[i]);
     }
     free(r->events);
@@ -214,6 +219,26 @@ static inline void reference_emit_canceled(struct reference *r, const struct ref
     event->trade.order_ref = order->order_ref;
 }
 
+// What a port refuses by itself.
+static inline uint8_t reference_port_limit(uint8_t verdict)
+{
+    switch (verdict) {
+    case 0x24:
+        return LIMIT_NO_SWEEP;
+    case 0x2B:
+        return LIMIT_NO_SHORT;
+    case 0x2C:
+        return LIMIT_NO_MARKET;
+    case 0x2F:
+        return LIMIT_NO_EXEMPT;
+    case 0x30:
+        return LIMIT_NOTIONAL;
+    case 0x31:
+        return LIMIT_QUANTITY;
+    }
+    return 0;
+}
+
 static inline void reference_emit_rejected(struct reference *r, const struct command *c,
                                            uint32_t user_ref_num, uint8_t reason)
 {
@@ -221,6 +246,7 @@ static inline void reference_emit_rejected(struct reference *r, const struct com
     event->user_ref_num = user_ref_num;
     event->user_ref_index = c->user_ref_index;
     event->code = reason;
+    event->limit = c->verdict == reason ? reference_port_limit(reason) : r->broken;
     if (c->type == COMMAND_ENTER || c->type == COMMAND_REPLACE)
         memcpy(event->order.client_order_id, c->order.client_order_id, 14);
 }
@@ -457,7 +483,8 @@ static inline struct reference_member *reference_member(struct reference *r, con
         return r->members[i];
     r->members[i] = calloc(1, sizeof(**r->members));
     if (!r->members[i] ||
-        !(r->members[i]->shares = calloc(r->limits.instruments_max, sizeof(int64_t))))
+        !(r->members[i]->shares = calloc(r->limits.instruments_max, sizeof(int64_t))) ||
+        !(r->members[i]->barred = calloc(r->limits.instruments_max, sizeof(bool))))
         abort();
     memcpy(r->members[i]->firm, firm, 4);
     return r->members[i];
@@ -489,12 +516,13 @@ static inline void reference_bar_firm(struct reference *r, const char firm[4])
         struct reference_bar *bar = &r->bars[i];
         if (!bar->in_force)
             unused = bar;
-        else if (bar->session == ANY_SESSION && bar->by_operator && memcmp(bar->firm, firm, 4) == 0)
+        else if (bar->session == ANY_SESSION && (bar->by_operator || bar->by_limit) &&
+                 memcmp(bar->firm, firm, 4) == 0)
             return;
     }
     if (!unused)
         abort(); // more than any test has
-    *unused = (struct reference_bar){.session = ANY_SESSION, .by_operator = true, .in_force = true};
+    *unused = (struct reference_bar){.session = ANY_SESSION, .by_limit = true, .in_force = true};
     memcpy(unused->firm, firm, 4);
 }
 

@@ -68,6 +68,14 @@ static struct command command_entry(uint16_t session, uint32_t user_ref_num, con
     return command;
 }
 
+// The same of a firm in one symbol.
+static struct command in_symbol(uint16_t instrument, struct command command)
+{
+    command.instrument = instrument;
+    command.entry.in_symbol = 1;
+    return command;
+}
+
 static void expect_refused(uint16_t session, uint32_t user_ref_num, uint8_t code)
 {
     expect_rejected(command_enter(session, user_ref_num, SIDE_BUY, 100, PRICE), code);
@@ -368,6 +376,31 @@ Test(book_control, a_bar_rejects_replacements_by_the_orders_firm)
     cr_assert_eq(resting(ALICE, 4).quantity, 50);
 }
 
+Test(book_control, an_operator_bars_a_firm_from_a_symbol)
+{
+    enter(BOB, 1, SIDE_BUY, 100, PRICE);
+    apply(in_symbol(0, command_bar(ANY_SESSION, "BRAV", false)));
+    expect_nothing();
+    struct command named = command_enter(ALICE, 1, SIDE_BUY, 100, PRICE);
+    memcpy(named.order.firm, "BRAV", 4);
+    expect_rejected(named, REJECT_FIRM_NOT_AUTHORIZED);
+    expect_refused(BOB, 2, REJECT_FIRM_NOT_AUTHORIZED);
+    apply(command_replace(BOB, 1, 3, 50, PRICE));
+    EXPECT(.type = EVENT_REJECTED, .session = BOB, .user_ref_num = 3,
+           .code = REJECT_FIRM_NOT_AUTHORIZED);
+    apply_quietly(on_second(command_enter(BOB, 4, SIDE_BUY, 100, PRICE)));
+    cr_assert(rests(BOB, 4));
+    enter(ALICE, 2, SIDE_BUY, 100, PRICE);
+    cr_assert(rests(ALICE, 2));
+    apply_quietly(command_cancel(BOB, 1, 0));
+    cr_assert_not(rests(BOB, 1));
+    apply_quietly(command_bar(ANY_SESSION, "BRAV", true)); // another bar's end
+    expect_refused(BOB, 5, REJECT_FIRM_NOT_AUTHORIZED);
+    apply_quietly(in_symbol(0, command_bar(ANY_SESSION, "BRAV", true)));
+    enter(BOB, 6, SIDE_BUY, 100, PRICE);
+    cr_assert(rests(BOB, 6));
+}
+
 Test(book_control_preopen, entry_cannot_be_disabled_before_the_start)
 {
     apply(command_entry(ALICE, 1, "", false));
@@ -482,5 +515,29 @@ Test(book_control, a_snapshot_has_halts_and_bars)
     sink.next = events;
     book_apply(other, &command, &sink);
     cr_assert_eq(events[0].code, REJECT_FIRM_NOT_AUTHORIZED);
+    event_count = expected_count = 0;
+}
+
+Test(book_control, a_snapshot_has_bars_from_a_symbol)
+{
+    static alignas(64) unsigned char memory[1 << 20];
+    uint64_t before = book_hash(book);
+    apply_quietly(in_symbol(1, command_bar(ANY_SESSION, "BRAV", false)));
+    cr_assert_neq(book_hash(book), before);
+    cr_assert(book_save(book, keep_record, NULL));
+    struct book *other = book_open(memory, &limits);
+    for (uint32_t i = 0; i < record_count; i++)
+        cr_assert_null(book_load(other, &records[i]));
+    cr_assert_eq(book_hash(other), book_hash(book));
+    struct event_sink sink = {events, events + 64, too_many_events, NULL};
+    struct command command = on_second(command_enter(BOB, 1, SIDE_BUY, 100, PRICE));
+    book_apply(other, &command, &sink);
+    cr_assert_eq(events[0].code, REJECT_FIRM_NOT_AUTHORIZED);
+    command = in_symbol(1, command_bar(ANY_SESSION, "BRAV", true));
+    sink.next = events;
+    book_apply(other, &command, &sink);
+    command = on_second(command_enter(BOB, 2, SIDE_BUY, 100, PRICE));
+    book_apply(other, &command, &sink);
+    cr_assert_eq(events[0].type, EVENT_ACCEPTED);
     event_count = expected_count = 0;
 }

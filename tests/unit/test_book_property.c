@@ -261,14 +261,58 @@ Test(book_property, agrees_with_the_reference_on_mass_cancels)
                             .reserve_percent = 20, .timed_percent = 20, .price_width = 5});
 }
 
+static const struct flow limits_flow = {
+    FLOW_DEFAULTS,
+    .thousandths = 35,
+    .limit = 4,
+    .control = 1,
+    .modify = 10,
+    .replace = 20,
+    .channels = 2,
+    .limits = {.orders_max = 64, .instruments_max = 3, .sessions_max = 6},
+    .passive_percent = 60,
+    .market_percent = 5,
+    .hidden_percent = 10,
+    .midpoint_percent = 10,
+    .reserve_percent = 20,
+    .self_match_percent = 20,
+    .timed_percent = 10,
+    .verdict_percent = 2,
+    .price_width = 5};
+
+// Where so little trades that a member has too many orders for it.
+static const struct flow quiet_flow = {
+    FLOW_DEFAULTS,
+    .thousandths = 5,
+    .trace_length = 8000,
+    .enter = 200,
+    .limit = 1,
+    .limits = {.orders_max = 64, .instruments_max = 2, .sessions_max = 1},
+    .passive_percent = 100,
+    .sweep_percent = 0,
+    .market_percent = 0,
+    .midpoint_percent = 0,
+    .peg_percent = 0,
+    .price_width = 200};
+
 Test(book_property, agrees_with_the_reference_on_limits)
 {
-    run_flow(&(struct flow){FLOW_DEFAULTS, .thousandths = 40, .limit = 4, .control = 1,
-                            .modify = 10, .replace = 20, .channels = 2,
-                            .limits = {.orders_max = 64, .instruments_max = 3, .sessions_max = 6},
-                            .passive_percent = 60, .market_percent = 5, .hidden_percent = 10,
-                            .midpoint_percent = 10, .reserve_percent = 20, .self_match_percent = 20,
-                            .timed_percent = 10, .verdict_percent = 2, .price_width = 5});
+    run_flow(&limits_flow);
+    run_flow(&quiet_flow);
+}
+
+// Those that the book looks at: what is never broken is never compared.
+Test(book_property, the_flow_of_limits_breaks_each_of_them)
+{
+    struct trace *trace = trace_new(quiet_flow.trace_length);
+    for (uint64_t seed = 1; seed <= 200; seed++)
+        generate(trace, &limits_flow, seed, limits_flow.trace_length);
+    for (uint64_t seed = 1; seed <= 50; seed++)
+        generate(trace, &quiet_flow, seed, quiet_flow.trace_length);
+    trace_free(trace, quiet_flow.trace_length);
+    for (uint32_t kind = LIMIT_NO_SHORT; kind < LIMIT_INSTRUMENT_END; kind++)
+        if (kind < LIMIT_MEMBER_END || kind >= LIMIT_TICK)
+            cr_expect_geq(broken[kind], 50, "limit %u: %" PRIu64, kind, broken[kind]);
 }
 
 Test(book_property, agrees_with_the_reference_on_everything_at_once)

@@ -169,3 +169,80 @@ Test(limits, limits_of_the_book_are_not_the_ports)
         precheck_set(&precheck, kind, 1);
     cr_assert_eq(memcmp(&precheck, &nothing, sizeof(nothing)), 0);
 }
+
+// What the port's checks say, limit by limit and slowly.
+static bool stands_against(enum limit_kind kind, uint64_t value, const struct command *command)
+{
+    bool market = command->order.price == PRICE_MARKET, enters = command->type == COMMAND_ENTER;
+    __extension__ unsigned __int128 worth = 0;
+    for (uint32_t bit = 0; bit < 32; bit++)
+        if (command->order.quantity >> bit & 1)
+            worth += (unsigned __int128)command->order.price << bit;
+    switch (kind) {
+    case LIMIT_QUANTITY:
+        return value > 0 && command->order.quantity > value;
+    case LIMIT_NOTIONAL:
+        return value > 0 && !market && worth > value;
+    case LIMIT_NO_MARKET:
+        return value == 1 && market;
+    case LIMIT_NO_SWEEP:
+        return value == 1 && command->order.attributes.sweep == 1;
+    case LIMIT_NO_SHORT:
+        return value == 1 && enters && command->side == SIDE_SELL_SHORT;
+    case LIMIT_NO_EXEMPT:
+        return value == 1 && enters && command->side == SIDE_SELL_SHORT_EXEMPT;
+    default:
+        return false;
+    }
+}
+
+// Near the limit, or anywhere.
+static uint64_t around(struct random *random, uint64_t value)
+{
+    uint64_t near = value + random_below(random, 3) - 1;
+    return random_percent(random, 70) ? near : random_bits(random) >> random_below(random, 64);
+}
+
+Test(limits, the_ports_checks_agree_with_an_oracle_on_random_orders)
+{
+    static const struct {
+        enum limit_kind kind;
+        enum reject_reason reason;
+    } checks[] = {
+        {LIMIT_NO_SHORT, REJECT_RISK_SHORT},         {LIMIT_NO_EXEMPT, REJECT_RISK_SHORT_EXEMPT},
+        {LIMIT_NO_MARKET, REJECT_RISK_MARKET_ORDER}, {LIMIT_NO_SWEEP, REJECT_RISK_SWEEP},
+        {LIMIT_QUANTITY, REJECT_RISK_QUANTITY},      {LIMIT_NOTIONAL, REJECT_RISK_NOTIONAL}};
+    struct random random = {20261122};
+    uint32_t reached[LIMIT_OPEN_ORDERS] = {0};
+    for (uint32_t round = 0; round < 100000; round++) {
+        uint64_t values[LIMIT_OPEN_ORDERS] = {0};
+        struct precheck precheck = {0};
+        struct command command = {.type =
+                                      random_percent(&random, 80) ? COMMAND_ENTER : COMMAND_REPLACE,
+                                  .side = (uint8_t)random_below(&random, 4)};
+        for (size_t i = 0; i < 6; i++) {
+            bool onoff = limit_by_kind((uint8_t)checks[i].kind)->onoff;
+            uint64_t any = random_bits(&random) >> random_below(&random, 64);
+            values[checks[i].kind] = onoff ? random_percent(&random, 20) : any;
+            if (random_percent(&random, 30))
+                values[checks[i].kind] = 0;
+            precheck_set(&precheck, (uint8_t)checks[i].kind, values[checks[i].kind]);
+        }
+        command.order.attributes.sweep = random_percent(&random, 20);
+        command.order.quantity = (uint32_t)around(&random, values[LIMIT_QUANTITY]);
+        command.order.price = (uint32_t)around(
+            &random, values[LIMIT_NOTIONAL] / (command.order.quantity + !command.order.quantity));
+        if (random_percent(&random, 10))
+            command.order.price = PRICE_MARKET;
+        enum reject_reason expected = REJECT_NONE;
+        for (size_t i = 6; i-- > 0;)
+            if (stands_against(checks[i].kind, values[checks[i].kind], &command))
+                expected = checks[i].reason;
+        cr_assert_eq(precheck_verdict(&precheck, &command), expected, "round %u", round);
+        for (size_t i = 0; i < 6; i++)
+            reached[checks[i].kind] += expected == checks[i].reason;
+    }
+    for (size_t i = 0; i < 6; i++)
+        cr_assert_gt(reached[checks[i].kind], 1000, "kind %u: %u", checks[i].kind,
+                     reached[checks[i].kind]);
+}

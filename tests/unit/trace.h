@@ -258,6 +258,16 @@ static inline void run_trace(struct trace *trace, check_fn *check, uint64_t seed
     cr_assert_fail("SEED=%" PRIu64 ": command %u: %s", seed, first_index, first_failure);
 }
 
+// How many of the commands generated so far break a limit, by enum limit_kind.
+static uint64_t broken[LIMIT_INSTRUMENT_END];
+
+static inline void count_broken(const struct reference *r)
+{
+    for (uint32_t i = 0; i < r->event_count; i++)
+        if (r->events[i].type == EVENT_REJECTED || r->events[i].type == EVENT_CANCEL_REJECTED)
+            broken[r->events[i].limit]++;
+}
+
 static inline void generate(struct trace *trace, const struct flow *flow, uint64_t seed,
                             uint32_t count)
 {
@@ -275,6 +285,7 @@ static inline void generate(struct trace *trace, const struct flow *flow, uint64
         if (i + 1 == count && random_percent(&g.random, 50))
             trace->commands[i].type = COMMAND_CLOSE;
         reference_apply(&g.reference, &trace->commands[i]);
+        count_broken(&g.reference);
     }
     reference_close(&g.reference);
 }
