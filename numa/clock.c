@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,11 +17,20 @@
 #include <x86intrin.h>
 #endif
 
-#define NS_PER_S     1000000000ull
+#define NS_PER_S       1000000000ull
 
 // Paired reads per end. One costs about 50 ns, so all of them take well under a millisecond, and an
 // interrupt would have to hit every one of them to spoil the result.
-#define PAIRED_READS 256
+#define PAIRED_READS   256
+#define FOLLOW_READS   32
+
+// The kernel slews its own clock no faster (MAXFREQ, 500 ppm: include/linux/timex.h).
+#define SLEW_NS_PER_S  500000
+#define SLEW_NS_MAX    (2 * SLEW_NS_PER_S)
+
+// Where the kernel's estimate stands until somebody tells it another: 16 s (NTP_PHASE_LIMIT, the
+// same file).
+#define NO_ESTIMATE_US 16000000
 
 static uint64_t read_clock_ns(clockid_t id)
 {
@@ -122,15 +133,15 @@ static void calibrate_rate(struct tsc_clock *clock, unsigned duration_ms)
 
 #endif
 
-// CLOCK_REALTIME - CLOCK_MONOTONIC_RAW, from the tightest of several bracketed reads.
-static int64_t read_wall_offset_ns(void)
+// CLOCK_REALTIME - clock_ns, from the tightest of several bracketed reads.
+static int64_t read_wall_offset_ns(const struct tsc_clock *clock, unsigned reads)
 {
     uint64_t tightest_ns = UINT64_MAX;
     int64_t offset_ns = 0;
-    for (unsigned i = 0; i < PAIRED_READS; i++) {
-        uint64_t before_ns = read_clock_ns(CLOCK_MONOTONIC_RAW);
+    for (unsigned i = 0; i < reads; i++) {
+        uint64_t before_ns = clock_ns(clock);
         uint64_t wall_ns = read_clock_ns(CLOCK_REALTIME);
-        uint64_t after_ns = read_clock_ns(CLOCK_MONOTONIC_RAW);
+        uint64_t after_ns = clock_ns(clock);
         if (after_ns - before_ns < tightest_ns) {
             tightest_ns = after_ns - before_ns;
             offset_ns = (int64_t)(wall_ns - (before_ns + tightest_ns / 2));
@@ -152,7 +163,32 @@ void clock_calibrate(struct tsc_clock *clock, unsigned duration_ms)
     } else {
         calibrate_rate(clock, duration_ms);
     }
-    clock->wall_offset_ns = read_wall_offset_ns();
+    clock->wall_offset_ns = read_wall_offset_ns(clock, PAIRED_READS);
+    clock->followed_ns = clock_ns(clock);
+}
+
+// Where the kernel does not say, nobody is known to steer.
+static void ask_who_steers(struct clock_health *health)
+{
+    struct timex told = {.modes = 0};
+    int state = clock_adjtime(CLOCK_REALTIME, &told);
+    health->steered = state >= 0 && state != TIME_ERROR && !(told.status & STA_UNSYNC);
+    health->estimated = health->steered && told.esterror >= 0 && told.esterror < NO_ESTIMATE_US;
+    health->estimated_ns = health->estimated ? (uint64_t)told.esterror * 1000 : 0;
+}
+
+void clock_follow(struct tsc_clock *clock, struct clock_health *health)
+{
+    uint64_t now_ns = clock_ns(clock), elapsed_ns = now_ns - clock->followed_ns;
+    int64_t most_ns =
+        elapsed_ns > 2 * NS_PER_S ? SLEW_NS_MAX : (int64_t)(elapsed_ns * SLEW_NS_PER_S / NS_PER_S);
+    int64_t offset_ns = atomic_load_explicit(&clock->wall_offset_ns, memory_order_relaxed);
+    int64_t wanted_ns = read_wall_offset_ns(clock, FOLLOW_READS), slew_ns = wanted_ns - offset_ns;
+    slew_ns = slew_ns > most_ns ? most_ns : slew_ns < -most_ns ? -most_ns : slew_ns;
+    atomic_store_explicit(&clock->wall_offset_ns, offset_ns + slew_ns, memory_order_relaxed);
+    clock->followed_ns = now_ns;
+    health->from_host_ns = offset_ns + slew_ns - wanted_ns;
+    ask_who_steers(health);
 }
 
 uint64_t clock_ticks(const struct tsc_clock *clock)
@@ -174,7 +210,8 @@ uint64_t clock_ns(const struct tsc_clock *clock)
 
 uint64_t clock_wall_ns(const struct tsc_clock *clock)
 {
-    return clock_ns(clock) + (uint64_t)clock->wall_offset_ns;
+    return clock_ns(clock) +
+           (uint64_t)atomic_load_explicit(&clock->wall_offset_ns, memory_order_relaxed);
 }
 
 uint64_t clock_tai_ns(void)

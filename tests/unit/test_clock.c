@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/timex.h>
 #include <time.h>
 
 #include "numa/clock.h"
@@ -114,6 +115,91 @@ Test(clock, two_calibrations_agree_to_one_in_ten_thousand)
                                                                      : second.ns_per_tick_q32;
     uint64_t smaller = first.ns_per_tick_q32 + second.ns_per_tick_q32 - larger;
     cr_assert_lt((larger - smaller) * 10000, larger);
+}
+
+// A clock that is `off_ns` from the host's.
+static void plant(struct tsc_clock *clock, int64_t off_ns)
+{
+    clock_calibrate(clock, 10);
+    clock->wall_offset_ns += off_ns;
+}
+
+// Follows once, `ago_ns` after the last time; by how much the wall clock was slewed, ns.
+static int64_t follow(struct tsc_clock *clock, uint64_t ago_ns, struct clock_health *health)
+{
+    int64_t before_ns = clock->wall_offset_ns;
+    clock->followed_ns = clock_ns(clock) - ago_ns;
+    clock_follow(clock, health);
+    return clock->wall_offset_ns - before_ns;
+}
+
+static void expect_near(int64_t found_ns, int64_t expected_ns)
+{
+    cr_expect_lt(llabs(found_ns - expected_ns), (int64_t)SLACK_NS, "%lld ns instead of %lld",
+                 (long long)found_ns, (long long)expected_ns);
+}
+
+Test(clock, what_is_small_is_made_up_for_within_a_second)
+{
+    for (int64_t off_ns = -300000; off_ns <= 300000; off_ns += 600000) {
+        struct tsc_clock clock;
+        struct clock_health health;
+        plant(&clock, off_ns);
+        expect_near(follow(&clock, NS_PER_S, &health), -off_ns);
+        expect_near(health.from_host_ns, 0);
+    }
+}
+
+Test(clock, what_is_large_is_slewed_by_500_us_a_second_and_the_rest_is_told)
+{
+    for (int64_t sign = -1; sign <= 1; sign += 2) {
+        struct tsc_clock clock;
+        struct clock_health health;
+        plant(&clock, sign * 5000000);
+        expect_near(follow(&clock, NS_PER_S / 10, &health), -sign * 50000);
+        expect_near(health.from_host_ns, sign * 4950000);
+        for (int64_t left_ns = 4450000; left_ns > 0; left_ns -= 500000) {
+            expect_near(follow(&clock, NS_PER_S, &health), -sign * 500000);
+            expect_near(health.from_host_ns, sign * left_ns);
+        }
+        follow(&clock, NS_PER_S, &health);
+        expect_near(health.from_host_ns, 0);
+    }
+}
+
+Test(clock, a_pause_of_who_follows_ends_in_no_step)
+{
+    struct tsc_clock clock;
+    struct clock_health health;
+    plant(&clock, 5000000);
+    cr_expect_eq(follow(&clock, 3600 * NS_PER_S, &health), -1000000);
+    plant(&clock, -5000000);
+    cr_expect_eq(follow(&clock, 3600 * NS_PER_S, &health), 1000000);
+}
+
+Test(clock, follows_from_the_calibration_on)
+{
+    struct tsc_clock clock;
+    struct clock_health health;
+    clock_calibrate(&clock, 10);
+    cr_expect_lt(clock_ns(&clock) - clock.followed_ns, NS_PER_S);
+    clock_follow(&clock, &health);
+    expect_near(health.from_host_ns, 0);
+    cr_expect_lt(clock_ns(&clock) - clock.followed_ns, NS_PER_S);
+}
+
+Test(clock, who_steers_the_hosts_clock_is_asked_of_the_kernel)
+{
+    struct tsc_clock clock;
+    struct clock_health health;
+    struct timex told = {.modes = 0};
+    clock_calibrate(&clock, 10);
+    clock_follow(&clock, &health);
+    int state = adjtimex(&told);
+    bool known = health.steered && told.esterror < 16000000;
+    cr_expect_eq(health.steered, state != TIME_ERROR && !(told.status & STA_UNSYNC));
+    cr_expect_eq(health.estimated, known);
+    cr_expect_eq(health.estimated_ns, known ? (uint64_t)told.esterror * 1000 : 0);
 }
 
 Test(clock, refuses_a_measurement_too_short_to_be_worth_it, .signal = SIGABRT)
