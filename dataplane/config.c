@@ -19,9 +19,14 @@
 #include "numa/arena.h"
 #include "numa/thread.h"
 
-#define RATE_USUAL 1000u // of a shard's logins, and requests, where the file does not say
-#define RATE_MAX   10000000
-#define RATE_STEPS 100 // a second
+#define RATE_USUAL     1000u // of a shard's logins, and requests, where the file does not say
+#define RATE_MAX       10000000
+#define RATE_STEPS     100 // a second
+
+// How far a clock may be from UTC.
+#define ALARM_US_USUAL 100
+#define ALARM_US_MAX   1000000
+#define HALT_ALARMS    10 // halt_us, where the file does not say
 
 // Where we are in the file, for messages.
 struct reader {
@@ -802,6 +807,25 @@ static int read_calendar(const struct reader *reader, const config_setting_t *ro
                : 0;
 }
 
+static int read_clock(const struct reader *reader, const config_setting_t *root,
+                      struct config *config)
+{
+    static const char *const known[] = {"alarm_us", "halt_us", NULL};
+    const config_setting_t *group = config_setting_get_member(root, "clock");
+    long long alarm_us = ALARM_US_USUAL;
+    if (!group)
+        return 0;
+    if (check_keys(reader, group, known) ||
+        read_number(reader, group, "alarm_us", false, 1, ALARM_US_MAX, &alarm_us))
+        return -1;
+    long long halt_us = alarm_us * HALT_ALARMS;
+    if (read_number(reader, group, "halt_us", false, alarm_us + 1, ALARM_US_MAX * HALT_ALARMS,
+                    &halt_us))
+        return -1;
+    config->clock = (struct config_clock){(uint32_t)alarm_us, (uint32_t)halt_us};
+    return 0;
+}
+
 static int read_sandbox(const struct reader *reader, const config_setting_t *root,
                         struct config *config)
 {
@@ -829,8 +853,8 @@ static int read_all(const struct reader *reader, const config_setting_t *root,
                     struct config *config)
 {
     static const char *const known[] = {
-        "name",   "sandbox",     "signing_key", "control", "journal",  "limits", "dpdk", "ports",
-        "shards", "instruments", "sessions",    "members", "calendar", "pause",  NULL};
+        "name",   "sandbox",     "signing_key", "control", "journal",  "limits", "dpdk",  "ports",
+        "shards", "instruments", "sessions",    "members", "calendar", "pause",  "clock", NULL};
     config->instruments = calloc(BOOK_INSTRUMENTS_MAX, sizeof(*config->instruments));
     config->sessions = calloc(CONFIG_SESSIONS_MAX, sizeof(*config->sessions));
     config->limits = calloc(CONFIG_LIMITS_MAX, sizeof(*config->limits));
@@ -847,7 +871,8 @@ static int read_all(const struct reader *reader, const config_setting_t *root,
                              config) ||
                    read_list(reader, root, "sessions", CONFIG_SESSIONS_MAX, read_session, config) ||
                    check_firms(reader, root, config) || read_members(reader, root, config) ||
-                   read_pause(reader, root, config) || read_calendar(reader, root, config)
+                   read_pause(reader, root, config) || read_calendar(reader, root, config) ||
+                   read_clock(reader, root, config)
                ? -1
                : 0;
 }

@@ -94,6 +94,12 @@ struct config_control {
     char viewers[32], operators[32], risk[32]; // groups; empty: only root
 };
 
+// How far from UTC our clock may be. 0, both: that is not looked at.
+struct config_clock {
+    uint32_t alarm_us; // beyond it somebody is told
+    uint32_t halt_us;  // beyond it trading is halted
+};
+
 struct config {
     char name[32];
     struct config_control control;
@@ -123,6 +129,7 @@ struct config {
     struct config_session *sessions;
     struct config_limit *limits;
     uint32_t limit_count;
+    struct config_clock clock;
     uint32_t pause_seconds; // that a pause lasts; 0: until it is ended
     uint32_t calendar_count;
     struct config_entry calendar[CONFIG_CALENDAR_MAX]; // in order of time

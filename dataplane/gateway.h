@@ -77,6 +77,7 @@ static_assert(alignof(struct loop) == 128, "each loop counts its rounds on lines
 struct gateway {
     struct config *config;
     struct tsc_clock clock;
+    struct clock_health clock_health; // when it was last looked at; under `lock`
     struct house_port ports[CONFIG_PORTS_MAX];
     struct house_interface interfaces[CONFIG_PORTS_MAX];
     uint32_t interface_count;

@@ -146,6 +146,13 @@ static json_t *report_port(const struct house_port *house)
                      "stages_ns", report_times(stages, house->snapshot.stages, TRANSIT_STAGES));
 }
 
+static json_t *report_clock(const struct clock_health *health)
+{
+    return json_pack("{s:I, s:o, s:b}", "from_host_ns", (json_int_t)health->from_host_ns,
+                     "estimated_ns", health->estimated ? number(health->estimated_ns) : json_null(),
+                     "steered", health->steered);
+}
+
 json_t *report_gateway(struct gateway *gateway)
 {
     pthread_mutex_lock(&gateway->lock);
@@ -155,8 +162,9 @@ json_t *report_gateway(struct gateway *gateway)
         json_array_append_new(ports, report_port(&gateway->ports[i]));
     for (uint32_t i = 0; i < gateway->config->shard_count; i++)
         json_array_append_new(shards, report_lane(gateway->lanes[i], &gateway->lanes[i]->snapshot));
+    json_t *clock = report_clock(&gateway->clock_health);
     pthread_mutex_unlock(&gateway->lock);
-    return json_pack("{s:o, s:o}", "ports", ports, "shards", shards);
+    return json_pack("{s:o, s:o, s:o}", "ports", ports, "shards", shards, "clock", clock);
 }
 
 static void print_member(const char *name, const json_t *value, FILE *stream, int depth);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "dataplane/calendar.h"
+#include "dataplane/clock_watch.h"
 #include "dataplane/control.h"
 #include "dataplane/gateway.h"
 #include "dataplane/report.h"
@@ -77,6 +78,20 @@ static json_t *stopped_message(struct gateway *gateway)
     return message;
 }
 
+// What the main thread sees to once a second.
+struct rounds {
+    struct calendar calendar;
+    struct clock_watch clock_watch;
+};
+
+// The clock first: the calendar goes by it, and may end what should not trade. 0, or -1 where
+// something is not done.
+static int go_round(struct rounds *rounds, const struct gateway *gateway)
+{
+    int result = clock_watch_tick(&rounds->clock_watch);
+    return calendar_tick(&rounds->calendar, clock_wall_ns(&gateway->clock)) || result ? -1 : 0;
+}
+
 static void close_day(struct gateway *gateway, const siginfo_t *by)
 {
     struct error error;
@@ -87,7 +102,7 @@ static void close_day(struct gateway *gateway, const siginfo_t *by)
 }
 
 // Runs until a signal says stop, or an interface is gone. The signals are blocked in every thread.
-static int serve(struct gateway *gateway, struct calendar *calendar, struct control *control,
+static int serve(struct gateway *gateway, struct rounds *rounds, struct control *control,
                  const sigset_t *signals, bool json)
 {
     const struct timespec second = {.tv_sec = 1};
@@ -101,7 +116,7 @@ static int serve(struct gateway *gateway, struct calendar *calendar, struct cont
             close_day(gateway, &signal);
         else if (signal_number >= 0)
             break;
-        calendar_tick(calendar, clock_wall_ns(&gateway->clock));
+        go_round(rounds, gateway);
         if (signal_number < 0)
             all_there = gateway_watch(gateway);
     }
@@ -114,24 +129,25 @@ static int serve(struct gateway *gateway, struct calendar *calendar, struct cont
     return result || !all_there ? 1 : 0;
 }
 
-// What is due by the calendar is done before anybody is let in.
-static int open_trading(struct gateway *gateway, struct calendar *calendar, struct error *error)
+// What is due by the calendar, and by a clock that is wrong, is done before anybody is let in.
+static int open_trading(struct gateway *gateway, struct rounds *rounds, struct error *error)
 {
-    if (calendar_tick(calendar, clock_wall_ns(&gateway->clock)))
-        return error_set(error, "what is due by the calendar was not done: nobody is let in");
+    if (go_round(rounds, gateway))
+        return error_set(error, "what is due by the calendar or the clock was not done: nobody is "
+                                "let in");
     return gateway_let_in(gateway, error);
 }
 
 // What the configuration can have wrong is found before packets are let in; the control socket's
 // thread needs a gateway that runs.
-static int start(struct gateway *gateway, struct calendar *calendar, struct control **control,
+static int start(struct gateway *gateway, struct rounds *rounds, struct control **control,
                  struct error *error)
 {
     *control = NULL;
     bool wanted = gateway->config->control.socket[0];
     if (wanted && !(*control = control_open(gateway, error)))
         return -1;
-    if (gateway_start(gateway, error) || open_trading(gateway, calendar, error) ||
+    if (gateway_start(gateway, error) || open_trading(gateway, rounds, error) ||
         (wanted && control_start(*control, error))) {
         control_close(*control);
         return -1;
@@ -155,16 +171,16 @@ static int run(const char *path, bool json)
     uint64_t started_ns = clock_raw_ns();
     struct config *config = config_load(path, &error);
     struct gateway *gateway = config ? gateway_open(config, &error) : NULL;
-    struct calendar calendar;
+    struct rounds rounds = {.clock_watch.gateway = gateway};
     struct control *control;
     if (gateway)
-        calendar_open(&calendar, gateway);
-    if (!gateway || start(gateway, &calendar, &control, &error)) {
+        calendar_open(&rounds.calendar, gateway);
+    if (!gateway || start(gateway, &rounds, &control, &error)) {
         fprintf(stderr, "sluice: %s\n", error.text);
         return 1; // threads, sockets and the program end with the process
     }
     say(ready_message(gateway, started_ns), json, "ready");
-    int status = serve(gateway, &calendar, control, &signals, json);
+    int status = serve(gateway, &rounds, control, &signals, json);
     gateway_free(gateway);
     return status;
 }

@@ -41,7 +41,8 @@ enum sandbox_kind {
     SANDBOX_LOOP,    // moves packets on open sockets, sleeps, wakes others
     SANDBOX_JOURNAL, // writes files that are there
     SANDBOX_FILES,   // makes, renames, reads and removes files, and has memory of its own
-    SANDBOX_MAIN,    // as FILES; waits for signals, looks at interfaces and the XDP program's maps
+    SANDBOX_MAIN,    // as FILES; waits for signals, looks at interfaces, the XDP program's maps and
+                     // the state of the host's clock
     SANDBOX_CONTROL, // answers on a unix socket, reads the XDP program's counters
     SANDBOX_LOGINS,  // computes, with memory of its own, and wakes others
     SANDBOX_KIND_COUNT,

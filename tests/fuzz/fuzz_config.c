@@ -138,6 +138,10 @@ static void check_accepted(const struct config *config)
     INVARIANT(config->session_burst >= (config->session_rate + 99) / 100);
     INVARIANT(config->request_rate <= 10000000);
     INVARIANT(config->request_burst >= (config->request_rate + 99) / 100);
+    INVARIANT(config->clock.halt_us == 0
+                  ? config->clock.alarm_us == 0
+                  : within(config->clock.alarm_us, 1, 1000000) &&
+                        within(config->clock.halt_us, config->clock.alarm_us + 1, 10000000));
     INVARIANT(within(config->port_count, 1, CONFIG_PORTS_MAX));
     INVARIANT(within(config->shard_count, 1, CONFIG_SHARDS_MAX));
     INVARIANT(within(config->instrument_count, 1, BOOK_INSTRUMENTS_MAX));

@@ -24,6 +24,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timex.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -111,6 +112,15 @@ static long take_capabilities(void)
     struct __user_cap_data_struct data[2] = {{.effective = 1, .permitted = 1}};
     return syscall(SYS_capset, &header, data);
 }
+// As it is already: where that is let through it does no harm.
+static long steer_the_clock(void)
+{
+    struct timex state = {.modes = 0};
+    if (syscall(SYS_clock_adjtime, CLOCK_REALTIME, &state) < 0)
+        return -1;
+    state.modes = ADJ_FREQUENCY;
+    return syscall(SYS_clock_adjtime, CLOCK_REALTIME, &state);
+}
 static long open_file(const char *path, int flags)
 {
     return syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, 0600);
@@ -156,6 +166,7 @@ static const struct {
     {"finit_module", load_module},
     {"map_code", map_code},
     {"capset", take_capabilities},
+    {"steer_clock", steer_the_clock},
     {"shadow", read_passwords},
     {"beside", read_beside},
     {"make_beside", make_beside},

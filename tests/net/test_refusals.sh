@@ -45,6 +45,8 @@ refused "a phase of the calendar that there is not" 'it must be "preopen", "trad
     $run "$(edited '$a calendar = ( { at = "09:00:00"; phase = "lunch"; } );')"
 refused "a calendar for a symbol that is not listed" 'symbol "NONE    " is not listed' \
     $run "$(edited '$a calendar = ( { at = "09:00:00"; phase = "trading"; symbol = "NONE"; } );')"
+refused "a clock that trading is halted for before anybody is told" '"halt_us" is 50; it must be 101 to 10000000' \
+    $run "$(edited '$a clock = { alarm_us = 100; halt_us = 50; };')"
 refused "a user there twice" 'user "LOAD0 " is there twice' $run "$(edited 's/"LOAD1"/"load0"/')"
 refused "a password in clear" 'passwords do not stand here in clear.*hash-password' \
     $run "$(edited 's/password_hash = "[^"]*"/password = "SECRET"/')"

@@ -94,6 +94,8 @@ for call in execve clone ptrace vm_readv bpf io_uring tcp packet setuid mount un
     # shellcheck disable=SC2046 # words
     check "no thread has $call" outcomes $call $(printf "refused %.0s" $threads)
 done
+check "no thread can steer the clock; main, which asks who does, is told that it may not" \
+    outcomes steer_clock EPERM refused refused refused refused refused refused refused
 case $state in
 *landlock*)
     for call in shadow beside make_beside shm; do

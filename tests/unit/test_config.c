@@ -116,20 +116,28 @@ Test(config, what_is_missing_altogether_is_told_of_by_the_name_that_was_given)
     cr_assert(strstr(error.text, "\"name\" is missing"), "%s", error.text);
 }
 
-static struct config *load_with_limits(const char *limits)
+// A file with a group besides what has to be there.
+static struct config *load_with_group(const char *group, struct error *error)
 {
     char text[800];
-    struct error error = {{0}};
     snprintf(text, sizeof(text),
-             "name = \"x\"; journal = { directory = \"/j\"; }; limits = { %s };"
+             "name = \"x\"; journal = { directory = \"/j\"; }; %s"
              "ports = ( { interface = \"lo\"; address = \"10.0.0.1\"; } );"
              "shards = ( { port = 0; udp_port = 1; feed_group = \"239.0.0.1\"; feed_port = 2; } );"
              "instruments = ( { symbol = \"A\"; shard = 0; } );"
              "sessions = ( { user = \"A\"; password_hash = \"" PASSWORD_HASH
              "\"; firm = \"C\"; } );",
-             limits);
+             group);
     write_file(outer, text);
-    struct config *config = config_load(outer, &error);
+    return config_load(outer, error);
+}
+
+static struct config *load_with_limits(const char *limits)
+{
+    char group[256];
+    struct error error = {{0}};
+    snprintf(group, sizeof(group), "limits = { %s };", limits);
+    struct config *config = load_with_group(group, &error);
     cr_assert_not_null(config, "%s", error.text);
     return config;
 }
@@ -166,4 +174,39 @@ Test(config, an_ethernet_address_is_pinned_where_the_file_says_so)
         cr_expect_eq(config->pin_mac, pinned);
         config_free(config);
     }
+}
+
+static void expect_clock(const char *group, uint32_t alarm_us, uint32_t halt_us)
+{
+    struct error error = {{0}};
+    struct config *config = load_with_group(group, &error);
+    cr_assert_not_null(config, "%s", error.text);
+    cr_expect_eq(config->clock.alarm_us, alarm_us, "%s: %u", group, config->clock.alarm_us);
+    cr_expect_eq(config->clock.halt_us, halt_us, "%s: %u", group, config->clock.halt_us);
+    config_free(config);
+}
+
+static void expect_clock_refused(const char *group, const char *what)
+{
+    struct error error = {{0}};
+    cr_assert_null(load_with_group(group, &error), "%s", group);
+    cr_expect(strstr(error.text, what), "%s", error.text);
+}
+
+Test(config, a_clock_has_limits_where_the_file_has_the_group)
+{
+    expect_clock("", 0, 0);
+    expect_clock("clock = { };", 100, 1000);
+    expect_clock("clock: { alarm_us = 20; };", 20, 200);
+    expect_clock("clock = { halt_us = 101; };", 100, 101);
+    expect_clock("clock = { alarm_us = 1000000; halt_us = 10000000; };", 1000000, 10000000);
+    expect_clock_refused("clock = { alarm_us = 0; };",
+                         "\"alarm_us\" is 0; it must be 1 to 1000000");
+    expect_clock_refused("clock = { alarm_us = 1000001; };", "\"alarm_us\" is 1000001; it must be");
+    expect_clock_refused("clock = { alarm_us = 500; halt_us = 500; };",
+                         "\"halt_us\" is 500; it must be 501 to 10000000");
+    expect_clock_refused("clock = { halt_us = 10000001; };", "it must be 101 to 10000000");
+    expect_clock_refused("clock = { halt = 1000; };",
+                         "unknown key \"halt\"; known here: alarm_us, halt_us");
+    expect_clock_refused("clock = \"on\";", "expected a group");
 }

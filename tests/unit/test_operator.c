@@ -2,10 +2,12 @@
 //
 // An operator's orders over three shards, each with its journal on a disk in memory, one of which
 // is stuck: it keeps them from no other, and what was told is not told again. Each test of that
-// waits as long as an operator would: ten seconds. And what the calendar leaves alone of them.
+// waits as long as an operator would: ten seconds. And what the calendar leaves alone of them, and
+// a clock that is wrong.
 #include <time.h>
 
 #include "dataplane/calendar.h"
+#include "dataplane/clock_watch.h"
 #include "tests/unit/three_lanes.h"
 
 #define STUCK 1u
@@ -76,6 +78,13 @@ static uint32_t make_halt(void *context, const struct lane *lane, struct command
     (void)context;
     (void)lane;
     commands[0] = halt();
+    return 1;
+}
+
+static uint32_t make_order(void *context, const struct lane *lane, struct command *commands)
+{
+    (void)lane;
+    commands[0] = *(const struct command *)context;
     return 1;
 }
 
@@ -239,4 +248,72 @@ Test(operator, an_entry_of_the_calendar_that_is_said_again_after_a_restart_has_n
     cr_assert_eq(calendar.next[0], 1, "it is said again");
     cr_assert_eq(calendar_tick(&calendar, START_NS), 0);
     cr_assert_eq(phase(0), 'P');
+}
+
+// --- A clock that is wrong
+
+static const struct clock_health wrong = {.from_host_ns = 2000000}, right;
+
+static void order_all(uint8_t state)
+{
+    bool given[CONFIG_SHARDS_MAX];
+    struct command order = halt();
+    order.trading.state = state;
+    cr_assert_eq(gateway_order(&gateway, make_order, &order, given, &error), 0, "%s", error.text);
+}
+
+static void expect_phases(const char *expected)
+{
+    for (uint32_t i = 0; i < LANES; i++)
+        cr_expect_eq(phase(i), expected[i], "shard %u: %c", i, phase(i));
+}
+
+Test(operator, a_clock_that_is_wrong_halts_all_once_until_it_has_been_right_again)
+{
+    struct clock_watch watch = {.gateway = &gateway};
+    atomic_store(&all_go, true);
+    config.clock = (struct config_clock){100, 1000};
+    cr_expect_eq(clock_watch_look(&watch, &right), 0);
+    expect_phases("TTT");
+    cr_expect_eq(clock_watch_look(&watch, &wrong), 0);
+    expect_phases("HHH");
+    order_all('R');
+    cr_expect_eq(clock_watch_look(&watch, &wrong), 0);
+    expect_phases("TTT"); // who resumes has decided so
+    cr_expect_eq(clock_watch_look(&watch, &right), 0);
+    expect_phases("TTT");
+    cr_expect_eq(clock_watch_look(&watch, &wrong), 0);
+    expect_phases("HHH");
+    cr_expect_eq(clock_watch_look(&watch, &right), 0);
+    expect_phases("HHH"); // nobody but an operator resumes them
+    calendar = (struct calendar){.gateway = &gateway};
+    calendar_tick(&calendar, START_NS);
+    expect_phases("HHH");
+}
+
+Test(operator, a_clock_is_let_be_where_the_configuration_has_no_limits)
+{
+    struct clock_watch watch = {.gateway = &gateway};
+    config.clock = (struct config_clock){0};
+    cr_expect_eq(clock_watch_look(&watch, &wrong), 0);
+    expect_phases("TTT");
+}
+
+Test(operator, a_halt_of_the_clocks_is_said_again_to_those_shards_only_that_were_not_told)
+{
+    struct clock_watch watch = {.gateway = &gateway};
+    struct command before = halt();
+    before.trading.state = 'T';
+    config.clock = (struct config_clock){100, 1000};
+    uint64_t number = lane_give_orders(lanes[STUCK], &before, 1);
+    cr_assert_neq(number, 0);
+    cr_expect_eq(clock_watch_look(&watch, &wrong), -1);
+    expect_phases("HTH");
+    atomic_store(&all_go, true);
+    wait_for(STUCK, number);
+    struct command resume = halt();
+    resume.trading.state = 'R';
+    wait_for(0, lane_give_orders(lanes[0], &resume, 1));
+    cr_expect_eq(clock_watch_look(&watch, &wrong), 0);
+    expect_phases("THH");
 }

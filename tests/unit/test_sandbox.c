@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timex.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -289,6 +290,26 @@ static long send_nothing(void)
     return sendto(1000, NULL, 0, MSG_DONTWAIT, NULL, 0);
 }
 
+static long ask_who_steers_the_clock(void)
+{
+    struct timex state = {.modes = 0};
+    return clock_adjtime(CLOCK_REALTIME, &state);
+}
+// As it is already: where that is let through it does no harm.
+static long steer_the_clock(void)
+{
+    struct timex state = {.modes = 0};
+    if (clock_adjtime(CLOCK_REALTIME, &state) < 0)
+        return -1;
+    state.modes = ADJ_FREQUENCY;
+    return clock_adjtime(CLOCK_REALTIME, &state);
+}
+static long ask_of_another_clock(void)
+{
+    struct timex state = {.modes = 0};
+    return clock_adjtime(CLOCK_MONOTONIC, &state);
+}
+
 static const struct {
     const char *name;
     attempt_fn *attempt;
@@ -324,6 +345,9 @@ static const struct {
     {"make memory code", make_memory_code, {DIES, DIES, DIES, DIES, DIES, DIES}},
     {"map memory", map_memory, {0, 0, 0, 0, 0, 0}},
     {"send", send_nothing, {EBADF, DIES, DIES, DIES, EBADF, DIES}},
+    {"ask who steers the clock", ask_who_steers_the_clock, {DIES, DIES, DIES, 0, DIES, DIES}},
+    {"steer the clock", steer_the_clock, {DIES, DIES, DIES, EPERM, DIES, DIES}},
+    {"ask of another clock", ask_of_another_clock, {DIES, DIES, DIES, DIES, DIES, DIES}},
     {"yield, sleep and say something", yield_and_sleep, {0, 0, 0, 0, 0, 0}},
 };
 
