@@ -4,6 +4,7 @@
     ip netns exec sluice-cl python3 tests/net/ctl.py --config FILE --sluice build/sluice [--races 100]
 """
 
+import json
 import random
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from checks import equal, true
 
 PRICE = 500_000
 HALTED, BARRED = 0x07, 0x0C
-RISK_OPEN, RISK_NOTIONAL, RISK_QUANTITY, INVALID_PRICE = 0x20, 0x30, 0x31, 0x1D
+RISK_OPEN, RISK_NOTIONAL, RISK_QUANTITY, INVALID_PRICE, OTHER = 0x20, 0x30, 0x31, 0x1D, 0x0F
 
 
 class Operator:
@@ -27,6 +28,12 @@ class Operator:
         """One order; it has to be carried out."""
         done = subprocess.run(self.command + list(words), capture_output=True, text=True, timeout=30)
         equal((done.returncode, done.stderr), (0, ""), " ".join(words))
+
+    def broken(self):
+        """How many have broken each limit so far, by its name."""
+        done = subprocess.run(self.command + ["--json", "stats"], capture_output=True, text=True, timeout=30)
+        (shard,) = json.loads(done.stdout)["stats"]["shards"]
+        return shard["entry"]["limits"]
 
 
 def answered(one, urn):
@@ -158,6 +165,19 @@ def test_limits_change_while_it_runs(operator, one, two):
     equal((buys(one, PRICE - 10_001), buys(two, PRICE - 10_001)), (INVALID_PRICE, INVALID_PRICE), "a tick")
     operator.tell("limit", "symbol", one.symbol, "tick", "0")
     equal(buys(one, PRICE - 10_001), "A", "no tick")
+
+
+def test_each_limit_has_a_counter_of_its_own(operator, one, two):
+    equal(buys(two), "A", "before")
+    before = operator.broken()
+    for limit in ("symbol_orders", "open_orders"):  # of one reason
+        operator.tell("limit", "firm", "BETA", limit, "1")
+        equal((buys(one), buys(two)), ("A", OTHER), f"with {limit}")
+        operator.tell("limit", "firm", "BETA", limit, "0")
+    equal(buys(two), "A", "after")
+    after = operator.broken()
+    equal({name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0)},
+          {"symbol_orders": 1, "open_orders": 1}, "what was counted")
 
 
 def test_a_session_that_logs_off_has_no_orders_where_it_wants_so(_, one, two):

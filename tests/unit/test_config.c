@@ -210,3 +210,26 @@ Test(config, a_clock_has_limits_where_the_file_has_the_group)
                          "unknown key \"halt\"; known here: alarm_us, halt_us");
     expect_clock_refused("clock = \"on\";", "expected a group");
 }
+
+Test(config, a_member_is_barred_from_symbols_that_there_are)
+{
+    struct error error = {{0}};
+    struct config *config = load_with_group("members = ( { firm = \"C\"; gross = \"5\"; "
+                                            "barred = [ \"A\" ]; } );",
+                                            &error);
+    cr_assert_not_null(config, "%s", error.text);
+    cr_assert_eq(config->limit_count, 2);
+    cr_expect_null(config->limits[0].limit);
+    cr_expect_arr_eq(config->limits[0].firm, "C   ", 4);
+    cr_expect_arr_eq(config->limits[0].symbol, "A       ", 8);
+    cr_expect_not_null(config->limits[1].limit);
+    config_free(config);
+    static const char *const wrong[] = {"\"A\"", "[ \"B\" ]",          "[ \"\" ]",
+                                        "[ 7 ]", "[ \"LONGSYMBOL\" ]", "[ \"A\", \"B\" ]"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        char group[128];
+        snprintf(group, sizeof(group), "members = ( { firm = \"C\"; barred = %s; } );", wrong[i]);
+        cr_assert_null(load_with_group(group, &error), "%s", wrong[i]);
+        cr_expect(strstr(error.text, "\"barred\""), "%s: %s", wrong[i], error.text);
+    }
+}
