@@ -374,23 +374,23 @@ struct wanted {
     uint64_t value; // at which it may trade at once or come to rest, at most
 };
 
-static const char *firm_wanted(const struct book *book, const struct wanted *wanted)
+static const char *firm_wanted(const struct book *book, struct wanted wanted)
 {
     static const char none[4];
-    const struct command *command = wanted->command;
-    if (wanted->old)
-        return firm_of(book, wanted->old);
+    const struct command *command = wanted.command;
+    if (wanted.old)
+        return firm_of(book, wanted.old);
     return memcmp(command->order.firm, none, 4) != 0 ? command->order.firm
                                                      : book->sessions[command->session].firm;
 }
 
 // Buys what a resting sale gives of what is still wanted.
-static void buy_of(const struct book *book, const struct wanted *wanted, uint32_t index,
-                   uint32_t *left, uint64_t *cost)
+static void buy_of(const struct book *book, struct wanted wanted, uint32_t index, uint32_t *left,
+                   uint64_t *cost)
 {
     const struct order *order = &book->orders[index];
     uint64_t open = (uint64_t)order->open + order_reserve(book, order);
-    if (wanted->command->order.attributes.self_match != SELF_MATCH_ALLOWED &&
+    if (wanted.command->order.attributes.self_match != SELF_MATCH_ALLOWED &&
         memcmp(firm_of(book, order), firm_wanted(book, wanted), 4) == 0)
         return; // it may go without a trade, and the next one is met
     uint32_t bought = open < *left ? (uint32_t)open : *left;
@@ -403,9 +403,9 @@ static void buy_of(const struct book *book, const struct wanted *wanted, uint32_
 // and these come earlier where they are better, which only makes it less.
 static __attribute__((noinline)) uint64_t cost_of(const struct book *book,
                                                   const struct instrument *listing,
-                                                  const struct wanted *wanted)
+                                                  struct wanted wanted)
 {
-    uint32_t left = wanted->shares, best = listing->best[SIDE_SELL];
+    uint32_t left = wanted.shares, best = listing->best[SIDE_SELL];
     uint64_t cost = 0;
     for (uint32_t price = best; price != RANK_NONE && left > 0;
          price = rank_after(book, listing, SIDE_SELL, price))
@@ -435,17 +435,17 @@ static __attribute__((noinline)) uint32_t special_bid(const struct book *book,
 
 // A sale's limit says what it has at least: what it meets at once may pay more.
 static inline uint64_t value_wanted(const struct book *book, const struct instrument *listing,
-                                    const struct wanted *wanted)
+                                    struct wanted wanted)
 {
-    uint32_t price = wanted->command->order.price, bid = 0;
-    if (wanted->side == SIDE_BUY)
-        return likely(price != PRICE_MARKET) ? (uint64_t)price * wanted->shares
+    uint32_t price = wanted.command->order.price, bid = 0;
+    if (wanted.side == SIDE_BUY)
+        return likely(price != PRICE_MARKET) ? (uint64_t)price * wanted.shares
                                              : cost_of(book, listing, wanted);
     if (unlikely(listing->special_count != 0))
         bid = special_bid(book, listing);
     else if (listing->best[SIDE_BUY] != RANK_NONE)
         bid = rank_of(SIDE_BUY, listing->best[SIDE_BUY]);
-    return (uint64_t)(price == PRICE_MARKET || bid > price ? bid : price) * wanted->shares;
+    return (uint64_t)(price == PRICE_MARKET || bid > price ? bid : price) * wanted.shares;
 }
 
 // A multiple of a tick or a lot, by its inverse (Lemire, Kaser and Kurz 2019): exact.
@@ -455,10 +455,10 @@ static inline bool multiple(uint32_t number, uint64_t inverse)
 }
 
 static inline __attribute__((always_inline)) refusal_t instrument_check(
-    const struct instrument *listing, const struct wanted *wanted)
+    const struct instrument *listing, struct wanted wanted)
 {
-    uint32_t price = wanted->command->order.price;
-    if (!multiple(wanted->command->order.quantity, listing->lot_inverse))
+    uint32_t price = wanted.command->order.price;
+    if (!multiple(wanted.command->order.quantity, listing->lot_inverse))
         return broken(LIMIT_LOT);
     if (price == PRICE_MARKET)
         return REJECT_NONE;
@@ -533,13 +533,13 @@ static __attribute__((noinline)) refusal_t value_check(const struct book *book,
 // replacement for less, is not refused.
 static inline __attribute__((always_inline)) refusal_t exposure_check(
     const struct book *book, struct member *member, const struct position *position,
-    const struct wanted *wanted)
+    struct wanted wanted)
 {
-    const struct order *old = wanted->old;
-    enum side side = wanted->side;
+    const struct order *old = wanted.old;
+    enum side side = wanted.side;
     uint32_t old_shares = old ? old->open + order_reserve(book, old) : 0;
     uint64_t old_value = old ? value_of(counted_price(book, old), old_shares) : 0;
-    uint64_t added = wanted->value > old_value ? wanted->value - old_value : 0;
+    uint64_t added = wanted.value > old_value ? wanted.value - old_value : 0;
     uint64_t limit = member->limits[LIMIT_POSITION];
     // Sums are looked at only when what was left at the last look could be used up; cancels in
     // between leave more than is known.
@@ -548,25 +548,24 @@ static inline __attribute__((always_inline)) refusal_t exposure_check(
         if (refusal != REJECT_NONE)
             return refusal;
     }
-    if (limit == 0 || wanted->shares <= old_shares)
+    if (limit == 0 || wanted.shares <= old_shares)
         return REJECT_NONE;
     int64_t traded = side == SIDE_BUY ? position->traded : -position->traded;
-    int64_t shares = traded + (int64_t)(position->open[side] - old_shares + wanted->shares);
+    int64_t shares = traded + (int64_t)(position->open[side] - old_shares + wanted.shares);
     return shares > 0 && (uint64_t)shares > limit ? broken(LIMIT_POSITION) : REJECT_NONE;
 }
 
 // Remembers the last orders, a slot for each of so many hashes: one that another has pushed out is
 // not recognised.
 static inline __attribute__((always_inline)) bool duplicate(struct member *member,
-                                                            const struct wanted *wanted,
-                                                            uint64_t now_ns)
+                                                            struct wanted wanted, uint64_t now_ns)
 {
-    const struct command *command = wanted->command;
-    if (member->limits[LIMIT_DUPLICATES] == 0 || wanted->old)
+    const struct command *command = wanted.command;
+    if (member->limits[LIMIT_DUPLICATES] == 0 || wanted.old)
         return false;
     struct sighting what = {.price = command->order.price,
                             .shares = command->order.quantity,
-                            .instrument = wanted->instrument,
+                            .instrument = wanted.instrument,
                             .side = command->side};
     uint64_t hash = (uint64_t)what.price << 32 | what.shares;
     hash ^= (uint64_t)what.side << 60 ^ (uint64_t)what.instrument << 40;
@@ -589,7 +588,7 @@ static __attribute__((noinline)) bool too_many_orders(struct member *member)
 
 static inline __attribute__((always_inline)) refusal_t member_check(struct book *book,
                                                                     struct member *member,
-                                                                    const struct wanted *wanted)
+                                                                    struct wanted wanted)
 {
     const uint64_t *limits = member->limits;
     uint64_t now_ns = book->last_time_ns;
@@ -600,11 +599,11 @@ static inline __attribute__((always_inline)) refusal_t member_check(struct book 
         return broken(LIMIT_ORDERS_PER_TRADE);
     if (duplicate(member, wanted, now_ns))
         return broken(LIMIT_DUPLICATES);
-    if (!wanted->old && too_many_open(book, member))
+    if (!wanted.old && too_many_open(book, member))
         return broken(LIMIT_OPEN_ORDERS);
-    struct position *position = &member->positions[wanted->instrument];
+    struct position *position = &member->positions[wanted.instrument];
     position->known = true;
-    if (unlikely(limits[LIMIT_SYMBOL_ORDERS] != 0) && !wanted->old &&
+    if (unlikely(limits[LIMIT_SYMBOL_ORDERS] != 0) && !wanted.old &&
         position->open_orders >= limits[LIMIT_SYMBOL_ORDERS])
         return broken(LIMIT_SYMBOL_ORDERS);
     return exposure_check(book, member, position, wanted);
@@ -615,16 +614,16 @@ static inline __attribute__((always_inline)) refusal_t member_check(struct book 
 static __attribute__((noinline)) refusal_t market_check(const struct book *book,
                                                         const struct instrument *listing,
                                                         const struct member *member,
-                                                        const struct wanted *wanted)
+                                                        struct wanted wanted)
 {
     const uint64_t *limits = member->limits;
     bool valued = (limits[LIMIT_NOTIONAL] | limits[LIMIT_GROSS] | limits[LIMIT_NET] |
                    limits[LIMIT_CREDIT]) != 0;
-    uint8_t cross = wanted->old ? order_cross(book, wanted->old) : wanted->command->order.cross;
+    uint8_t cross = wanted.old ? order_cross(book, wanted.old) : wanted.command->order.cross;
     bool waits = cross != CROSS_NONE || collects(listing);
-    if (valued && (waits || listing->best[opposite_of(wanted->side)] == RANK_NONE))
+    if (valued && (waits || listing->best[opposite_of(wanted.side)] == RANK_NONE))
         return REJECT_RISK_MARKET_IMPACT;
-    bool above = limits[LIMIT_NOTIONAL] != 0 && wanted->value > limits[LIMIT_NOTIONAL];
+    bool above = limits[LIMIT_NOTIONAL] != 0 && wanted.value > limits[LIMIT_NOTIONAL];
     return above ? broken(LIMIT_NOTIONAL) : REJECT_NONE;
 }
 
@@ -639,13 +638,13 @@ static inline __attribute__((always_inline)) refusal_t check(struct book *book,
                             .shares = command->order.quantity - (old ? old->executed : 0)};
     const struct instrument *listing = &book->instruments[wanted.instrument];
     struct member *member = book->sessions[command->session].member;
-    refusal_t refusal = listing->guarded ? instrument_check(listing, &wanted) : REJECT_NONE;
+    refusal_t refusal = listing->guarded ? instrument_check(listing, wanted) : REJECT_NONE;
     if (refusal != REJECT_NONE || !member->watched)
         return refusal;
-    wanted.value = value_wanted(book, listing, &wanted);
+    wanted.value = value_wanted(book, listing, wanted);
     if (unlikely(command->order.price == PRICE_MARKET))
-        refusal = market_check(book, listing, member, &wanted);
-    return refusal == REJECT_NONE ? member_check(book, member, &wanted) : refusal;
+        refusal = market_check(book, listing, member, wanted);
+    return refusal == REJECT_NONE ? member_check(book, member, wanted) : refusal;
 }
 
 refusal_t risk_check(struct book *book, const struct command *command, const struct order *old)
