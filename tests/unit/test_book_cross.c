@@ -317,8 +317,8 @@ Test(book_cross, its_executions_count_for_accounts_and_the_last_price)
     book_find_account(book, ALICE, &account);
     cr_assert_eq(account.open_orders, 0);
     cr_assert_eq(account.traded_value[SIDE_BUY], 60ull * PRICE);
-    expect_rejected(command_enter(CAROL, 1, SIDE_BUY, 100, PRICE + PRICE / 100 + CENT),
-                    REJECT_FAT_FINGER);
+    expect_broken(command_enter(CAROL, 1, SIDE_BUY, 100, PRICE + PRICE / 100 + CENT),
+                  REJECT_FAT_FINGER, LIMIT_FAT_FINGER);
 }
 
 // Nobody knows at which price the cross will be: any number of them were let in, and counted
