@@ -153,7 +153,7 @@ $(B)/tests/fuzz/%: tests/fuzz/%.c $(B)/fuzz/rooms.a $(B)/flags
 unit: $(unit)
 
 # What the tests run besides: otherwise each builds its own when it is reached.
-variants: $(B)/tests/sim/sim $(B)/tests/bench/bench_copy $(addprefix $(B)/tests/fuzz/,$(fuzz))
+variants: $(B)/tests/sim/sim $(addprefix $(B)/tests/bench/bench_,copy receive) $(addprefix $(B)/tests/fuzz/,$(fuzz))
 	$(Q)$(MAKE) $(quiet) B=$(B)-faults FAULTS=1 $(B)-faults/sluice $(B)-faults/tests/sim/sim
 	$(Q)$(MAKE) $(quiet) B=build-thread SAN=thread all
 	$(Q)$(MAKE) $(quiet) B=build-address-undefined SAN=address,undefined all

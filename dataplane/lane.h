@@ -21,7 +21,7 @@
 #include "numa/arena.h"
 #include "numa/clock.h"
 
-#define LANE_COMMAND_RING_SLOTS 16384u
+#define LANE_COMMAND_RING_SLOTS 32768u
 #define LANE_INSTRUMENTS_ROOM   64u // more than the configuration lists
 #define LANE_SESSIONS_ROOM      64u // the same
 #define LANE_EVENTS_A_COMMAND   4u  // event ring slots for each command in flight

@@ -131,21 +131,20 @@ static void take_packet(struct house_port *house, const struct frame *frame, uin
         bell_ring(lane->shard_bell);
 }
 
+// Commands of a batch of datagrams, each as full as can be.
+#define BATCH_COMMANDS (PORT_BATCH * ENTRY_COMMANDS_MAX)
+
+static_assert(BATCH_COMMANDS <= LANE_COMMAND_RING_SLOTS / 4 * 3,
+              "there is room for a batch while the shard is not far behind");
+
 // A lane whose shard is behind leaves its packets in its socket, where there is room for half of
-// the port's frames, instead of having them dropped for want of a slot in the command ring. Of the
-// others no more are taken at once (`most`) than there is room for if each is as full as can be.
-static uint64_t lanes_with_room(const struct house_port *house, uint32_t *most)
+// the port's frames, instead of having them dropped for want of a slot in the command ring.
+static uint64_t lanes_with_room(const struct house_port *house)
 {
     uint64_t shards = 0;
-    uint32_t wanted = LANE_COMMAND_RING_SLOTS / 2, room = PORT_BATCH * ENTRY_COMMANDS_MAX;
-    for (uint32_t i = 0; i < house->lane_count; i++) {
-        uint32_t its = ring_writable(house->lanes[i]->commands, wanted);
-        if (its < wanted)
-            continue;
-        shards |= 1ull << i;
-        room = its < room ? its : room;
-    }
-    *most = room / ENTRY_COMMANDS_MAX;
+    for (uint32_t i = 0; i < house->lane_count; i++)
+        if (ring_writable(house->lanes[i]->commands, BATCH_COMMANDS) >= BATCH_COMMANDS)
+            shards |= 1ull << i;
     return shards;
 }
 
@@ -168,9 +167,8 @@ uint32_t loop_receive(struct house_port *house, uint64_t now_ns)
 {
     const struct port_operations *operations = house->port->operations;
     struct frame frames[PORT_BATCH];
-    uint32_t most = PORT_BATCH;
-    uint64_t shards = lets_in(house) ? lanes_with_room(house, &most) : 0;
-    uint32_t count = operations->receive(house->port, shards, frames, most);
+    uint64_t shards = lets_in(house) ? lanes_with_room(house) : 0;
+    uint32_t count = operations->receive(house->port, shards, frames, PORT_BATCH);
     if (count == 0)
         return 0;
     uint64_t time_ns = clock_wall_ns(&house->gateway->clock);

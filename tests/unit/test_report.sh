@@ -71,6 +71,12 @@ check "a part that is not there is refused" no_part
 
 no_bench() { ! B=$work/none tests/bench/parts/ring.sh >"$work/out" 2>&1; }
 check "a part whose bench cannot run fails" no_bench
+# It measured nothing for a while, as the port no longer took whole batches.
+receive() {
+    scripts/lab config "$work/journal" >"$work/lab.conf"
+    make -s B="$B" "$B/tests/bench/bench_receive" && [ "$("$B/tests/bench/bench_receive" "$work/lab.conf" on)" -gt 100000 ]
+}
+check "orders from their frames to the command ring are measured" receive
 copy() { make -s B="$B" "$B/tests/bench/bench_copy" && "$B/tests/bench/bench_copy" >"$work/copy" && take one copy 2 <"$work/copy"; }
 check "what a bench prints is taken" copy
 
