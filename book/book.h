@@ -643,6 +643,15 @@ struct book_share {
 typedef void book_told_fn(void *context, const struct book_share *share);
 void book_tell_shares(struct book *book, book_told_fn *told, void *context);
 
+// book_follow: have pegs and midpoint orders follow `reference` in place of the book's own best
+// displayed prices, as a venue does that follows a national best; NULL: these again. It is asked
+// for the best price of a side of an instrument, 0 while there is none, whenever a command is
+// applied to that instrument, and what is elsewhere then has its effect. What it answers may depend
+// on nothing but the commands so far, and itself is in no snapshot: who replays sets the same. It
+// must not touch the book. Same thread as book_apply.
+typedef uint32_t book_reference_fn(void *context, uint16_t instrument, enum side side);
+void book_follow(struct book *book, book_reference_fn *reference, void *context);
+
 // book_bars_firm: whether an operator, or LIMIT_EXECUTIONS, has barred a firm on all its sessions.
 // Same thread as book_apply.
 bool book_bars_firm(const struct book *book, const char firm[4]);

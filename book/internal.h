@@ -273,6 +273,8 @@ struct book {
     struct bar bars[BOOK_BARS_MAX];
     book_told_fn *told; // of members' shares; or NULL
     void *told_context;
+    book_reference_fn *reference; // of pegs; or NULL: the best displayed prices
+    void *reference_context;
 };
 
 // Asks for a line. The empty asm is a side effect: without one gcc 12 takes a function that only

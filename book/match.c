@@ -35,7 +35,7 @@ static inline struct taker taker_of(struct book *book, uint32_t index)
     };
     if (likely(!taker.special && order->attributes.peg == PEG_NONE))
         return taker;
-    taker.midpoint = midpoint_of(listing);
+    taker.midpoint = midpoint_of(book, listing);
     if (order->attributes.peg == PEG_MIDPOINT) {
         bool live = taker.midpoint != 0 && rank_of(opposite, taker.midpoint) <= taker.limit;
         taker.limit = live ? rank_of(opposite, taker.midpoint) : 0;

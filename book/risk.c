@@ -427,7 +427,7 @@ static __attribute__((noinline)) uint32_t special_bid(const struct book *book,
     struct taker taker = {.listing = (struct instrument *)listing,
                           .opposite = SIDE_BUY,
                           .limit = RANK_ANY,
-                          .midpoint = midpoint_of(listing),
+                          .midpoint = midpoint_of(book, listing),
                           .special = true};
     struct maker maker = special_maker(book, &taker);
     return maker.index == NONE ? 0 : maker.price;

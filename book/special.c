@@ -247,15 +247,25 @@ void expire(struct book *book, struct event_sink *sink)
 
 // --- Matching where there are more than displayed orders
 
-uint32_t reference_price(const struct instrument *listing, enum side side)
+void book_follow(struct book *book, book_reference_fn *reference, void *context)
+{
+    book->reference = reference;
+    book->reference_context = context;
+}
+
+uint32_t reference_price(const struct book *book, const struct instrument *listing, enum side side)
 {
     uint32_t best = listing->best[side];
+    if (unlikely(book->reference != NULL))
+        return book->reference(book->reference_context, (uint16_t)(listing - book->instruments),
+                               side);
     return best == RANK_NONE ? 0 : rank_of(side, best);
 }
 
-uint32_t midpoint_of(const struct instrument *listing)
+uint32_t midpoint_of(const struct book *book, const struct instrument *listing)
 {
-    uint32_t bid = reference_price(listing, SIDE_BUY), ask = reference_price(listing, SIDE_SELL);
+    uint32_t bid = reference_price(book, listing, SIDE_BUY);
+    uint32_t ask = reference_price(book, listing, SIDE_SELL);
     return bid == 0 || ask <= bid || ask - bid < 2 ? 0 : bid + (ask - bid) / 2;
 }
 
@@ -381,7 +391,7 @@ uint32_t peg_price(const struct book *book, uint16_t instrument, enum side side,
 {
     enum side followed = peg == PEG_PRIMARY ? side : opposite_of(side);
     const struct instrument *listing = &book->instruments[instrument];
-    uint32_t reference = reference_price(listing, followed);
+    uint32_t reference = reference_price(book, listing, followed);
     if (reference == 0 || collects(listing))
         return 0;
     uint32_t edge = band_edge(listing, side);
@@ -405,7 +415,7 @@ static void peg_move(struct book *book, struct event_sink *sink, struct instrume
                           .listing = listing,
                           .opposite = opposite,
                           .limit = rank_of(opposite, price),
-                          .midpoint = midpoint_of(listing),
+                          .midpoint = midpoint_of(book, listing),
                           .special = true};
     struct maker maker;
     while (order->open > 0 && (maker = special_maker(book, &taker)).index != NONE)
@@ -448,7 +458,7 @@ static bool pegs_follow(struct book *book, struct event_sink *sink, struct instr
 static bool next_pair(struct book *book, struct instrument *listing, struct taker *taker,
                       struct maker *maker)
 {
-    uint32_t midpoint = midpoint_of(listing);
+    uint32_t midpoint = midpoint_of(book, listing);
     uint32_t live[2] = {live_midpoint(book, listing, SIDE_BUY, midpoint),
                         live_midpoint(book, listing, SIDE_SELL, midpoint)};
     for (enum side side = SIDE_BUY; side <= SIDE_SELL; side++) {

@@ -68,7 +68,7 @@ void apply_mass_cancel(struct book *book, const struct command *command, struct 
 // The book's clock: what has expired by the command's time is cancelled.
 void expire(struct book *book, struct event_sink *sink);
 // The price of live midpoint orders, or 0.
-uint32_t midpoint_of(const struct instrument *listing);
+uint32_t midpoint_of(const struct book *book, const struct instrument *listing);
 // The next maker where there are more than displayed orders.
 struct maker special_maker(const struct book *book, const struct taker *taker);
 // Shares of reserves, hidden and midpoint orders acceptable to the taker, counted up to `wanted`.
@@ -78,10 +78,9 @@ uint64_t special_available(const struct book *book, const struct taker *taker, u
 void used_up_first_done(struct book *book);
 void used_up_add(struct book *book, uint32_t index);
 void used_up_refresh(struct book *book, struct event_sink *sink, struct instrument *listing);
-// What all kinds of pegs follow: the best displayed price of a side, or 0 while there is none.
-// The book asks nowhere else, so that a venue that follows a national best answers here. What it
-// answers from has to be journaled.
-uint32_t reference_price(const struct instrument *listing, enum side side);
+// What all kinds of pegs follow: the best displayed price of a side, or book_follow's, or 0 while
+// there is none.
+uint32_t reference_price(const struct book *book, const struct instrument *listing, enum side side);
 // The price of a primary or market peg within its limit and the band, or 0 while there is nothing
 // to follow, or orders wait for a cross.
 uint32_t peg_price(const struct book *book, uint16_t instrument, enum side side, enum peg peg,

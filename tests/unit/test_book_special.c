@@ -276,6 +276,63 @@ static struct command command_enter_peg(uint16_t session, uint32_t user_ref_num,
     return command;
 }
 
+static uint32_t national[2];
+
+static uint32_t national_best(void *context, uint16_t instrument, enum side side)
+{
+    (void)context;
+    return instrument == 0 ? national[side] : 0;
+}
+
+// The reference knows of no other best prices: this book is alone.
+static struct event book_alone(struct book *alone, struct command command)
+{
+    static struct event room[64];
+    struct event_sink sink = {room, room + 64, too_many_events, NULL};
+    command.time_ns = MIDNIGHT_NS;
+    book_apply(alone, &command, &sink);
+    return room[0];
+}
+
+static uint32_t price_in(const struct book *alone, uint16_t session, uint32_t user_ref_num)
+{
+    struct book_order order = {0};
+    return book_find_user_ref(alone, session, 0, user_ref_num, &order) ? order.price : 0;
+}
+
+Test(book_special, pegs_and_midpoints_follow_what_a_venue_has_them_follow)
+{
+    static alignas(64) unsigned char memory[1 << 20];
+    struct book *alone = book_open(memory, &limits);
+    struct command middle = command_enter(CAROL, 1, SIDE_SELL, 100, PRICE);
+    middle.order.attributes.peg = PEG_MIDPOINT;
+    middle.order.attributes.display = DISPLAY_HIDDEN;
+    book_alone(alone, command_open());
+    book_alone(alone, command_instrument(0));
+    for (uint16_t session = ALICE; session <= CAROL; session++)
+        book_alone(alone, command_session(session));
+    book_alone(alone, (struct command){.type = COMMAND_START});
+    book_alone(alone, command_enter(BOB, 1, SIDE_BUY, 100, PRICE - 50 * CENT));
+    book_follow(alone, national_best, NULL);
+    struct command peg = command_enter_peg(ALICE, 1, SIDE_BUY, PRICE + 3 * CENT, PEG_PRIMARY, 0);
+    cr_assert_eq(book_alone(alone, peg).code, REJECT_QUOTE_UNAVAILABLE);
+    national[SIDE_BUY] = PRICE;
+    national[SIDE_SELL] = PRICE + 8 * CENT;
+    peg.order.user_ref_num = 2;
+    cr_assert_eq(book_alone(alone, peg).type, EVENT_ACCEPTED);
+    cr_assert_eq(price_in(alone, ALICE, 2), PRICE);
+    national[SIDE_BUY] = PRICE + 2 * CENT;
+    book_alone(alone, command_enter(BOB, 2, SIDE_BUY, 100, PRICE - 60 * CENT));
+    cr_assert_eq(price_in(alone, ALICE, 2), PRICE + 2 * CENT);
+    book_alone(alone, middle);
+    struct event event = book_alone(alone, command_enter(BOB, 3, SIDE_BUY, 100, PRICE + 6 * CENT));
+    cr_assert_eq(event.type, EVENT_ACCEPTED);
+    cr_assert_eq(price_in(alone, CAROL, 1), 0, "traded at the middle, 5 cents up");
+    book_follow(alone, NULL, NULL);
+    book_alone(alone, command_enter(BOB, 4, SIDE_BUY, 100, PRICE - 40 * CENT));
+    cr_assert_eq(price_in(alone, ALICE, 2), PRICE - 40 * CENT);
+}
+
 Test(book_special, a_primary_peg_follows_its_side_within_its_limit)
 {
     enter(BOB, 1, SIDE_BUY, 100, PRICE);
