@@ -241,7 +241,7 @@ enum limit_kind {
     LIMIT_DUPLICATES,  // orders alike (side, instrument, price, shares) a second; …_DUPLICATE
     LIMIT_ORDER_RATE,  // orders and replacements a second; REJECT_RISK_RATE
     LIMIT_CANCEL_RATE, // cancels and modifications a second; Cancel Reject
-    LIMIT_EXECUTIONS,  // a second; one more, and an operator's bar keeps the member out
+    LIMIT_EXECUTIONS,  // a second; one more, and the member is barred until an operator allows it
     LIMIT_ORDERS_PER_TRADE, // orders after the first 1,000, by executions; REJECT_OTHER
     LIMIT_SYMBOL_ORDERS,    // resting at once in one instrument; REJECT_OTHER
     LIMIT_MEMBER_END,
@@ -644,11 +644,12 @@ typedef void book_told_fn(void *context, const struct book_share *share);
 void book_tell_shares(struct book *book, book_told_fn *told, void *context);
 
 // book_follow: have pegs and midpoint orders follow `reference` in place of the book's own best
-// displayed prices, as a venue does that follows a national best; NULL: these again. It is asked
-// for the best price of a side of an instrument, 0 while there is none, whenever a command is
-// applied to that instrument, and what is elsewhere then has its effect. What it answers may depend
-// on nothing but the commands so far, and itself is in no snapshot: who replays sets the same. It
-// must not touch the book. Same thread as book_apply.
+// displayed prices, as a venue does that follows a national best; NULL: these again, as after
+// book_open. It returns the best price (4 decimals) of a side of an instrument, 0 while there is
+// none. It is asked while a command of the instrument is applied: another answer has its effect
+// with the next one. A midpoint that is not between the displayed prices here is none. What it
+// answers may depend on nothing but the commands so far, and itself is in no snapshot: who replays
+// sets the same. It must not touch the book. Same thread as book_apply.
 typedef uint32_t book_reference_fn(void *context, uint16_t instrument, enum side side);
 void book_follow(struct book *book, book_reference_fn *reference, void *context);
 

@@ -325,8 +325,10 @@ static void answer_entry(struct book *book, const struct command *command, struc
 void bar_position(struct book *book, struct member *member, uint16_t instrument, bool barred)
 {
     struct position *position = &member->positions[instrument];
-    member->barred_count += (uint16_t)barred - position->barred;
+    if (position->barred == barred)
+        return;
     position->barred = barred;
+    member->barred_count += barred ? 1 : -1;
     bars_spread(book);
 }
 
@@ -366,10 +368,11 @@ void apply_entry(struct book *book, const struct command *command, struct event_
     } else if (!command->entry.allowed) {
         bar_add(book, bar);
     }
-    if (command->entry.allowed)
+    if (command->entry.allowed) {
         bar_remove(book, &bar);
-    bar.by = BAR_EXECUTIONS;
-    if (command->entry.allowed && by_operator)
-        bar_remove(book, &bar);
+        bar.by = BAR_EXECUTIONS;
+        if (by_operator)
+            bar_remove(book, &bar);
+    }
     bars_spread(book);
 }

@@ -21,10 +21,10 @@ enum {
     RECORD_SIGHTING = 23, // of version 5
 };
 
-// And 5, which had no bars of a member in an instrument; 4, which had no phases of a calendar, no
-// rate of what goes over all orders, and hashes for sightings; 3, which had no shares of limits and
-// no late periods; 2, which had no limits, random reserves, pegs and crosses; and 1, which had no
-// halts and no bars.
+// And 5, which had no bars of a firm in an instrument nor of LIMIT_EXECUTIONS; 4, which had no
+// phases of a calendar, no rate of what goes over all orders, and hashes for sightings; 3, which
+// had no shares of limits and no late periods; 2, which had no limits, random reserves, pegs and
+// crosses; and 1, which had no halts and no bars.
 #define VERSION 6
 #define NUMBERS 12u // channels in a record
 #define BARS    6u  // bars in a record
@@ -314,7 +314,7 @@ static bool save_members(const struct book *book, const struct writer *writer)
                 return false;
         if (member->watched && !(save_account(book, writer, i) && save_sightings(book, writer, i)))
             return false;
-        if (!save_positions(book, writer, i))
+        if ((member->watched || member->barred_count > 0) && !save_positions(book, writer, i))
             return false;
     }
     for (uint16_t i = 0; i < book->instrument_count; i++)

@@ -253,20 +253,28 @@ void book_follow(struct book *book, book_reference_fn *reference, void *context)
     book->reference_context = context;
 }
 
-uint32_t reference_price(const struct book *book, const struct instrument *listing, enum side side)
+// The best displayed price, or 0.
+static uint32_t displayed_best(const struct instrument *listing, enum side side)
 {
     uint32_t best = listing->best[side];
-    if (unlikely(book->reference != NULL))
-        return book->reference(book->reference_context, (uint16_t)(listing - book->instruments),
-                               side);
     return best == RANK_NONE ? 0 : rank_of(side, best);
+}
+
+uint32_t reference_price(const struct book *book, const struct instrument *listing, enum side side)
+{
+    if (likely(book->reference == NULL))
+        return displayed_best(listing, side);
+    return book->reference(book->reference_context, (uint16_t)(listing - book->instruments), side);
 }
 
 uint32_t midpoint_of(const struct book *book, const struct instrument *listing)
 {
     uint32_t bid = reference_price(book, listing, SIDE_BUY);
     uint32_t ask = reference_price(book, listing, SIDE_SELL);
-    return bid == 0 || ask <= bid || ask - bid < 2 ? 0 : bid + (ask - bid) / 2;
+    uint32_t lowest = displayed_best(listing, SIDE_BUY);
+    uint32_t highest = displayed_best(listing, SIDE_SELL);
+    uint32_t middle = bid == 0 || ask <= bid ? 0 : bid + (ask - bid) / 2;
+    return middle > lowest && (highest == 0 || middle < highest) ? middle : 0;
 }
 
 // The first live midpoint order of a side, or NONE.

@@ -67,7 +67,7 @@ bool rest_unmet(struct book *book, uint32_t *head, uint32_t index);
 void apply_mass_cancel(struct book *book, const struct command *command, struct event_sink *sink);
 // The book's clock: what has expired by the command's time is cancelled.
 void expire(struct book *book, struct event_sink *sink);
-// The price of live midpoint orders, or 0.
+// The price of live midpoint orders, within the displayed market; or 0.
 uint32_t midpoint_of(const struct book *book, const struct instrument *listing);
 // The next maker where there are more than displayed orders.
 struct maker special_maker(const struct book *book, const struct taker *taker);
@@ -141,8 +141,8 @@ void pause_instrument(struct book *book, struct event_sink *sink, struct instrum
 // An instrument's `minded` has to be what its fields say.
 void mind(struct instrument *listing);
 void apply_entry(struct book *book, const struct command *command, struct event_sink *sink);
-// Whether orders of a member's firm may be entered in an instrument: apart from the bars, all of
-// which an order is held against.
+// From now on orders of the member's firm may not be entered in the instrument, or may again. This
+// is apart from the bars, all of which an order is held against.
 void bar_position(struct book *book, struct member *member, uint16_t instrument, bool barred);
 
 // Limits (risk.c).

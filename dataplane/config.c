@@ -686,15 +686,13 @@ static int read_barred(const struct reader *reader, const config_setting_t *grou
     if (list && !config_setting_is_array(list))
         return complain(reader, list, "\"barred\" must be a list of symbols: [ \"ACME\" ]");
     for (int i = 0; list && i < config_setting_length(list); i++) {
-        const char *symbol = config_setting_get_string_elem(list, i);
-        size_t length = symbol ? strlen(symbol) : 0;
+        const char *text = config_setting_get_string_elem(list, i);
+        const char *symbol = text ? text : "";
         struct config_limit barred = *whose;
         memset(barred.symbol, ' ', sizeof(barred.symbol));
-        if (length <= sizeof(barred.symbol))
-            memcpy(barred.symbol, symbol ? symbol : "", length);
-        if (length > sizeof(barred.symbol) || !is_listed(config, barred.symbol))
-            return complain(reader, list, "\"barred\": there is no symbol \"%s\"",
-                            symbol ? symbol : "");
+        memcpy(barred.symbol, symbol, strnlen(symbol, sizeof(barred.symbol)));
+        if (strlen(symbol) > sizeof(barred.symbol) || !is_listed(config, barred.symbol))
+            return complain(reader, list, "\"barred\": there is no symbol \"%s\"", symbol);
         if (add_limit(reader, list, &barred, config))
             return -1;
     }

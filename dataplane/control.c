@@ -355,22 +355,21 @@ static const struct action {
     gateway_order_fn *make; // NULL: another way
     uint32_t scopes_min, scopes_max;
     bool by_session_or_firm, by_symbol;
-    bool by_both; // a firm in a symbol
-    bool valued;  // has to have a "value"
+    bool valued; // has to have a "value"
     int (*read)(struct wish *wish, const char *value, struct error *error);
 } actions[] = {
-    {"stats", ROLE_VIEWER, NULL, 0, 0, false, false, false, false, NULL},
-    {"halt", ROLE_OPERATOR, make_trading, 0, 1, false, true, false, false, read_halt},
-    {"resume", ROLE_OPERATOR, make_trading, 0, 1, false, true, false, false, read_resume},
-    {"phase", ROLE_OPERATOR, make_trading, 0, 1, false, true, false, true, read_phase},
-    {"reference", ROLE_OPERATOR, make_trading, 0, 1, false, true, false, true, read_reference},
-    {"ssr", ROLE_OPERATOR, make_trading, 0, 1, false, true, false, true, read_short_sale},
-    {"band", ROLE_OPERATOR, make_trading, 0, 1, false, true, false, true, read_band},
-    {"close_day", ROLE_OPERATOR, NULL, 0, 0, false, false, false, false, NULL},
-    {"kill", ROLE_RISK, make_kill, 1, 1, true, true, true, false, read_halt},
-    {"disable", ROLE_RISK, make_disable, 1, 1, true, false, true, false, NULL},
-    {"allow", ROLE_RISK, make_allow, 1, 1, true, true, true, false, read_resume},
-    {"limit", ROLE_RISK, make_limit, 1, 1, true, true, false, true, read_limit},
+    {"stats", ROLE_VIEWER, NULL, 0, 0, false, false, false, NULL},
+    {"halt", ROLE_OPERATOR, make_trading, 0, 1, false, true, false, read_halt},
+    {"resume", ROLE_OPERATOR, make_trading, 0, 1, false, true, false, read_resume},
+    {"phase", ROLE_OPERATOR, make_trading, 0, 1, false, true, true, read_phase},
+    {"reference", ROLE_OPERATOR, make_trading, 0, 1, false, true, true, read_reference},
+    {"ssr", ROLE_OPERATOR, make_trading, 0, 1, false, true, true, read_short_sale},
+    {"band", ROLE_OPERATOR, make_trading, 0, 1, false, true, true, read_band},
+    {"close_day", ROLE_OPERATOR, NULL, 0, 0, false, false, false, NULL},
+    {"kill", ROLE_RISK, make_kill, 1, 1, true, true, false, read_halt},
+    {"disable", ROLE_RISK, make_disable, 1, 1, true, false, false, NULL},
+    {"allow", ROLE_RISK, make_allow, 1, 1, true, true, false, read_resume},
+    {"limit", ROLE_RISK, make_limit, 1, 1, true, true, true, read_limit},
 };
 
 static const struct action *find_action(const char *name)
@@ -405,6 +404,7 @@ static int read_scope(const struct action *action, struct wish *wish, struct err
     if (all && !wish->all)
         error_set(error, "\"all\" can only be true");
     const char *said = text_of(wish->request, "value", 32, error);
+    bool both = action->by_session_or_firm && !action->valued; // a firm in a symbol
     if (error->text[0])
         return -1;
     if (action->valued && !said)
@@ -413,8 +413,7 @@ static int read_scope(const struct action *action, struct wish *wish, struct err
     {
         bool known =
             strcmp(key, "do") == 0 ||
-            (strcmp(key, "symbol") == 0 &&
-             (action->by_symbol || (action->by_both && wish->firm))) ||
+            (strcmp(key, "symbol") == 0 && (action->by_symbol || (both && wish->firm))) ||
             (strcmp(key, "value") == 0 && action->valued) ||
             (strcmp(key, "limit") == 0 && action->make == make_limit) ||
             (action->by_session_or_firm &&
@@ -422,12 +421,12 @@ static int read_scope(const struct action *action, struct wish *wish, struct err
         if (!known)
             return error_set(error, "\"%s\" does not go with \"%s\"", key, action->name);
     }
-    bool both = action->by_both && wish->symbol && wish->firm;
-    uint32_t scopes = !!wish->symbol + !!wish->session + !!wish->firm + wish->all - both;
+    uint32_t scopes = !!wish->symbol + !!wish->session + !!wish->firm + wish->all -
+                      (both && wish->symbol && wish->firm);
     if (scopes < action->scopes_min || scopes > action->scopes_max)
         return error_set(error, "say what to %s: one of session, firm%s, all%s", action->name,
                          action->by_symbol ? ", symbol" : "",
-                         action->by_both ? "; or a firm in a symbol" : "");
+                         both ? "; or a firm in a symbol" : "");
     return action->read ? action->read(wish, said, error) : 0;
 }
 

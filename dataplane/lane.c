@@ -375,6 +375,32 @@ static int set_references(struct lane *lane, uint64_t time_ns, struct error *err
     return 0;
 }
 
+static struct command limit_command(const struct lane *lane, const struct config_limit *limit)
+{
+    uint32_t shard_count = lane->config->shard_count;
+    struct command command = {
+        .type = COMMAND_LIMIT,
+        .session = ANY_SESSION,
+        .side = limit->limit->kind,
+        .limit = {.value = limit_share(limit->limit, limit->value, lane->index, shard_count),
+                  .actor = "configuration",
+                  .total = limit_total(limit->limit, limit->value, shard_count)},
+    };
+    memcpy(command.limit.firm, limit->firm, sizeof(limit->firm));
+    return command;
+}
+
+static struct command bar_command(const struct config_limit *limit)
+{
+    struct command command = {
+        .type = COMMAND_ENTRY,
+        .session = ANY_SESSION,
+        .entry = {.session = ANY_SESSION, .in_symbol = 1, .actor = "configuration"},
+    };
+    memcpy(command.entry.firm, limit->firm, sizeof(limit->firm));
+    return command;
+}
+
 // The configuration's limits hold from the day's beginning: later they are what the journal says.
 static int set_limits(struct lane *lane, uint64_t time_ns, struct error *error)
 {
@@ -382,29 +408,9 @@ static int set_limits(struct lane *lane, uint64_t time_ns, struct error *error)
     for (uint32_t i = 0; i < config->limit_count; i++) {
         const struct config_limit *limit = &config->limits[i];
         uint16_t instrument = symbols_find(&lane->symbols, limit->symbol);
-        if (!limit->limit) {
-            struct command bar = {
-                .type = COMMAND_ENTRY,
-                .session = ANY_SESSION,
-                .instrument = instrument,
-                .entry = {.session = ANY_SESSION, .in_symbol = 1, .actor = "configuration"}};
-            memcpy(bar.entry.firm, limit->firm, sizeof(limit->firm));
-            if (instrument != NO_INSTRUMENT && submit(lane, &bar, time_ns, error))
-                return -1;
-            continue;
-        }
-        struct command command = {
-            .type = COMMAND_LIMIT,
-            .session = ANY_SESSION,
-            .instrument = instrument,
-            .side = limit->limit->kind,
-            .limit = {.value =
-                          limit_share(limit->limit, limit->value, lane->index, config->shard_count),
-                      .actor = "configuration",
-                      .total = limit_total(limit->limit, limit->value, config->shard_count)},
-        };
-        memcpy(command.limit.firm, limit->firm, sizeof(limit->firm));
-        bool elsewhere = !limit_of_member(limit->limit) && instrument == NO_INSTRUMENT;
+        struct command command = limit->limit ? limit_command(lane, limit) : bar_command(limit);
+        command.instrument = instrument;
+        bool elsewhere = limit->symbol[0] && instrument == NO_INSTRUMENT;
         if (!elsewhere && submit(lane, &command, time_ns, error))
             return -1;
     }

@@ -55,7 +55,7 @@ uint64_t clock_wall_ns(const struct tsc_clock *clock);
 // clock_follow: slew the wall clock towards the host's, by 500 us at most for each second since the
 // last call, or the calibration, of which no more than two count; never a step. `health` is how it
 // is then. Without it the wall clock drifts away by what the calibration is wrong and by what the
-// host's is slewed: CLOCK_MONOTONIC_RAW is not. About once a second, one thread; 4 us.
+// host's is slewed: CLOCK_MONOTONIC_RAW is not. About once a second, one thread.
 void clock_follow(struct tsc_clock *clock, struct clock_health *health);
 
 // clock_tai_ns: now, ns of CLOCK_TAI, which the kernel stamps packets with. Any thread.

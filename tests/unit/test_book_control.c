@@ -488,6 +488,17 @@ static bool keep_record(void *context, const struct book_record *record)
     return true;
 }
 
+// The book from its snapshot.
+static struct book *loaded_again(void *memory)
+{
+    cr_assert(book_save(book, keep_record, NULL));
+    struct book *other = book_open(memory, &limits);
+    for (uint32_t i = 0; i < record_count; i++)
+        cr_assert_null(book_load(other, &records[i]));
+    cr_assert_eq(book_hash(other), book_hash(book));
+    return other;
+}
+
 Test(book_control, a_snapshot_has_halts_and_bars)
 {
     static alignas(64) unsigned char memory[1 << 20];
@@ -501,11 +512,7 @@ Test(book_control, a_snapshot_has_halts_and_bars)
         apply_quietly(command_bar(i % 3 == 0 ? ANY_SESSION : BOB, firm, false));
     }
     cr_assert(before != halted && halted != book_hash(book));
-    cr_assert(book_save(book, keep_record, NULL));
-    struct book *other = book_open(memory, &limits);
-    for (uint32_t i = 0; i < record_count; i++)
-        cr_assert_null(book_load(other, &records[i]));
-    cr_assert_eq(book_hash(other), book_hash(book));
+    struct book *other = loaded_again(memory);
     struct event_sink sink = {events, events + 64, too_many_events, NULL};
     struct command command = on_second(command_enter(ALICE, 2, SIDE_BUY, 100, PRICE));
     book_apply(other, &command, &sink);
@@ -524,11 +531,7 @@ Test(book_control, a_snapshot_has_bars_from_a_symbol)
     uint64_t before = book_hash(book);
     apply_quietly(in_symbol(1, command_bar(ANY_SESSION, "BRAV", false)));
     cr_assert_neq(book_hash(book), before);
-    cr_assert(book_save(book, keep_record, NULL));
-    struct book *other = book_open(memory, &limits);
-    for (uint32_t i = 0; i < record_count; i++)
-        cr_assert_null(book_load(other, &records[i]));
-    cr_assert_eq(book_hash(other), book_hash(book));
+    struct book *other = loaded_again(memory);
     struct event_sink sink = {events, events + 64, too_many_events, NULL};
     struct command command = on_second(command_enter(BOB, 1, SIDE_BUY, 100, PRICE));
     book_apply(other, &command, &sink);

@@ -294,10 +294,11 @@ static struct event book_alone(struct book *alone, struct command command)
     return room[0];
 }
 
-static uint32_t price_in(const struct book *alone, uint16_t session, uint32_t user_ref_num)
+static struct book_order in_book(const struct book *alone, uint16_t session, uint32_t user_ref_num)
 {
     struct book_order order = {0};
-    return book_find_user_ref(alone, session, 0, user_ref_num, &order) ? order.price : 0;
+    book_find_user_ref(alone, session, 0, user_ref_num, &order);
+    return order;
 }
 
 Test(book_special, pegs_and_midpoints_follow_what_a_venue_has_them_follow)
@@ -320,17 +321,23 @@ Test(book_special, pegs_and_midpoints_follow_what_a_venue_has_them_follow)
     national[SIDE_SELL] = PRICE + 8 * CENT;
     peg.order.user_ref_num = 2;
     cr_assert_eq(book_alone(alone, peg).type, EVENT_ACCEPTED);
-    cr_assert_eq(price_in(alone, ALICE, 2), PRICE);
+    cr_assert_eq(in_book(alone, ALICE, 2).price, PRICE);
     national[SIDE_BUY] = PRICE + 2 * CENT;
     book_alone(alone, command_enter(BOB, 2, SIDE_BUY, 100, PRICE - 60 * CENT));
-    cr_assert_eq(price_in(alone, ALICE, 2), PRICE + 2 * CENT);
+    cr_assert_eq(in_book(alone, ALICE, 2).price, PRICE + 2 * CENT);
     book_alone(alone, middle);
     struct event event = book_alone(alone, command_enter(BOB, 3, SIDE_BUY, 100, PRICE + 6 * CENT));
     cr_assert_eq(event.type, EVENT_ACCEPTED);
-    cr_assert_eq(price_in(alone, CAROL, 1), 0, "traded at the middle, 5 cents up");
+    cr_assert_eq(in_book(alone, CAROL, 1).price, 0, "traded at the middle, 5 cents up");
+    middle.order.user_ref_num = 2;
+    book_alone(alone, middle);
+    national[SIDE_SELL] = PRICE + 30 * CENT;
+    book_alone(alone, command_enter(BOB, 5, SIDE_SELL, 100, PRICE + 10 * CENT));
+    book_alone(alone, command_enter_ioc(BOB, 6, SIDE_BUY, 150, PRICE + 20 * CENT));
+    cr_assert_eq(in_book(alone, CAROL, 2).quantity, 100, "the middle was not between best prices");
     book_follow(alone, NULL, NULL);
-    book_alone(alone, command_enter(BOB, 4, SIDE_BUY, 100, PRICE - 40 * CENT));
-    cr_assert_eq(price_in(alone, ALICE, 2), PRICE - 40 * CENT);
+    book_alone(alone, command_enter(BOB, 7, SIDE_BUY, 100, PRICE - 40 * CENT));
+    cr_assert_eq(in_book(alone, ALICE, 2).price, PRICE - 40 * CENT);
 }
 
 Test(book_special, a_primary_peg_follows_its_side_within_its_limit)
